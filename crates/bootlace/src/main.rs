@@ -1,0 +1,2 @@
+//! The Bootlace server and its tools.
+fn main() {}

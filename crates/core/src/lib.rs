@@ -1,0 +1,2 @@
+//! Everything that Bootlace decides. See ARCHITECTURE.md.
+#![forbid(unsafe_code)]

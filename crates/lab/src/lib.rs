@@ -1,0 +1,1 @@
+//! Test networks, namespaces and QEMU machines.

@@ -1,0 +1,2 @@
+//! What must survive a power loss.
+#![forbid(unsafe_code)]
