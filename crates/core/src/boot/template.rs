@@ -1,0 +1,5 @@
+//! Text with `{{ holes }}`.
+
+/// A compiled template.
+#[derive(Clone, Debug)]
+pub struct Template {}

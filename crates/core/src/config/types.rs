@@ -1,0 +1,401 @@
+//! The types of a checked configuration.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use bootlace_wire::Mac;
+use bootlace_wire::dhcp::Code;
+
+use crate::boot::rules::Match;
+use crate::boot::template::Template;
+use crate::model::Uuid;
+
+/// Everything that `bootlace.toml` says, with its defaults filled in. Paths are absolute or relative to the
+/// working directory, never to the file.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Interfaces to serve; empty means that the start-up has to choose or `--interface` names them.
+    pub interfaces: Vec<String>,
+    /// The address that machines are told to use; without it, the receiving interface's in the client's subnet.
+    pub server: Option<Ipv4Addr>,
+    /// Used instead of an address in URLs for iPXE.
+    pub hostname: Option<String>,
+    /// Databases, admin socket, generated files.
+    pub state_dir: PathBuf,
+    /// Read-only files for TFTP and HTTP.
+    pub boot_dir: PathBuf,
+    /// Folders that symbolic links in `boot_dir` may lead into, and where loaders are looked for.
+    pub follow: Vec<PathBuf>,
+    /// Folder of template files.
+    pub templates: PathBuf,
+    /// The boot of a machine that nothing else decides.
+    pub default: BootName,
+    /// The user to become after start.
+    pub user: Option<String>,
+    /// DHCP.
+    pub dhcp: DhcpConfig,
+    /// TFTP.
+    pub tftp: TftpConfig,
+    /// HTTP for machines.
+    pub http: HttpConfig,
+    /// API for people and programs.
+    pub admin: AdminConfig,
+    /// All boots by name.
+    pub boots: BTreeMap<BootName, Boot>,
+    /// Known machines, in file order.
+    pub machines: Vec<Machine>,
+    /// Rules, in file order; the first match wins.
+    pub rules: Vec<Rule>,
+}
+
+impl Config {
+    /// A boot that the check has made sure exists: every [`BootName`] inside a `Config` is a key of `boots`.
+    pub fn boot(&self, name: &BootName) -> &Boot {
+        &self.boots[name]
+    }
+}
+
+/// The name of a `[boot.NAME]`: letters, digits, `-`, `_` and `.`, at most 64.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct BootName(String);
+
+/// Longest name of a boot or a machine.
+pub const NAME_BYTES_MAX: usize = 64;
+
+impl BootName {
+    /// `None` when the name could not stand in a URL, a label and a log field as it is.
+    pub fn new(name: &str) -> Option<Self> {
+        let fits = (1..=NAME_BYTES_MAX).contains(&name.len());
+        let plain = name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'));
+        (fits && plain).then(|| Self(name.to_owned()))
+    }
+
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for BootName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Whether Bootlace gives out addresses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DhcpMode {
+    /// It is the network's DHCP server.
+    Server,
+    /// It answers no DHCP at all.
+    Off,
+}
+
+/// `[dhcp]`.
+#[derive(Clone, Debug)]
+pub struct DhcpConfig {
+    /// Server or off; proxy and auto come with their issue and are refused until then.
+    pub mode: DhcpMode,
+    /// NAK what is wrong on this network even when another server may have said it.
+    pub authoritative: bool,
+    /// The networks with addresses to give, disjoint.
+    pub subnets: Vec<Subnet>,
+    /// Options for everybody, below those of subnet, rule and machine.
+    pub options: DhcpOptions,
+}
+
+/// Wire-ready option values by code.
+pub type DhcpOptions = BTreeMap<Code, Vec<u8>>;
+
+/// An IPv4 network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Cidr {
+    network: Ipv4Addr,
+    prefix: u8,
+}
+
+impl Cidr {
+    /// The network that holds `address`; `None` for a prefix over 32.
+    pub fn new(address: Ipv4Addr, prefix: u8) -> Option<Self> {
+        let mask = mask(prefix)?;
+        Some(Self { network: Ipv4Addr::from(u32::from(address) & mask), prefix })
+    }
+
+    /// Lowest address.
+    pub fn network(self) -> Ipv4Addr {
+        self.network
+    }
+
+    /// Number of leading one bits.
+    pub fn prefix(self) -> u8 {
+        self.prefix
+    }
+
+    /// Netmask, as option 1 carries it.
+    pub fn netmask(self) -> Ipv4Addr {
+        Ipv4Addr::from(mask(self.prefix).unwrap_or(u32::MAX))
+    }
+
+    /// Highest address.
+    pub fn broadcast(self) -> Ipv4Addr {
+        Ipv4Addr::from(u32::from(self.network) | !u32::from(self.netmask()))
+    }
+
+    /// Whether the address lies in it.
+    pub fn contains(self, address: Ipv4Addr) -> bool {
+        u32::from(address) & u32::from(self.netmask()) == u32::from(self.network)
+    }
+}
+
+fn mask(prefix: u8) -> Option<u32> {
+    match prefix {
+        0 => Some(0),
+        1..=32 => Some(u32::MAX << (32 - prefix)),
+        _ => None,
+    }
+}
+
+impl fmt::Display for Cidr {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.network, self.prefix)
+    }
+}
+
+/// Who gets an address in a subnet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Serve {
+    /// Everybody who asks.
+    All,
+    /// Machines of the config only.
+    Known,
+}
+
+/// `[[dhcp.subnet]]`.
+#[derive(Clone, Debug)]
+pub struct Subnet {
+    /// The network.
+    pub cidr: Cidr,
+    /// Addresses to lend, disjoint, inside the network, without its first and last address.
+    pub ranges: Vec<RangeInclusive<Ipv4Addr>>,
+    /// Who gets one.
+    pub serve: Serve,
+    /// Lease time; whole seconds.
+    pub lease: Duration,
+    /// Overrides the server address for this subnet.
+    pub server: Option<Ipv4Addr>,
+    /// Options 3, 6, 15 and `options`, wire-ready.
+    pub options: DhcpOptions,
+}
+
+/// `[tftp]`.
+#[derive(Clone, Debug)]
+pub struct TftpConfig {
+    /// Whether the service runs.
+    pub enabled: bool,
+    /// UDP port of requests.
+    pub port: u16,
+    /// Answer from the request port instead of one port a transfer, for NAT and firewalls.
+    pub single_port: bool,
+    /// Ports of transfers; `None`: the kernel's choice.
+    pub ports: Option<RangeInclusive<u16>>,
+}
+
+/// `[http]`.
+#[derive(Clone, Debug)]
+pub struct HttpConfig {
+    /// TCP port for machines.
+    pub port: u16,
+}
+
+/// `[admin]`.
+#[derive(Clone, Debug)]
+pub struct AdminConfig {
+    /// Where the API listens beside `state_dir/admin.sock`.
+    pub listen: Option<SocketAddr>,
+    /// File with the token that peers must show; loopback may read without.
+    pub token_file: Option<PathBuf>,
+}
+
+/// `[boot.NAME]`.
+#[derive(Clone, Debug)]
+pub struct Boot {
+    /// Its name.
+    pub name: BootName,
+    /// What it shows in menus; the name unless `title` says otherwise.
+    pub title: String,
+    /// What it does.
+    pub kind: BootKind,
+    /// Values for templates, below those of rule and machine.
+    pub vars: Vars,
+}
+
+/// Values for templates (`vars.NAME`).
+pub type Vars = BTreeMap<String, String>;
+
+/// What a boot does.
+#[derive(Clone, Debug)]
+pub enum BootKind {
+    /// The machine's own disk.
+    Local(LocalHow),
+    /// A Linux kernel.
+    Linux {
+        /// The kernel.
+        kernel: Location,
+        /// Its initial file systems, in order.
+        initrd: Vec<Location>,
+        /// The command line, split at blanks after rendering.
+        cmdline: Template,
+    },
+    /// Another server's script or program.
+    Chain {
+        /// Where it is.
+        url: Template,
+    },
+    /// A script of the user's.
+    Ipxe {
+        /// Its text.
+        script: Template,
+    },
+    /// pxelinux and its tree in `boot_dir`.
+    Pxelinux {
+        /// The loader, in `boot_dir` or the distribution's folder.
+        file: String,
+    },
+    /// An EFI program.
+    Efi {
+        /// The program.
+        file: Location,
+    },
+    /// A choice on the machine's screen.
+    Menu(Menu),
+    /// A disk of an external iSCSI target.
+    San(San),
+}
+
+/// `how` of a `local` boot.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LocalHow {
+    /// What works best on the firmware at hand.
+    Auto,
+    /// Leave the loader; the firmware tries its next device.
+    Exit,
+    /// Start the first disk from iPXE.
+    Sanboot,
+    /// Start this program from the EFI system partition.
+    Efi(String),
+    /// No boot file at all: the firmware gives up on the network at once.
+    Silence,
+}
+
+/// Where a kernel, initrd or program comes from.
+#[derive(Clone, Debug)]
+pub enum Location {
+    /// A cleaned name below `boot_dir`.
+    File(String),
+    /// A URL that the machine fetches itself; a template.
+    Url(Template),
+}
+
+/// `kind = "menu"`.
+#[derive(Clone, Debug)]
+pub struct Menu {
+    /// Heading.
+    pub title: String,
+    /// How long to wait for a key; `None`: for ever.
+    pub timeout: Option<Duration>,
+    /// What can be chosen, in order; never empty.
+    pub entries: Vec<BootName>,
+    /// What happens after the timeout: one of `entries`.
+    pub default: BootName,
+}
+
+/// `kind = "san"`.
+#[derive(Clone, Debug)]
+pub struct San {
+    /// RFC 4173 URI.
+    pub target: Template,
+    /// The machine's initiator name.
+    pub initiator: Option<Template>,
+    /// Login.
+    pub chap: Option<Chap>,
+}
+
+/// CHAP credentials of a SAN boot.
+#[derive(Clone, Debug)]
+pub struct Chap {
+    /// The machine's user name at the target.
+    pub username: String,
+    /// Its secret.
+    pub password: Secret,
+    /// The target's name and secret towards the machine.
+    pub reverse: Option<(String, Secret)>,
+}
+
+/// Text that must not be printed, logged or shown: `Debug` hides it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Wraps it.
+    pub fn new(text: String) -> Self {
+        Self(text)
+    }
+
+    /// The clear text, for the one place that must send it.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[secret]")
+    }
+}
+
+/// What machine and rule share: settings that override the default way.
+#[derive(Clone, Debug, Default)]
+pub struct Overrides {
+    /// The boot; a rule may only set options or a loader and leave the boot to later rules.
+    pub boot: Option<BootName>,
+    /// The first-stage loader file, instead of the one for its firmware.
+    pub loader: Option<String>,
+    /// Answer this machine's DHCP never.
+    pub ignore: bool,
+    /// DHCP options.
+    pub options: DhcpOptions,
+    /// Values for templates.
+    pub vars: Vars,
+}
+
+/// `[[machine]]`: has a name and at least one of MAC, UUID and serial.
+#[derive(Clone, Debug)]
+pub struct Machine {
+    /// Unique among machines; an LDH host name.
+    pub name: String,
+    /// Its interfaces, unique among machines.
+    pub macs: Vec<Mac>,
+    /// SMBIOS UUID, in whichever byte order the user wrote it.
+    pub uuid: Option<Uuid>,
+    /// SMBIOS serial; compared without case.
+    pub serial: Option<String>,
+    /// Reservation, lent to nobody else. It belongs to the first interface that asks, until that lease ends.
+    pub address: Option<Ipv4Addr>,
+    /// Its settings.
+    pub overrides: Overrides,
+}
+
+/// `[[rule]]`.
+#[derive(Clone, Debug)]
+pub struct Rule {
+    /// Its place in the file, from 1: how trails name it.
+    pub number: usize,
+    /// When it holds.
+    pub matches: Match,
+    /// What it sets.
+    pub overrides: Overrides,
+}

@@ -1,0 +1,48 @@
+//! What is remembered of an address.
+
+use std::net::Ipv4Addr;
+
+use bootlace_wire::HwAddr;
+
+use crate::model::{Text, Timestamp, Uuid};
+
+/// An address and who holds or held it. Offers are not leases: they live in memory only.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lease {
+    /// The address; a store holds one lease of each.
+    pub address: Ipv4Addr,
+    /// The holder, or who declined the address.
+    pub hw: HwAddr,
+    /// Held, given back or unusable.
+    pub state: LeaseState,
+    /// When it first became this holder's.
+    pub since: Timestamp,
+    /// Until when `state` holds; [`Timestamp::NEVER`] for infinite leases.
+    pub until: Timestamp,
+    /// The client identifier (option 61) last sent with it: an attribute, never the key.
+    pub client_id: Option<Vec<u8>>,
+    /// The UUID (option 97) last sent with it.
+    pub uuid: Option<Uuid>,
+    /// The host name (option 12) last sent with it.
+    pub hostname: Text,
+}
+
+/// The state of a [`Lease`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum LeaseState {
+    /// Held until `until`; after that still the holder's, but others may take it, oldest first.
+    Bound,
+    /// Given back; remembered, so that its holder gets it again.
+    Released,
+    /// The holder found somebody else on it (DHCPDECLINE): lent to nobody until `until`.
+    Declined,
+}
+
+/// What a decision changes of the leases. It is on stable storage before the answer leaves (invariant 2).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LeaseChange {
+    /// This is now the lease of its address.
+    Put(Lease),
+    /// The address has no lease any more.
+    Remove(Ipv4Addr),
+}

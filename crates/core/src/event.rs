@@ -1,0 +1,220 @@
+//! Facts about boots, as they happen: a closed list.
+//!
+//! Services record events; the journal keeps them; [`crate::session`] folds them. An event holds what a person
+//! needs to see why a machine did or did not boot, made harmless on arrival, and never a secret.
+
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+use bootlace_wire::HwAddr;
+
+use crate::config::BootName;
+use crate::finding::Trail;
+use crate::model::{Facts, Firmware, Text, Timestamp};
+
+/// One fact.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// When it happened.
+    pub at: Timestamp,
+    /// Whom it is about.
+    pub peer: Peer,
+    /// What happened.
+    pub kind: EventKind,
+}
+
+/// Who an event is about, as far as it is known.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Peer {
+    /// The hardware address: from the packet, or by our lease, a report or the neighbour table.
+    pub hw: Option<HwAddr>,
+    /// The address it has or asked from.
+    pub ip: Option<Ipv4Addr>,
+}
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum EventKind {
+    /// A DHCP message came and was answered or not.
+    Dhcp(DhcpEvent),
+    /// A script was answered.
+    Script(ScriptEvent),
+    /// A file was asked for.
+    File(FileEvent),
+    /// Two sources disagree about who a peer is: it gets no secrets.
+    Contradiction {
+        /// The hardware address that our lease or the neighbour table gives.
+        seen: HwAddr,
+        /// The MAC that the peer claims in its request.
+        claimed: Text,
+    },
+}
+
+/// A DHCP message and its answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DhcpEvent {
+    /// What came.
+    pub message: DhcpMessage,
+    /// Who sent it, by its class.
+    pub client: ClientClass,
+    /// Its firmware family, when it told.
+    pub firmware: Option<Firmware>,
+    /// The interface it came in by.
+    pub interface: String,
+    /// Transaction id.
+    pub xid: u32,
+    /// What went out.
+    pub answer: DhcpAnswer,
+    /// What was considered on the way.
+    pub trail: Trail,
+}
+
+/// The message types that a server receives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names of RFC 2131")]
+pub enum DhcpMessage {
+    Discover,
+    Request,
+    Decline,
+    Release,
+    Inform,
+    Bootp,
+}
+
+/// Who asks, in the order of the classification.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ClientClass {
+    /// iPXE or gPXE.
+    Ipxe,
+    /// PXE firmware.
+    Firmware,
+    /// An operating system, GRUB, a kernel's `ip=dhcp`: wants an address only.
+    Os,
+    /// BOOTP without DHCP.
+    Bootp,
+}
+
+/// What was answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DhcpAnswer {
+    /// An address and perhaps a boot file.
+    Offer(Given),
+    /// The same, confirmed.
+    Ack(Given),
+    /// Refused, and why.
+    Nak(String),
+    /// Nothing, and why.
+    Silence(String),
+}
+
+/// What an OFFER or ACK gives.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Given {
+    /// The address; unspecified in the ACK of an INFORM.
+    pub address: Ipv4Addr,
+    /// The boot file, if any.
+    pub boot_file: Option<String>,
+    /// Where the boot file is fetched by TFTP.
+    pub next_server: Option<Ipv4Addr>,
+    /// The boot that is already decided, if it is.
+    pub boot: Option<BootName>,
+}
+
+/// A script and what decided it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ScriptEvent {
+    /// The served name: `boot.ipxe` or `script`.
+    pub name: String,
+    /// What it says.
+    pub step: ScriptStep,
+    /// What the machine reported with the request.
+    pub facts: Facts,
+    /// Length in bytes.
+    pub bytes: u64,
+    /// What was considered on the way.
+    pub trail: Trail,
+}
+
+/// What a script does for the machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ScriptStep {
+    /// Asks it to report more.
+    Identify,
+    /// Boots it.
+    Boot {
+        /// The boot.
+        boot: BootName,
+        /// What picked it.
+        by: DecidedBy,
+    },
+    /// Says on its screen what is wrong.
+    Problem {
+        /// The boot that could not be rendered.
+        boot: BootName,
+        /// What picked it.
+        by: DecidedBy,
+        /// What is wrong.
+        why: String,
+    },
+}
+
+/// What picked a boot, in the order of precedence.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DecidedBy {
+    /// Somebody at its screen, from this menu.
+    Menu(BootName),
+    /// The `[[machine]]` of this name.
+    Machine(String),
+    /// The `[[rule]]` of this number.
+    Rule(usize),
+    /// Nothing else did.
+    Default,
+}
+
+/// A file and what became of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileEvent {
+    /// How it was asked for.
+    pub protocol: Protocol,
+    /// The cleaned name, or what could not be cleaned.
+    pub name: Text,
+    /// What became of it.
+    pub outcome: FileOutcome,
+}
+
+/// The protocols that serve files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[expect(missing_docs, reason = "they have no other names")]
+pub enum Protocol {
+    Tftp,
+    Http,
+}
+
+/// What became of a file request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FileOutcome {
+    /// All that was asked for was sent (and acknowledged, where the protocol can tell).
+    Sent {
+        /// Bytes of content.
+        bytes: u64,
+        /// From request to last byte.
+        took: Duration,
+        /// Packets sent again.
+        retransmits: u32,
+    },
+    /// Only its size was asked: HEAD, or a TFTP request given up after the option acknowledgement.
+    SizeProbe,
+    /// There is none, and why.
+    Absent(String),
+    /// Not for this peer, or not a good name, and why.
+    Refused(String),
+    /// The peer gave up or went silent.
+    Aborted {
+        /// Bytes that went out before.
+        bytes: u64,
+        /// Bytes that it would have been.
+        of: u64,
+        /// What the peer said, or what stopped it.
+        why: Text,
+    },
+}

@@ -1,0 +1,1 @@
+//! One attempt of one machine to boot, folded from events.
