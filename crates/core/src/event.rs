@@ -63,6 +63,8 @@ pub struct DhcpEvent {
     pub interface: String,
     /// Transaction id.
     pub xid: u32,
+    /// What the packet tells of the machine.
+    pub facts: Facts,
     /// What went out.
     pub answer: DhcpAnswer,
     /// What was considered on the way.
@@ -118,6 +120,8 @@ pub struct Given {
     pub next_server: Option<Ipv4Addr>,
     /// The boot that is already decided, if it is.
     pub boot: Option<BootName>,
+    /// The boot file is a loader of ours for an iPXE that lacks something.
+    pub chained: bool,
 }
 
 /// A script and what decided it.
@@ -140,6 +144,13 @@ pub struct ScriptEvent {
 pub enum ScriptStep {
     /// Asks it to report more.
     Identify,
+    /// Sends an iPXE that lacks something into a loader of ours.
+    Chain {
+        /// The loader file.
+        loader: String,
+        /// What the boot needs and this iPXE lacks.
+        lacks: String,
+    },
     /// Boots it.
     Boot {
         /// The boot.

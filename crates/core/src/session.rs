@@ -1,1 +1,202 @@
-//! One attempt of one machine to boot, folded from events.
+//! One attempt of one machine to boot, folded from events (design invariant 11).
+//!
+//! A session only goes forward: firmware, loader, script, payload, system. What opens the next one is a boot
+//! request where this session cannot go back to, or silence. Everything that must happen once a boot (a chain
+//! into our own loader, later tokens and disk generations) hangs on the session, so that a repeated packet or
+//! download changes nothing.
+
+mod step;
+mod table;
+
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+use bootlace_wire::HwAddr;
+
+use crate::config::BootName;
+use crate::event::{
+    ClientClass, DecidedBy, DhcpAnswer, DhcpMessage, Event, EventKind, FileOutcome, ScriptStep,
+};
+use crate::model::{Facts, Timestamp};
+
+pub use step::{Step, steps};
+pub use table::{SESSIONS_MAX, Sessions};
+
+/// After this much silence whatever a machine does belongs to its next session.
+pub const SILENCE: Duration = Duration::from_secs(600);
+
+/// Identifies a session; numbers grow with time and are never used again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SessionId(pub u64);
+
+/// How far a machine has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Stage {
+    /// Its firmware asks for an address and a boot file.
+    Firmware,
+    /// A loader was fetched or speaks already.
+    Loader,
+    /// The script that boots it was sent.
+    Script,
+    /// A file that the script named was sent.
+    Payload,
+    /// What it booted asks for an address.
+    System,
+}
+
+impl Stage {
+    /// Its name in logs and the API.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Firmware => "firmware",
+            Self::Loader => "loader",
+            Self::Script => "script",
+            Self::Payload => "payload",
+            Self::System => "system",
+        }
+    }
+}
+
+/// One attempt to boot.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Session {
+    /// Its number.
+    pub id: SessionId,
+    /// The machine.
+    pub hw: HwAddr,
+    /// Its first event.
+    pub started: Timestamp,
+    /// Its last sign of life.
+    pub last: Timestamp,
+    /// How far it came.
+    pub stage: Stage,
+    /// The address it has.
+    pub address: Option<Ipv4Addr>,
+    /// Everything it told in this session.
+    pub facts: Facts,
+    /// What it boots, and what picked that.
+    pub boot: Option<(BootName, DecidedBy)>,
+    /// The loader file that was last promised by DHCP or by a script.
+    pub loader: Option<String>,
+    /// An iPXE that lacked something was sent into ours: not a second time in this session.
+    pub chained: bool,
+    /// The last thing that went wrong.
+    pub problem: Option<String>,
+    /// Bytes of files sent.
+    pub bytes: u64,
+}
+
+impl Session {
+    /// Opens with its first event.
+    pub fn new(id: SessionId, hw: HwAddr, at: Timestamp) -> Self {
+        Self {
+            id,
+            hw,
+            started: at,
+            last: at,
+            stage: Stage::Firmware,
+            address: None,
+            facts: Facts::new(),
+            boot: None,
+            loader: None,
+            chained: false,
+            problem: None,
+            bytes: 0,
+        }
+    }
+
+    /// Whether `event` belongs to the machine's next session.
+    pub fn ends_before(&self, event: &Event) -> bool {
+        if event.at.since(self.last) > SILENCE {
+            return true;
+        }
+        let EventKind::Dhcp(dhcp) = &event.kind else { return false };
+        match dhcp.client {
+            ClientClass::Firmware | ClientClass::Bootp => self.stage >= Stage::Script,
+            // An iPXE renews nothing: its DISCOVER after the script means that the machine started again.
+            ClientClass::Ipxe => dhcp.message == DhcpMessage::Discover && self.stage >= Stage::Script,
+            ClientClass::Os => false,
+        }
+    }
+
+    /// Takes an event of this session in.
+    pub fn apply(&mut self, event: &Event) {
+        self.last = self.last.max(event.at);
+        if let Some(ip) = event.peer.ip.filter(|ip| !ip.is_unspecified()) {
+            self.address = Some(ip);
+        }
+        match &event.kind {
+            EventKind::Dhcp(dhcp) => {
+                // What an operating system says of itself is not what its firmware said.
+                if dhcp.client != ClientClass::Os {
+                    self.facts.merge(&dhcp.facts);
+                }
+                self.reach(match dhcp.client {
+                    ClientClass::Firmware | ClientClass::Bootp => Stage::Firmware,
+                    ClientClass::Ipxe => Stage::Loader,
+                    ClientClass::Os if self.stage >= Stage::Script => Stage::System,
+                    ClientClass::Os => self.stage,
+                });
+                self.apply_answer(&dhcp.answer);
+            }
+            EventKind::Script(script) => {
+                self.facts.merge(&script.facts);
+                match &script.step {
+                    ScriptStep::Identify => self.reach(Stage::Loader),
+                    ScriptStep::Chain { loader, .. } => {
+                        self.reach(Stage::Loader);
+                        self.loader = Some(loader.clone());
+                        self.chained = true;
+                    }
+                    ScriptStep::Boot { boot, by } => {
+                        self.reach(Stage::Script);
+                        self.boot = Some((boot.clone(), by.clone()));
+                        self.problem = None;
+                    }
+                    ScriptStep::Problem { boot, by, why } => {
+                        self.reach(Stage::Script);
+                        self.boot = Some((boot.clone(), by.clone()));
+                        self.problem = Some(why.clone());
+                    }
+                }
+            }
+            EventKind::File(file) => match &file.outcome {
+                FileOutcome::Sent { bytes, .. } => {
+                    self.bytes += bytes;
+                    self.reach(if self.stage >= Stage::Script { Stage::Payload } else { Stage::Loader });
+                }
+                FileOutcome::Aborted { bytes, why, .. } => {
+                    self.bytes += bytes;
+                    self.problem = Some(format!("{} stopped: {why}", file.name));
+                }
+                FileOutcome::Refused(why) => self.problem = Some(format!("{} refused: {why}", file.name)),
+                // Loaders ask for many optional names: an absent file is worth a line, not an alarm.
+                FileOutcome::Absent(_) | FileOutcome::SizeProbe => {}
+            },
+            EventKind::Contradiction { claimed, .. } => {
+                self.problem = Some(format!("somebody at this address says to be {claimed}"));
+            }
+        }
+    }
+
+    fn apply_answer(&mut self, answer: &DhcpAnswer) {
+        match answer {
+            DhcpAnswer::Offer(given) | DhcpAnswer::Ack(given) => {
+                if !given.address.is_unspecified() {
+                    self.address = Some(given.address);
+                }
+                if given.boot_file.is_some() {
+                    self.loader.clone_from(&given.boot_file);
+                }
+                self.chained |= given.chained;
+                self.problem = None;
+            }
+            DhcpAnswer::Nak(why) => self.problem = Some(format!("address refused: {why}")),
+            DhcpAnswer::Silence(why) => self.problem = Some(format!("not answered: {why}")),
+        }
+    }
+
+    fn reach(&mut self, stage: Stage) {
+        self.stage = self.stage.max(stage);
+    }
+}
