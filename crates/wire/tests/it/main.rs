@@ -1,0 +1,3 @@
+//! Tests of the protocol machines from outside, one binary for all.
+
+mod tftp;
