@@ -7,6 +7,7 @@
 
 pub mod cursor;
 pub mod dhcp;
+pub mod frame;
 mod hwaddr;
 pub mod tftp;
 
