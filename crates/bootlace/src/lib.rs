@@ -1,0 +1,4 @@
+//! The Bootlace server and its tools, as a library for its binary, tests and benches.
+#![deny(unsafe_code)]
+
+pub mod net;

@@ -1,0 +1,23 @@
+//! Sockets that the standard library has no words for: the only unsafe code of the project.
+//!
+//! Everything above sees safe types: datagrams with the interface and address they came to, frames out of one
+//! interface, a TFTP window in one system call.
+#![allow(
+    unsafe_code,
+    reason = "the socket calls below have no safe wrapper; each block says why it is sound"
+)]
+
+mod batch;
+mod interface;
+mod neighbour;
+mod packet;
+mod segments;
+mod sockopt;
+mod udp;
+
+pub use batch::{Arrived, Datagram, RECV_BATCH_MAX, RecvBatch};
+pub use interface::{Address, Interface, interfaces};
+pub use neighbour::neighbour;
+pub use packet::{Frame, PacketSocket};
+pub use segments::{SEGMENTS_MAX, Segments};
+pub use udp::DatagramSocket;
