@@ -9,6 +9,7 @@ pub mod boot;
 pub mod config;
 pub mod dhcp;
 pub mod event;
+pub mod explain;
 pub mod finding;
 pub mod model;
 pub mod session;
