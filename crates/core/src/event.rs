@@ -3,6 +3,7 @@
 //! Services record events; the journal keeps them; [`crate::session`] folds them. An event holds what a person
 //! needs to see why a machine did or did not boot, made harmless on arrival, and never a secret.
 
+use std::fmt;
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
@@ -83,6 +84,20 @@ pub enum DhcpMessage {
     Bootp,
 }
 
+impl DhcpMessage {
+    /// Its name in logs and the API.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Discover => "discover",
+            Self::Request => "request",
+            Self::Decline => "decline",
+            Self::Release => "release",
+            Self::Inform => "inform",
+            Self::Bootp => "bootp",
+        }
+    }
+}
+
 /// Who asks, in the order of the classification.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ClientClass {
@@ -94,6 +109,18 @@ pub enum ClientClass {
     Os,
     /// BOOTP without DHCP.
     Bootp,
+}
+
+impl ClientClass {
+    /// Its name in logs and the API.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Ipxe => "ipxe",
+            Self::Firmware => "firmware",
+            Self::Os => "os",
+            Self::Bootp => "bootp",
+        }
+    }
 }
 
 /// What was answered.
@@ -182,6 +209,17 @@ pub enum DecidedBy {
     Default,
 }
 
+impl fmt::Display for DecidedBy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Menu(menu) => write!(f, "menu {menu}"),
+            Self::Machine(name) => write!(f, "machine {name}"),
+            Self::Rule(number) => write!(f, "rule {number}"),
+            Self::Default => f.write_str("default"),
+        }
+    }
+}
+
 /// A file and what became of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FileEvent {
@@ -199,6 +237,16 @@ pub struct FileEvent {
 pub enum Protocol {
     Tftp,
     Http,
+}
+
+impl Protocol {
+    /// Its name in logs and the API.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Tftp => "tftp",
+            Self::Http => "http",
+        }
+    }
 }
 
 /// What became of a file request.
