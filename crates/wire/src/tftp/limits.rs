@@ -38,6 +38,10 @@ pub const RTO_INITIAL: Duration = Duration::from_secs(1);
 /// The wait doubles up to this.
 pub const RTO_MAX: Duration = Duration::from_secs(8);
 
+/// Wait after a report of a gap that may just as well come from a packet sent twice: many times the round
+/// trip of a boot network, and far less than a second's stall.
+pub const DOUBT_WAIT: Duration = Duration::from_millis(50);
+
 /// Times that the same block is sent before the client counts as gone: 31 s of silence with the waits
 /// above, longer than EDK2 (6 times 4 s) waits for us.
 pub const TRIES_MAX: u8 = 6;

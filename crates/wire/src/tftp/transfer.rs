@@ -9,8 +9,8 @@ use std::ops::Range;
 use std::time::Duration;
 
 use super::limits::{
-    BLKSIZE_DEFAULT, Limits, RTO_INITIAL, RTO_MAX, RUN_BYTES_MAX, TRIES_MAX, UNPROVEN_PACKETS_MAX,
-    WINDOWSIZE_MAX,
+    BLKSIZE_DEFAULT, DOUBT_WAIT, Limits, RTO_INITIAL, RTO_MAX, RUN_BYTES_MAX, TRIES_MAX,
+    UNPROVEN_PACKETS_MAX, WINDOWSIZE_MAX,
 };
 use super::options::TransferOptions;
 use super::packet::{ErrorCode, Packet, Request, data_header, error_packet, printable_text};
@@ -120,6 +120,8 @@ pub struct Transfer {
     end: u64,
     /// Blocks before this one were sent twice, so that a repeated ACK for them proves no loss.
     clean_from: u64,
+    /// The `unacked` for which a doubtful report of a gap has shortened the wait.
+    doubted: u64,
     tries: u8,
     rto: Duration,
     deadline: Option<Duration>,
@@ -151,6 +153,7 @@ impl Transfer {
             next: first,
             end: first,
             clean_from: 0,
+            doubted: 0,
             tries: 0,
             rto: RTO_INITIAL,
             deadline: None,
@@ -216,7 +219,7 @@ impl Transfer {
         if spent {
             return self.give_up();
         }
-        self.rto = (self.rto * 2).min(self.rto_max());
+        self.rto = (self.rto * 2).clamp(self.rto_first(), self.rto_max());
         self.resend();
     }
 
@@ -264,7 +267,7 @@ impl Transfer {
         // The window is far smaller than the 65536 numbers, so at most one block in it has this number.
         let ahead = u64::from(block.wrapping_sub(self.unacked as u16).wrapping_add(1));
         if ahead == 0 {
-            return self.handle_duplicate_ack();
+            return self.handle_gap();
         }
         let acked = self.unacked + ahead - 1;
         if acked >= self.end {
@@ -275,24 +278,29 @@ impl Transfer {
         self.restart_timer();
         if self.unacked > self.last_block() {
             self.outcome = Some(self.delivered());
-        } else if self.unacked < self.end && self.unacked >= self.clean_from {
-            // The client acknowledges inside the window when it saw a gap (RFC 7440 section 4).
-            self.resend();
         } else {
             self.next = self.next.max(self.unacked);
+            self.handle_gap();
         }
     }
 
-    /// The block before the window was acknowledged again.
+    /// An ACK that is not for the newest block says that the client saw a gap behind it (RFC 7440 section 4).
     ///
-    /// With a window that means that its first block was lost. EDK2 repeats the ACK for every packet that
-    /// arrives out of order, and later for every one that arrives twice, so it counts only while nothing of
-    /// the window was sent twice: else each repetition would breed a window of them. Without a window it
-    /// never counts (RFC 1123 section 4.2.3.1, the Sorcerer's Apprentice).
-    fn handle_duplicate_ack(&mut self) {
-        let waiting_for_more = self.source == Source::Proven && self.unacked < self.end;
-        if self.windowsize() > 1 && waiting_for_more && self.unacked > self.clean_from {
+    /// Or that it saw a copy: EDK2 repeats its ACK for every packet that comes out of order or twice. If
+    /// each of those brought the window again, its copies would bring the next, until the end of the file.
+    /// So a report about blocks that were sent twice only shortens the wait, and that once per block.
+    ///
+    /// Without a window there is no gap, just the Sorcerer's Apprentice (RFC 1123 section 4.2.3.1).
+    fn handle_gap(&mut self) {
+        if self.windowsize() == 1 || self.source != Source::Proven || self.unacked >= self.end {
+            return;
+        }
+        if self.unacked > self.clean_from {
             self.resend();
+        } else if self.doubted != self.unacked {
+            self.doubted = self.unacked;
+            self.rto = DOUBT_WAIT;
+            self.deadline = None;
         }
     }
 
@@ -335,8 +343,12 @@ impl Transfer {
 
     fn restart_timer(&mut self) {
         self.tries = 0;
-        self.rto = self.asked_timeout().unwrap_or(RTO_INITIAL).min(self.rto_max());
+        self.rto = self.rto_first();
         self.deadline = None;
+    }
+
+    fn rto_first(&self) -> Duration {
+        self.asked_timeout().unwrap_or(RTO_INITIAL).min(self.rto_max())
     }
 
     fn asked_timeout(&self) -> Option<Duration> {
