@@ -1,4 +1,5 @@
 //! The Bootlace server and its tools, as a library for its binary, tests and benches.
 #![deny(unsafe_code)]
 
+pub mod files;
 pub mod net;

@@ -1,0 +1,166 @@
+//! From a cleaned name to content.
+
+use std::collections::BTreeSet;
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::root::{LEADS_OUT, Lookup, NOT_REGULAR, Patience, Root};
+use super::{Body, Content, OpenError, OpenFile, mime_of};
+
+/// Another name of `boot_dir`, for files that a reserved or generated name hides.
+const ALIAS: &str = "files/";
+
+/// All files that machines may read.
+#[derive(Debug)]
+pub struct FilePlane {
+    boot_dir: Root,
+    follow: Vec<Follow>,
+}
+
+/// An entry of `follow`: symbolic links may lead into it, and loaders are looked for there.
+#[derive(Debug)]
+enum Follow {
+    /// Everything beneath it.
+    Folder(Root),
+    /// One file (Debian keeps `ipxe.efi` in /boot, among files that are nobody's business).
+    File {
+        /// What a machine calls it.
+        name: String,
+        /// Where it is, without links.
+        path: PathBuf,
+        /// The folder that it is in.
+        parent: Root,
+    },
+}
+
+impl FilePlane {
+    /// Opens `boot_dir` and those entries of `follow` that exist: the defaults name the loader folders of
+    /// several distributions.
+    pub fn new(boot_dir: &Path, follow: &[PathBuf]) -> io::Result<Self> {
+        let boot_dir = Root::open(boot_dir)?;
+        let entries = follow.iter().map(|path| Follow::open(path));
+        let follow = entries.filter_map(Result::transpose).collect::<io::Result<_>>()?;
+        Ok(Self { boot_dir, follow })
+    }
+
+    /// Opens a cleaned name: a file in `boot_dir`; for a bare name also a loader of the `follow` entries.
+    /// May wait for a disk; [`FilePlane::open_async`] is for tasks.
+    pub fn open(&self, name: &str) -> Result<Content, OpenError> {
+        let found = self.find(name, Patience::Wait)?;
+        // Only a lookup that must not wait ends without an answer.
+        found.ok_or(OpenError::Absent)
+    }
+
+    /// Opens a cleaned name as [`FilePlane::open`] does, inline when the kernel knows the whole path already,
+    /// else on the runtime's blocking pool.
+    pub async fn open_async(self: &Arc<Self>, name: &str) -> Result<Content, OpenError> {
+        if let Some(content) = self.find(name, Patience::CachedOnly)? {
+            return Ok(content);
+        }
+        let (plane, name) = (Arc::clone(self), name.to_owned());
+        let opened = tokio::task::spawn_blocking(move || plane.open(&name)).await;
+        opened.unwrap_or_else(|stopped| Err(OpenError::Io(io::Error::other(stopped))))
+    }
+
+    /// Those of `names` that can be served: what DHCP may name as a boot file.
+    pub fn inventory<'a>(&self, names: impl IntoIterator<Item = &'a str>) -> BTreeSet<String> {
+        names.into_iter().filter(|name| self.open(name).is_ok()).map(str::to_owned).collect()
+    }
+
+    /// `Ok(None)`: the kernel would have to wait for a disk to tell.
+    fn find(&self, name: &str, patience: Patience) -> Result<Option<Content>, OpenError> {
+        match self.find_beneath(&self.boot_dir, name, patience) {
+            Err(OpenError::Absent) => {}
+            other => return other,
+        }
+        if let Some(rest) = name.strip_prefix(ALIAS) {
+            return self.find_beneath(&self.boot_dir, rest, patience);
+        }
+        if name.contains('/') {
+            return Err(OpenError::Absent);
+        }
+        for follow in &self.follow {
+            let found = match follow {
+                Follow::Folder(root) => self.find_beneath(root, name, patience),
+                Follow::File { name: own, path, parent } if own == name => {
+                    open_at(parent, path, name).map(Some)
+                }
+                Follow::File { .. } => continue,
+            };
+            match found {
+                Err(OpenError::Absent) => {}
+                other => return other,
+            }
+        }
+        Err(OpenError::Absent)
+    }
+
+    fn find_beneath(
+        &self,
+        root: &Root,
+        name: &str,
+        patience: Patience,
+    ) -> Result<Option<Content>, OpenError> {
+        match root.lookup(name, patience)? {
+            Lookup::Found(file) => content(file, name).map(Some),
+            Lookup::NotCached => Ok(None),
+            // Walking link by link takes many system calls, each of which may wait.
+            Lookup::LeadsOut if patience == Patience::CachedOnly => Ok(None),
+            Lookup::LeadsOut => self.open_allowed(&root.final_target(name)?, name).map(Some),
+        }
+    }
+
+    /// Opens the final target of a link in whichever allowed place holds it.
+    fn open_allowed(&self, path: &Path, name: &str) -> Result<Content, OpenError> {
+        let folders = self.follow.iter().filter_map(|follow| match follow {
+            Follow::Folder(root) => Some(root),
+            Follow::File { path: own, parent, .. } => (own == path).then_some(parent),
+        });
+        let opened = std::iter::once(&self.boot_dir).chain(folders).find_map(|root| root.open_resolved(path));
+        content(opened.unwrap_or(Err(OpenError::Refused(LEADS_OUT)))?, name)
+    }
+}
+
+impl Follow {
+    /// `None` when there is nothing at `path`.
+    fn open(path: &Path) -> io::Result<Option<Self>> {
+        let real = match path.canonicalize() {
+            Ok(real) => real,
+            Err(error) if is_missing(&error) => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        if real.is_dir() {
+            return Root::open(&real).map(|root| Some(Self::Folder(root)));
+        }
+        let (Some(parent), Some(name)) = (real.parent(), path.file_name().and_then(OsStr::to_str)) else {
+            return Ok(None);
+        };
+        let parent = Root::open(parent)?;
+        Ok(Some(Self::File { name: name.to_owned(), path: real, parent }))
+    }
+}
+
+fn open_at(parent: &Root, path: &Path, name: &str) -> Result<Content, OpenError> {
+    content(parent.open_resolved(path).unwrap_or(Err(OpenError::Absent))?, name)
+}
+
+/// Only regular files are served, and no folder is listed.
+fn content(file: File, name: &str) -> Result<Content, OpenError> {
+    let metadata = file.metadata().map_err(OpenError::Io)?;
+    if metadata.is_dir() {
+        return Err(OpenError::Refused("a folder, and folders are not listed"));
+    }
+    if !metadata.is_file() {
+        return Err(OpenError::Refused(NOT_REGULAR));
+    }
+    let file = Arc::new(OpenFile::new(file, &metadata));
+    let (len, version) = (file.len(), Some(file.version().clone()));
+    Ok(Content { len, mime: mime_of(name), version, body: Body::File(file) })
+}
+
+fn is_missing(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+}

@@ -1,0 +1,3 @@
+//! The binary's parts on real sockets and files.
+
+mod files;
