@@ -2,12 +2,18 @@
 //!
 //! Services record events; the journal keeps them; [`crate::session`] folds them. An event holds what a person
 //! needs to see why a machine did or did not boot, made harmless on arrival, and never a secret.
+//!
+//! The journal keeps an [`EventKind`] as JSON, and journals outlive releases: a new field gets a serde default, a
+//! name in the JSON never changes its meaning, and readers skip what they do not know.
+
+mod json;
 
 use std::fmt;
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use bootlace_wire::HwAddr;
+use serde::{Deserialize, Serialize};
 
 use crate::config::BootName;
 use crate::finding::Trail;
@@ -34,7 +40,8 @@ pub struct Peer {
 }
 
 /// What happened.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum EventKind {
     /// A DHCP message came and was answered or not.
     Dhcp(DhcpEvent),
@@ -45,6 +52,7 @@ pub enum EventKind {
     /// Two sources disagree about who a peer is: it gets no secrets.
     Contradiction {
         /// The hardware address that our lease or the neighbour table gives.
+        #[serde(with = "json::text")]
         seen: HwAddr,
         /// The MAC that the peer claims in its request.
         claimed: Text,
@@ -52,28 +60,32 @@ pub enum EventKind {
 }
 
 /// A DHCP message and its answer.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DhcpEvent {
     /// What came.
     pub message: DhcpMessage,
     /// Who sent it, by its class.
     pub client: ClientClass,
     /// Its firmware family, when it told.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "json::optional_text")]
     pub firmware: Option<Firmware>,
     /// The interface it came in by.
     pub interface: String,
     /// Transaction id.
     pub xid: u32,
     /// What the packet tells of the machine.
+    #[serde(default)]
     pub facts: Facts,
     /// What went out.
     pub answer: DhcpAnswer,
     /// What was considered on the way.
+    #[serde(default, skip_serializing_if = "Trail::is_empty")]
     pub trail: Trail,
 }
 
 /// The message types that a server receives.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 #[expect(missing_docs, reason = "the names of RFC 2131")]
 pub enum DhcpMessage {
     Discover,
@@ -99,7 +111,8 @@ impl DhcpMessage {
 }
 
 /// Who asks, in the order of the classification.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum ClientClass {
     /// iPXE or gPXE.
     Ipxe,
@@ -124,7 +137,8 @@ impl ClientClass {
 }
 
 /// What was answered.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum DhcpAnswer {
     /// An address and perhaps a boot file.
     Offer(Given),
@@ -137,37 +151,44 @@ pub enum DhcpAnswer {
 }
 
 /// What an OFFER or ACK gives.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Given {
     /// The address; unspecified in the ACK of an INFORM.
     pub address: Ipv4Addr,
     /// The boot file, if any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub boot_file: Option<String>,
     /// Where the boot file is fetched by TFTP.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_server: Option<Ipv4Addr>,
     /// The boot that is already decided, if it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub boot: Option<BootName>,
     /// The boot file is a loader of ours for an iPXE that lacks something.
+    #[serde(default)]
     pub chained: bool,
 }
 
 /// A script and what decided it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ScriptEvent {
     /// The served name: `boot.ipxe` or `script`.
     pub name: String,
     /// What it says.
     pub step: ScriptStep,
     /// What the machine reported with the request.
+    #[serde(default)]
     pub facts: Facts,
     /// Length in bytes.
     pub bytes: u64,
     /// What was considered on the way.
+    #[serde(default, skip_serializing_if = "Trail::is_empty")]
     pub trail: Trail,
 }
 
 /// What a script does for the machine.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum ScriptStep {
     /// Asks it to report more.
     Identify,
@@ -197,7 +218,8 @@ pub enum ScriptStep {
 }
 
 /// What picked a boot, in the order of precedence.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum DecidedBy {
     /// Somebody at its screen, from this menu.
     Menu(BootName),
@@ -221,7 +243,7 @@ impl fmt::Display for DecidedBy {
 }
 
 /// A file and what became of it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FileEvent {
     /// How it was asked for.
     pub protocol: Protocol,
@@ -232,7 +254,8 @@ pub struct FileEvent {
 }
 
 /// The protocols that serve files.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 #[expect(missing_docs, reason = "they have no other names")]
 pub enum Protocol {
     Tftp,
@@ -250,7 +273,8 @@ impl Protocol {
 }
 
 /// What became of a file request.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum FileOutcome {
     /// All that was asked for was sent (and acknowledged, where the protocol can tell).
     Sent {

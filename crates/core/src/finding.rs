@@ -3,6 +3,8 @@
 use std::fmt;
 use std::ops::Range;
 
+use serde::{Deserialize, Serialize};
+
 /// How much a finding matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {
@@ -95,7 +97,7 @@ impl fmt::Display for Finding {
 
 /// One line of a trail: what was considered, what came of it, and why. Trails are shown by `explain` and kept
 /// with sessions; they never hold secrets.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Considered {
     /// What was looked at: `machine web1`, `rule 2`, `address 10.188.0.61`.
     pub what: String,
@@ -104,10 +106,15 @@ pub struct Considered {
 }
 
 /// What was considered on the way to a decision, in order.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Trail(pub Vec<Considered>);
 
 impl Trail {
+    /// Nothing was considered.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Adds a line.
     pub fn add(&mut self, what: impl Into<String>, result: impl Into<String>) {
         self.0.push(Considered { what: what.into(), result: result.into() });

@@ -125,6 +125,24 @@ impl fmt::Display for HwAddr {
     }
 }
 
+impl FromStr for HwAddr {
+    type Err = ParseMacError;
+
+    /// What [`HwAddr`] prints: a MAC, or `htype/hex`.
+    fn from_str(text: &str) -> Result<Self, ParseMacError> {
+        let Some((htype, hex)) = text.split_once('/') else {
+            return text.parse::<Mac>().map(Self::from);
+        };
+        let htype = htype.parse().map_err(|_| ParseMacError)?;
+        let digits = hex.chars().map(|c| c.to_digit(16)).collect::<Option<Vec<_>>>().ok_or(ParseMacError)?;
+        if digits.len() % 2 != 0 {
+            return Err(ParseMacError);
+        }
+        let bytes: Vec<u8> = digits.chunks_exact(2).map(|pair| (pair[0] << 4 | pair[1]) as u8).collect();
+        Self::new(htype, &bytes).ok_or(ParseMacError)
+    }
+}
+
 impl fmt::Debug for HwAddr {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
@@ -148,6 +166,19 @@ mod tests {
         }
         assert_eq!(mac.to_string(), "00:12:34:56:78:9a");
         assert_eq!(mac.dashed(), "00-12-34-56-78-9a");
+    }
+
+    #[test]
+    fn hwaddr_reads_what_it_prints() {
+        let addresses =
+            [(1, &[2, 0, 0, 0, 0, 9][..]), (1, &[7; 8]), (32, &[0xab; 16]), (0, &[]), (6, &[1; 6])];
+        for (htype, bytes) in addresses {
+            let hw = HwAddr::new(htype, bytes).unwrap();
+            assert_eq!(hw.to_string().parse(), Ok(hw));
+        }
+        for text in ["", "1/abc", "256/00", "1/zz", "x/00", &format!("1/{}", "00".repeat(17))] {
+            assert_eq!(text.parse::<HwAddr>(), Err(ParseMacError), "{text}");
+        }
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::str::FromStr;
 
 use super::{Firmware, Text, Uuid};
 use bootlace_wire::Mac;
+use serde::{Deserialize, Serialize};
 
 /// A variable that a machine reports and rules and templates use. [`Var::name`] is the key in rules, in
 /// templates (`client.NAME`, dashes as underscores) and in the query of `/script`.
@@ -104,7 +105,8 @@ impl FromStr for Var {
 }
 
 /// Whether a machine can still be asked for what it has not told.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Reporting {
     /// It can: an unknown variable before the first match means "ask the machine".
     #[default]

@@ -93,7 +93,11 @@ impl fmt::Display for Firmware {
 impl FromStr for Firmware {
     type Err = ();
 
+    /// A config name, or `arch-NUMBER` for the rest.
     fn from_str(name: &str) -> Result<Self, ()> {
+        if let Some(number) = name.strip_prefix("arch-") {
+            return number.parse().map(Self::from_arch).map_err(|_| ());
+        }
         NAMED
             .iter()
             .find(|(_, n, _)| n.eq_ignore_ascii_case(name))
@@ -115,5 +119,7 @@ mod tests {
         assert_eq!(Firmware::from_arch(9), Firmware::UefiX64);
         assert_eq!(Firmware::from_arch(12), Firmware::Other(12));
         assert_eq!(Firmware::Other(12).to_string(), "arch-12");
+        assert_eq!("arch-12".parse(), Ok(Firmware::Other(12)));
+        assert_eq!("arch-x".parse::<Firmware>(), Err(()));
     }
 }
