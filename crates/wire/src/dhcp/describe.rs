@@ -150,7 +150,7 @@ fn vendor(bytes: &[u8]) -> Option<String> {
     subs.peek()?;
     Some(list(subs.map(|(tag, value)| match (tag, value) {
         (6, &[control]) => format!("6 discovery-control {control:#04x}"),
-        (9, _) => format!("9 boot-menu {}", Text(value)),
+        (9, _) => format!("9 boot-menu {}", boot_menu(value)),
         (10, &[timeout, ref prompt @ ..]) => format!("10 menu-prompt {timeout} s {}", Text(prompt)),
         (71, &[t1, t0, l1, l0]) => {
             let (kind, layer) = (u16::from_be_bytes([t1, t0]), u16::from_be_bytes([l1, l0]));
@@ -158,6 +158,16 @@ fn vendor(bytes: &[u8]) -> Option<String> {
         }
         _ => format!("{tag} {}", Hex(value)),
     })))
+}
+
+/// Server type, then counted text, for each entry.
+fn boot_menu(bytes: &[u8]) -> String {
+    let mut from = Cursor::new(bytes);
+    let entries = std::iter::from_fn(|| {
+        let (kind, len) = (from.u16()?, from.u8()?);
+        Some(format!("{kind} {}", Text(from.take(usize::from(len))?)))
+    });
+    list(entries)
 }
 
 fn client_id(bytes: &[u8]) -> Option<String> {

@@ -1,3 +1,6 @@
 //! Tests of the protocol machines from outside, one binary for all.
 
+mod dhcp;
+mod frame;
+mod property;
 mod tftp;
