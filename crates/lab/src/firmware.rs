@@ -1,0 +1,72 @@
+//! What a machine starts with.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+
+const OVMF_DIR: &str = "/usr/share/OVMF";
+
+/// The firmware of a QEMU machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Firmware {
+    /// SeaBIOS, whose network boot is the iPXE ROM of the NIC.
+    SeaBios,
+    /// OVMF with its own PXE, which is that of most real UEFI machines.
+    Ovmf,
+    /// OVMF that runs only what Microsoft's keys have signed.
+    OvmfSecureBoot,
+}
+
+/// The ROM of a machine's NIC.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Rom {
+    /// QEMU's iPXE under SeaBIOS; none under OVMF, so that EDK2's own PXE runs.
+    ByFirmware,
+    /// None: SeaBIOS cannot boot from the network then.
+    Empty,
+    /// A ROM file.
+    File(PathBuf),
+}
+
+impl Firmware {
+    /// QEMU arguments for this firmware. Its variables go to a fresh file in `dir`.
+    pub(crate) fn args(self, name: &str, dir: &Path) -> Result<Vec<OsString>> {
+        let (code, vars, machine) = match self {
+            Self::SeaBios => return Ok(vec!["-machine".into(), "q35".into()]),
+            Self::Ovmf => ("OVMF_CODE_4M.fd", "OVMF_VARS_4M.fd", "q35"),
+            // Only code in system management mode may write the keys.
+            Self::OvmfSecureBoot => ("OVMF_CODE_4M.ms.fd", "OVMF_VARS_4M.ms.fd", "q35,smm=on"),
+        };
+        let own_vars = dir.join(format!("{name}-vars.fd"));
+        let pristine = Path::new(OVMF_DIR).join(vars);
+        std::fs::copy(&pristine, &own_vars).with_context(|| format!("copy {}", pristine.display()))?;
+        let mut args: Vec<OsString> = vec!["-machine".into(), machine.into()];
+        if self == Self::OvmfSecureBoot {
+            args.extend(["-global".into(), "driver=cfi.pflash01,property=secure,value=on".into()]);
+        }
+        args.push("-drive".into());
+        args.push(format!("if=pflash,unit=0,format=raw,readonly=on,file={OVMF_DIR}/{code}").into());
+        let mut vars_drive = OsString::from("if=pflash,unit=1,format=raw,file=");
+        vars_drive.push(&own_vars);
+        args.extend(["-drive".into(), vars_drive]);
+        // EDK2's network stack has asked for a source of random numbers since CVE-2023-45237.
+        args.extend(["-device".into(), "virtio-rng-pci".into()]);
+        Ok(args)
+    }
+}
+
+impl Rom {
+    /// The `romfile` part of a NIC's `-device`, comma included.
+    pub(crate) fn device_option(&self, firmware: Firmware) -> OsString {
+        match (self, firmware) {
+            (Self::ByFirmware, Firmware::SeaBios) => OsString::new(),
+            (Self::ByFirmware | Self::Empty, _) => ",romfile=".into(),
+            (Self::File(path), _) => {
+                let mut option = OsString::from(",romfile=");
+                option.push(path);
+                option
+            }
+        }
+    }
+}

@@ -1,0 +1,43 @@
+//! What a scenario is given.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use bootlace_lab::Guest;
+
+use crate::project::Project;
+
+/// A boot takes 20 to 40 seconds on an idle machine; this is for a busy one. It only ends what hangs.
+pub(crate) const BOOT_LIMIT: Duration = Duration::from_secs(400);
+/// The same for what takes no more than a second or two.
+pub(crate) const STEP_LIMIT: Duration = Duration::from_secs(60);
+
+/// The surroundings of one running scenario.
+#[derive(Debug)]
+pub(crate) struct Context {
+    project: Project,
+    dir: PathBuf,
+    started: Instant,
+}
+
+impl Context {
+    pub(crate) fn new(project: &Project, dir: PathBuf) -> Self {
+        Self { project: project.clone(), dir, started: Instant::now() }
+    }
+
+    /// An empty directory of its own, which is kept when the scenario fails.
+    pub(crate) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// What to boot.
+    pub(crate) fn guest(&self) -> Result<Guest> {
+        Guest::fetch(&self.project.cache_dir())
+    }
+
+    /// Notes in the log how far the scenario has come.
+    pub(crate) fn note(&self, what: &str) {
+        println!("{:6.1} s  {what}", self.started.elapsed().as_secs_f64());
+    }
+}

@@ -1,0 +1,33 @@
+//! Whole-machine scenarios: a real firmware, a real network, a real server.
+//!
+//! To add one: write a function `fn name(context: &Context) -> Result<()>` in the file of its group, list it in
+//! that file's `SCENARIOS`, and give it a line in `gate.toml`. It runs in a sandbox of its own, may leave files
+//! in `context.dir()`, and fails by returning an error.
+
+mod context;
+mod dnsmasq;
+
+use anyhow::{Context as _, Result};
+
+pub(crate) use context::Context;
+
+/// A scenario by name.
+#[derive(Debug)]
+pub(crate) struct Scenario {
+    pub(crate) name: &'static str,
+    /// What it shows, in one line.
+    pub(crate) shows: &'static str,
+    pub(crate) run: fn(&Context) -> Result<()>,
+}
+
+const GROUPS: &[&[Scenario]] = &[dnsmasq::SCENARIOS];
+
+pub(crate) fn all() -> impl Iterator<Item = &'static Scenario> {
+    GROUPS.iter().copied().flatten()
+}
+
+pub(crate) fn find(name: &str) -> Result<&'static Scenario> {
+    all()
+        .find(|scenario| scenario.name == name)
+        .with_context(|| format!("no scenario is called {name}; `cargo xtask lab list` names them all"))
+}

@@ -1,0 +1,157 @@
+//! The Debian packages that the project's commands need, installed when root, else named.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, bail, ensure};
+use serde::Deserialize;
+
+const PACKAGES: &str = include_str!("../packages.toml");
+/// What Debian asks before it starts a service; its answer 101 means "not allowed".
+const POLICY: &str = "/usr/sbin/policy-rc.d";
+const DENY_POLICY: &str =
+    "#!/bin/sh\n# By `cargo xtask setup`, while it installs packages. May be removed.\nexit 101\n";
+/// Exists where systemd is the init.
+const SYSTEMD: &str = "/run/systemd/system";
+
+/// Which commands need a package.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Need {
+    /// `test`, `lab` and `demo`.
+    Test,
+    /// `bench`, for the servers it compares with.
+    Bench,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Packages {
+    package: Vec<Package>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Package {
+    name: String,
+    purpose: String,
+    needed_by: Need,
+    /// Services that its installation would start now and at every boot.
+    #[serde(default)]
+    services: Vec<String>,
+}
+
+/// Makes sure that every package which one of `needs` asks for is there.
+pub(crate) fn run(needs: &[Need]) -> Result<()> {
+    let all: Packages = toml::from_str(PACKAGES).context("xtask/packages.toml")?;
+    let present = installed(&all.package)?;
+    let missing: Vec<&Package> = all
+        .package
+        .iter()
+        .filter(|package| needs.contains(&package.needed_by) && !present.contains(&package.name))
+        .collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let names: Vec<&str> = missing.iter().map(|package| package.name.as_str()).collect();
+    if !rustix::process::geteuid().is_root() {
+        let why: String =
+            missing.iter().map(|package| format!("  {:<22} {}\n", package.name, package.purpose)).collect();
+        bail!(
+            "missing Debian packages:\n{why}\nsudo apt-get install --no-install-recommends {}",
+            names.join(" ")
+        );
+    }
+    println!("installing {}", names.join(" "));
+    apt_get(&["-qq", "update"])?;
+    let quiet = NoServices::begin(&missing)?;
+    let mut arguments = vec!["-qq", "install", "-y", "--no-install-recommends"];
+    arguments.extend(&names);
+    let result = apt_get(&arguments);
+    drop(quiet);
+    result
+}
+
+fn installed(packages: &[Package]) -> Result<BTreeSet<String>> {
+    let output = Command::new("dpkg-query")
+        .args(["-W", "-f", "${db:Status-Status} ${Package}\n"])
+        .args(packages.iter().map(|package| &package.name))
+        // It complains of every package that it has never heard of.
+        .stderr(Stdio::null())
+        .output()
+        .context("run dpkg-query: the tests need a Debian system")?;
+    let text = String::from_utf8(output.stdout).context("dpkg-query speaks UTF-8")?;
+    Ok(text.lines().filter_map(|line| line.strip_prefix("installed ")).map(str::to_owned).collect())
+}
+
+fn apt_get(arguments: &[&str]) -> Result<()> {
+    let status = Command::new("apt-get")
+        .args(arguments)
+        .env("DEBIAN_FRONTEND", "noninteractive")
+        .stdout(Stdio::null())
+        .status()
+        .context("run apt-get")?;
+    ensure!(status.success(), "apt-get {} failed", arguments.join(" "));
+    Ok(())
+}
+
+/// While it lives, installed packages start no services; when it goes, those of our packages are switched off
+/// for the next boot as well. A test run must not turn somebody's computer into a server.
+struct NoServices {
+    services: Vec<String>,
+    policy: Policy,
+}
+
+enum Policy {
+    Ours,
+    /// The host has its own, which is not for us to replace.
+    Theirs,
+}
+
+impl NoServices {
+    fn begin(packages: &[&Package]) -> Result<Self> {
+        let services = packages.iter().flat_map(|package| package.services.clone()).collect();
+        let leftover = fs::read_to_string(POLICY).is_ok_and(|text| text == DENY_POLICY);
+        if Path::new(POLICY).exists() && !leftover {
+            return Ok(Self { services, policy: Policy::Theirs });
+        }
+        fs::write(POLICY, DENY_POLICY).with_context(|| format!("write {POLICY}"))?;
+        let executable = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        fs::set_permissions(POLICY, executable).with_context(|| format!("make {POLICY} executable"))?;
+        Ok(Self { services, policy: Policy::Ours })
+    }
+}
+
+impl Drop for NoServices {
+    fn drop(&mut self) {
+        if matches!(self.policy, Policy::Ours)
+            && let Err(error) = fs::remove_file(POLICY)
+        {
+            eprintln!("warning: {POLICY} stays behind, remove it: {error}");
+        }
+        if self.services.is_empty() || !Path::new(SYSTEMD).exists() {
+            return;
+        }
+        let done = Command::new("systemctl").args(["disable", "--now"]).args(&self.services).status();
+        if !done.is_ok_and(|status| status.success()) {
+            eprintln!("warning: could not disable {}", self.services.join(" "));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_package_list_is_sound() {
+        let all: Packages = toml::from_str(PACKAGES).unwrap();
+        let names: BTreeSet<&str> = all.package.iter().map(|package| package.name.as_str()).collect();
+        assert_eq!(names.len(), all.package.len(), "a package is listed twice");
+        assert!(all.package.iter().all(|package| !package.purpose.is_empty()));
+        assert!(!names.contains("dnsmasq"), "dnsmasq-base has the program and no service");
+        assert!(!names.contains("tftpd-hpa"), "tftpd-hpa and atftpd do not install together");
+    }
+}
