@@ -3,3 +3,4 @@
 
 pub mod files;
 pub mod net;
+pub mod resolver;
