@@ -11,6 +11,7 @@ mod admit;
 pub mod limits;
 mod name;
 mod options;
+mod output;
 mod packet;
 mod transfer;
 
@@ -18,5 +19,6 @@ pub use admit::{Admission, Ignored, Refusal, admit};
 pub use limits::Limits;
 pub use name::{NameError, clean_name};
 pub use options::{TransferOptions, raw_options};
+pub use output::{ContentInfo, DataRun, Outcome, Output, Repeat};
 pub use packet::{DecodeError, ErrorCode, Mode, Packet, Request, data_header, error_packet, printable_text};
-pub use transfer::{ContentInfo, DataRun, Outcome, Output, Repeat, Transfer};
+pub use transfer::Transfer;
