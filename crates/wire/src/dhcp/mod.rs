@@ -3,6 +3,9 @@
 //! [`Message::decode`] is liberal: what a ROM gets nearly right is kept. [`Message::encode`] is strict: it
 //! writes only what the pickiest loader reads. The views on [`Message`] give the options their meaning,
 //! [`describe`] prints a message for people, [`typed`] reads option values that people wrote.
+//!
+//! Left out: splitting an option or overloading the header when sending (boot firmware reads neither),
+//! compressed names in search lists, authentication (RFC 3118), forced renewal and lease queries.
 
 mod arch;
 mod code;
