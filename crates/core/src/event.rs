@@ -116,8 +116,14 @@ impl DhcpMessage {
 pub enum ClientClass {
     /// iPXE or gPXE.
     Ipxe,
+    /// UEFI HTTP Boot.
+    HttpBoot,
+    /// The boot ROM or EEPROM of a Raspberry Pi.
+    RaspberryPi,
     /// PXE firmware.
     Firmware,
+    /// U-Boot.
+    Uboot,
     /// An operating system, GRUB, a kernel's `ip=dhcp`: wants an address only.
     Os,
     /// BOOTP without DHCP.
@@ -129,7 +135,10 @@ impl ClientClass {
     pub fn name(self) -> &'static str {
         match self {
             Self::Ipxe => "ipxe",
+            Self::HttpBoot => "http-boot",
+            Self::RaspberryPi => "raspberry-pi",
             Self::Firmware => "firmware",
+            Self::Uboot => "uboot",
             Self::Os => "os",
             Self::Bootp => "bootp",
         }

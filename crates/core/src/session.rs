@@ -112,7 +112,11 @@ impl Session {
         }
         let EventKind::Dhcp(dhcp) = &event.kind else { return false };
         match dhcp.client {
-            ClientClass::Firmware | ClientClass::Bootp => self.stage >= Stage::Script,
+            ClientClass::Firmware
+            | ClientClass::HttpBoot
+            | ClientClass::RaspberryPi
+            | ClientClass::Uboot
+            | ClientClass::Bootp => self.stage >= Stage::Script,
             // An iPXE renews nothing: its DISCOVER after the script means that the machine started again.
             ClientClass::Ipxe => dhcp.message == DhcpMessage::Discover && self.stage >= Stage::Script,
             ClientClass::Os => false,
@@ -132,7 +136,11 @@ impl Session {
                     self.facts.merge(&dhcp.facts);
                 }
                 self.reach(match dhcp.client {
-                    ClientClass::Firmware | ClientClass::Bootp => Stage::Firmware,
+                    ClientClass::Firmware
+                    | ClientClass::HttpBoot
+                    | ClientClass::RaspberryPi
+                    | ClientClass::Uboot
+                    | ClientClass::Bootp => Stage::Firmware,
                     ClientClass::Ipxe => Stage::Loader,
                     ClientClass::Os if self.stage >= Stage::Script => Stage::System,
                     ClientClass::Os => self.stage,

@@ -1,0 +1,173 @@
+//! The addresses of one subnet: which are free, which can be taken again, and who was offered what.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use bootlace_wire::HwAddr;
+
+use super::addresses::AddressSet;
+use super::hash;
+use crate::config::{Cidr, Subnet};
+use crate::model::Timestamp;
+
+/// How long an address stays promised to who was offered it: longer than the slowest ROM takes from the first
+/// OFFER to its REQUEST.
+pub const OFFER_HOLD: Duration = Duration::from_secs(60);
+
+/// An offer: the address is this client's until then, unless it asks another server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Offer {
+    pub(super) address: Ipv4Addr,
+    pub(super) until: Timestamp,
+}
+
+/// Indices over the leases and offers of one subnet. The leases themselves are in the table.
+#[derive(Clone, Debug)]
+pub(super) struct Pool {
+    cidr: Cidr,
+    ranges: Vec<RangeInclusive<Ipv4Addr>>,
+    size: u64,
+    /// Addresses that only their machine gets.
+    reserved: BTreeSet<Ipv4Addr>,
+    /// In a range, not reserved, without a lease or an offer.
+    free: AddressSet,
+    /// In a range, not reserved, with a lease, without an offer: can be lent again when `until` is past.
+    lapsing: BTreeSet<(Timestamp, Ipv4Addr)>,
+    /// The one lease of each client.
+    pub(super) clients: BTreeMap<HwAddr, Ipv4Addr>,
+    offers: BTreeMap<HwAddr, Offer>,
+    offered: BTreeMap<Ipv4Addr, HwAddr>,
+    offer_ends: BTreeSet<(Timestamp, HwAddr)>,
+    /// Declined addresses by the end of their quarantine.
+    pub(super) quarantine: BTreeSet<(Timestamp, Ipv4Addr)>,
+}
+
+impl Pool {
+    pub(super) fn new(subnet: &Subnet, reserved: impl Iterator<Item = Ipv4Addr>) -> Self {
+        let reserved: BTreeSet<Ipv4Addr> = reserved.filter(|ip| subnet.cidr.contains(*ip)).collect();
+        let mut free = AddressSet::default();
+        for range in &subnet.ranges {
+            free.insert_range(range);
+        }
+        for address in &reserved {
+            free.remove(*address);
+        }
+        Self {
+            cidr: subnet.cidr,
+            size: subnet.ranges.iter().map(width).sum(),
+            ranges: subnet.ranges.clone(),
+            reserved,
+            free,
+            lapsing: BTreeSet::new(),
+            clients: BTreeMap::new(),
+            offers: BTreeMap::new(),
+            offered: BTreeMap::new(),
+            offer_ends: BTreeSet::new(),
+            quarantine: BTreeSet::new(),
+        }
+    }
+
+    pub(super) fn cidr(&self) -> Cidr {
+        self.cidr
+    }
+
+    /// Number of addresses in the ranges.
+    pub(super) fn size(&self) -> u64 {
+        self.size
+    }
+
+    pub(super) fn is_lent(&self, address: Ipv4Addr) -> bool {
+        self.ranges.iter().any(|range| range.contains(&address))
+    }
+
+    pub(super) fn is_reserved(&self, address: Ipv4Addr) -> bool {
+        self.reserved.contains(&address)
+    }
+
+    pub(super) fn is_free(&self, address: Ipv4Addr) -> bool {
+        self.free.contains(address)
+    }
+
+    /// The client's own way into the ranges, then the next free address.
+    pub(super) fn free_for(&self, hw: HwAddr) -> Option<Ipv4Addr> {
+        let mut index = hash::of(hw).checked_rem(self.size)?;
+        for range in &self.ranges {
+            match index.checked_sub(width(range)) {
+                Some(rest) => index = rest,
+                None => {
+                    let start = u32::from(*range.start()).saturating_add(u32::try_from(index).ok()?);
+                    return self.free.next_from(start.into());
+                }
+            }
+        }
+        None
+    }
+
+    /// The address that has been without a holder for the longest time.
+    pub(super) fn oldest_lapsed(&self, now: Timestamp) -> Option<Ipv4Addr> {
+        self.lapsing.first().filter(|(until, _)| *until <= now).map(|(_, address)| *address)
+    }
+
+    /// Takes an address out of the indices before its lease or offer changes; `lease_end` is of its lease.
+    pub(super) fn unplace(&mut self, address: Ipv4Addr, lease_end: Option<Timestamp>) {
+        self.free.remove(address);
+        if let Some(until) = lease_end {
+            self.lapsing.remove(&(until, address));
+            self.quarantine.remove(&(until, address));
+        }
+    }
+
+    /// Puts an address where it belongs after its lease or offer changed.
+    pub(super) fn place(&mut self, address: Ipv4Addr, lease_end: Option<Timestamp>) {
+        if self.is_reserved(address) || !self.is_lent(address) || self.offered.contains_key(&address) {
+            return;
+        }
+        match lease_end {
+            None => self.free.insert(address),
+            Some(until) => {
+                self.lapsing.insert((until, address));
+            }
+        }
+    }
+
+    pub(super) fn offer_of(&self, hw: HwAddr) -> Option<Offer> {
+        self.offers.get(&hw).copied()
+    }
+
+    pub(super) fn offered_to(&self, address: Ipv4Addr) -> Option<HwAddr> {
+        self.offered.get(&address).copied()
+    }
+
+    pub(super) fn offers(&self) -> impl Iterator<Item = (HwAddr, Offer)> {
+        self.offers.iter().map(|(hw, offer)| (*hw, *offer))
+    }
+
+    /// Notes an offer. The caller has taken back the client's former one and has unplaced the address.
+    pub(super) fn note_offer(&mut self, hw: HwAddr, address: Ipv4Addr, until: Timestamp) {
+        self.offers.insert(hw, Offer { address, until });
+        self.offered.insert(address, hw);
+        self.offer_ends.insert((until, hw));
+    }
+
+    /// Forgets a client's offer; the caller places the address.
+    pub(super) fn forget_offer(&mut self, hw: HwAddr) -> Option<Ipv4Addr> {
+        let offer = self.offers.remove(&hw)?;
+        self.offered.remove(&offer.address);
+        self.offer_ends.remove(&(offer.until, hw));
+        Some(offer.address)
+    }
+
+    /// A client whose offer has ended. One that ends later than an offer made now would was made before the
+    /// clock was set back: it has ended too.
+    pub(super) fn ended_offer(&self, now: Timestamp) -> Option<HwAddr> {
+        let past = self.offer_ends.first().filter(|(until, _)| *until <= now);
+        let ahead = || self.offer_ends.last().filter(|(until, _)| *until > now.after(OFFER_HOLD));
+        past.or_else(ahead).map(|(_, hw)| *hw)
+    }
+}
+
+fn width(range: &RangeInclusive<Ipv4Addr>) -> u64 {
+    u64::from(u32::from(*range.end())) + 1 - u64::from(u32::from(*range.start()))
+}

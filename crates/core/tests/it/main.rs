@@ -1,0 +1,5 @@
+//! What `bootlace_core` does, seen from outside.
+
+mod configs;
+mod lease_simulation;
+mod lease_table;
