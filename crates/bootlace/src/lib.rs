@@ -4,3 +4,4 @@
 pub mod files;
 pub mod net;
 pub mod resolver;
+pub mod services;

@@ -120,8 +120,8 @@ impl RecvBatch {
     }
 }
 
-/// Sends all of `datagrams` that the socket takes at once; the number that left.
-pub(super) fn send(fd: BorrowedFd<'_>, datagrams: &[Datagram<'_>]) -> io::Result<usize> {
+/// Sends what a UDP socket takes of `datagrams` at once: the number that left.
+pub fn send(fd: BorrowedFd<'_>, datagrams: &[Datagram<'_>]) -> io::Result<usize> {
     let mut addresses: Vec<libc::sockaddr_in> = datagrams.iter().map(|d| address(d.to)).collect();
     let mut controls: Vec<Control> = datagrams.iter().map(pktinfo_control).collect();
     let mut vectors: Vec<libc::iovec> = datagrams

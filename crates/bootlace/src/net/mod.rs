@@ -15,9 +15,10 @@ mod segments;
 mod sockopt;
 mod udp;
 
-pub use batch::{Arrived, Datagram, RECV_BATCH_MAX, RecvBatch};
+pub use batch::{Arrived, Datagram, RECV_BATCH_MAX, RecvBatch, send};
 pub use interface::{Address, Interface, interfaces};
 pub use neighbour::neighbour;
 pub use packet::{Frame, PacketSocket};
 pub use segments::{SEGMENTS_MAX, Segments};
+pub use sockopt::allow_fragments;
 pub use udp::DatagramSocket;

@@ -17,3 +17,9 @@ pub(super) fn set_bytes(fd: BorrowedFd<'_>, level: c_int, name: c_int, value: &[
     };
     if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
+
+/// Lets datagrams be fragmented on paths with a smaller MTU instead of being lost there: firmware cannot take
+/// part in path MTU discovery.
+pub fn allow_fragments(fd: BorrowedFd<'_>) -> io::Result<()> {
+    set_int(fd, libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, libc::IP_PMTUDISC_DONT)
+}

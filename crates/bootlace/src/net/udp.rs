@@ -49,9 +49,9 @@ impl DatagramSocket {
         batch::send(self.socket.as_fd(), datagrams)
     }
 
-    /// The address and port it is bound to.
-    pub fn local_addr(&self) -> io::Result<std::net::SocketAddr> {
-        self.socket.local_addr()
+    /// The same socket for a runtime that waits on it.
+    pub fn into_std(self) -> UdpSocket {
+        self.socket
     }
 }
 

@@ -1,0 +1,3 @@
+//! One service for each protocol: receive, ask core, send.
+
+pub mod tftp;

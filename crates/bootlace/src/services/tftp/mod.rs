@@ -1,0 +1,72 @@
+//! The TFTP service: requests in, one task and one socket for each transfer.
+//!
+//! A slow client costs its task and nothing else. What the protocol says is in [`bootlace_wire::tftp`]; here
+//! are sockets, reads and limits.
+
+mod link;
+mod listener;
+mod reader;
+mod task;
+
+use std::net::Ipv4Addr;
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use bootlace_core::config::Cidr;
+
+use crate::net::DatagramSocket;
+use crate::resolver::Resolver;
+
+pub use listener::serve;
+
+/// Transfers at a time, all clients together. Requests beyond it are not answered: clients ask again, and an
+/// error would end their boot.
+pub const TRANSFERS_MAX: usize = 4_096;
+/// Transfers at a time for one address. Firmware has one; loaders that probe in parallel a few.
+pub const TRANSFERS_PER_CLIENT_MAX: usize = 16;
+
+/// What the service needs.
+#[derive(Clone)]
+pub struct Tftp {
+    /// Names to content.
+    pub resolver: Arc<Resolver>,
+    /// Sources that are answered.
+    pub served: Arc<[Cidr]>,
+    /// Ports of transfers; `None`: the kernel's choice.
+    pub ports: Option<RangeInclusive<u16>>,
+    /// One port for everything, or one for each transfer.
+    pub answer_from: AnswerFrom,
+    /// What was refused without an answer.
+    pub counters: Arc<Counters>,
+}
+
+/// Where the packets of a transfer come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AnswerFrom {
+    /// A port of its own for each transfer (RFC 1350).
+    OwnPort,
+    /// The request port, for networks that translate or filter ports.
+    RequestPort,
+}
+
+/// A request socket and what is known of its interface.
+pub struct Listener {
+    /// Bound to the request port.
+    pub socket: DatagramSocket,
+    /// Bounds the block size.
+    pub mtu: u32,
+    /// Used when the kernel does not say where a request arrived.
+    pub address: Ipv4Addr,
+}
+
+/// Requests that got no answer.
+#[derive(Debug, Default)]
+pub struct Counters {
+    /// From outside the served networks.
+    pub foreign: AtomicU64,
+    /// No TFTP, or no request.
+    pub ignored: AtomicU64,
+    /// Beyond [`TRANSFERS_MAX`] or [`TRANSFERS_PER_CLIENT_MAX`].
+    pub beyond_limit: AtomicU64,
+}
