@@ -10,6 +10,10 @@ pub mod config;
 pub mod dhcp;
 pub mod event;
 pub mod explain;
+pub mod files;
 pub mod finding;
 pub mod model;
+mod nearest;
 pub mod session;
+
+pub use nearest::nearest;

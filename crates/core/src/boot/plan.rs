@@ -1,8 +1,13 @@
-//! The loader-neutral answer for one machine now. A plan names no loader and holds no text of any dialect.
+//! The loader-neutral answer for one machine now. A plan names no loader and holds no text of any dialect but
+//! what the user wrote as such.
 
 use std::time::Duration;
 
 use crate::config::{BootName, LocalHow, Secret};
+
+mod build;
+
+pub use build::{PlanError, build, reads};
 
 /// What one machine boots now.
 #[derive(Clone, Debug)]

@@ -75,6 +75,33 @@ impl Firmware {
         !matches!(self, Self::Bios | Self::Other(_))
     }
 
+    /// UEFI HTTP Boot: asks for URLs instead of TFTP names.
+    pub fn is_http(self) -> bool {
+        matches!(
+            self,
+            Self::HttpIa32
+                | Self::HttpX64
+                | Self::HttpArm32
+                | Self::HttpArm64
+                | Self::HttpRiscv64
+                | Self::HttpLoong64
+        )
+    }
+
+    /// The family by what an iPXE build says of itself: its `platform` and `buildarch` settings.
+    pub fn from_ipxe(platform: &str, buildarch: &str) -> Option<Self> {
+        match (platform, buildarch) {
+            ("pcbios", _) => Some(Self::Bios),
+            ("efi", "i386") => Some(Self::UefiIa32),
+            ("efi", "x86_64") => Some(Self::UefiX64),
+            ("efi", "arm32") => Some(Self::UefiArm32),
+            ("efi", "arm64") => Some(Self::UefiArm64),
+            ("efi", "riscv64") => Some(Self::UefiRiscv64),
+            ("efi", "loong64") => Some(Self::UefiLoong64),
+            _ => None,
+        }
+    }
+
     /// Every named family, in the order of the docs.
     pub fn all() -> impl Iterator<Item = Self> {
         NAMED.iter().map(|&(firmware, _, _)| firmware)

@@ -1,1 +1,3 @@
-//! The languages that loaders read.
+//! The languages that loaders read. A dialect prints a plan; it decides nothing.
+
+pub mod ipxe;

@@ -1,0 +1,319 @@
+//! iPXE scripts.
+//!
+//! They run on every build since 2011: no `params`, no `console`, and whatever may be missing or fail has a
+//! way out behind `||`. A boot that fails says so on the screen, waits, and leaves iPXE so that the firmware
+//! goes on: a machine never loops here.
+
+use std::time::Duration;
+
+use crate::boot::escape::{query_value, script_word, script_words};
+use crate::boot::plan::{Action, Arg, ChapLogin, MenuEntry, Plan, Source};
+use crate::boot::template::Server;
+use crate::config::{BootName, LocalHow, Secret};
+use crate::model::{Firmware, Var};
+
+mod report;
+
+pub use report::{identify, report_url};
+
+/// How long a message stays on the screen before the machine goes on.
+const MESSAGE_SECS: u64 = 10;
+
+/// Columns of a text screen that a message fills.
+const MESSAGE_COLUMNS: usize = 76;
+
+/// Lines of a message: more would scroll the reason away.
+const MESSAGE_LINES_MAX: usize = 12;
+
+/// The platforms that iPXE tells apart (its `platform` setting).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Platform {
+    /// `pcbios`.
+    Bios,
+    /// `efi`.
+    Efi,
+}
+
+impl From<Firmware> for Platform {
+    fn from(firmware: Firmware) -> Self {
+        if firmware.is_uefi() { Self::Efi } else { Self::Bios }
+    }
+}
+
+/// What a script needs to know beside its plan.
+#[derive(Clone, Copy, Debug)]
+pub struct ScriptContext<'a> {
+    /// How the machine reaches the server.
+    pub server: &'a Server,
+    /// What iPXE runs on.
+    pub platform: Platform,
+    /// What a menu sends along with the choice, so that the same decision leads to it again.
+    pub reports: &'a [Var],
+}
+
+/// A script under construction.
+struct Script(String);
+
+impl Script {
+    fn new() -> Self {
+        Self("#!ipxe\n".to_owned())
+    }
+
+    /// Adds a line. The caller has made every value in it one word.
+    fn line(&mut self, line: &str) {
+        self.0.push_str(line);
+        self.0.push('\n');
+    }
+
+    /// Adds a command that `step` names on the screen when it fails.
+    fn step(&mut self, step: &str, command: &str) {
+        self.line(&format!("set step {step}"));
+        self.line(&format!("{command} || goto failed"));
+    }
+
+    /// Shows a text, wrapped.
+    fn say(&mut self, text: &str) {
+        for line in wrap(&script_words(text)).into_iter().take(MESSAGE_LINES_MAX) {
+            self.line(&format!("echo {line}"));
+        }
+    }
+
+    /// Lets the firmware go on with its next boot device.
+    fn leave(&mut self, platform: Platform) {
+        self.line(leave(platform));
+    }
+
+    /// What happens when a step fails.
+    fn failed(mut self, plan: &Plan, platform: Platform) -> String {
+        self.line(":failed");
+        self.line(&format!("echo Bootlace: boot {} failed: ${{step}}", plan.boot));
+        self.wait_and_leave(platform);
+        self.0
+    }
+
+    fn wait_and_leave(&mut self, platform: Platform) {
+        self.line(&format!("echo Going on with the next boot device in {MESSAGE_SECS} seconds"));
+        self.line(&format!("sleep {MESSAGE_SECS} ||"));
+        self.leave(platform);
+    }
+}
+
+/// EDK2's boot manager stops at a program that returns success, and goes on to the next boot option after one
+/// that returns an error; a BIOS goes on in any case.
+fn leave(platform: Platform) -> &'static str {
+    match platform {
+        Platform::Bios => "exit",
+        Platform::Efi => "exit 1",
+    }
+}
+
+/// The script of a plan.
+pub fn render(plan: &Plan, context: &ScriptContext<'_>) -> String {
+    let mut script = Script::new();
+    let platform = context.platform;
+    match &plan.action {
+        Action::Script { text } => return own_script(text),
+        Action::Local(how) => {
+            local(&mut script, how, platform);
+            return script.0;
+        }
+        Action::Menu { title, timeout, entries, default } => {
+            menu(&mut script, context, (title, *timeout), entries, default);
+        }
+        Action::Linux { kernel, initrds, args } => {
+            announce(&mut script, plan);
+            linux(&mut script, context, kernel, initrds, args);
+        }
+        Action::Chain { url } => {
+            announce(&mut script, plan);
+            program(&mut script, &script_word(url), platform);
+        }
+        Action::Pxelinux { file } => {
+            announce(&mut script, plan);
+            pxelinux(&mut script, context, file);
+        }
+        Action::Efi { program: source } => {
+            announce(&mut script, plan);
+            program(&mut script, &url_of(source, context.server), platform);
+        }
+        Action::San { target, initiator, chap } => {
+            announce(&mut script, plan);
+            san(&mut script, target, initiator.as_deref(), chap.as_ref());
+        }
+    }
+    script.failed(plan, platform)
+}
+
+/// A script that says on the screen why there is no boot.
+pub fn problem(text: &str, platform: Platform) -> String {
+    let mut script = Script::new();
+    script.say(&format!("Bootlace: {text}"));
+    script.wait_and_leave(platform);
+    script.0
+}
+
+/// A script for an iPXE that lacks something: sends it into a loader of ours.
+pub fn chain_loader(loader: &str, lacks: &str, server: &Server, platform: Platform) -> String {
+    let folder = if loader.contains('/') { "" } else { "ipxe/" };
+    let url = format!("{}/{folder}{}", server.url, path(loader));
+    let mut script = Script::new();
+    script.say(&format!("Bootlace: this iPXE lacks {lacks}, loading {loader}"));
+    script.line(&format!("chain --autofree {url} ||"));
+    script.say(&format!("Bootlace: {loader} could not be loaded"));
+    script.wait_and_leave(platform);
+    script.0
+}
+
+fn announce(script: &mut Script, plan: &Plan) {
+    script.line(&format!("echo Bootlace: boot {}", plan.boot));
+}
+
+/// The user's script as it is, but recognisable as one and with the line ends that every build takes.
+fn own_script(text: &str) -> String {
+    let mut out = if text.starts_with("#!ipxe") { String::new() } else { Script::new().0 };
+    out.push_str(&text.replace("\r\n", "\n"));
+    if !out.ends_with('\n') {
+        out.push('\n');
+    }
+    out
+}
+
+/// The machine's own disk. On UEFI only builds of 2024 and later start local disks; older ones fail and leave.
+fn local(script: &mut Script, how: &LocalHow, platform: Platform) {
+    let leave = leave(platform);
+    match (how, platform) {
+        (LocalHow::Auto | LocalHow::Exit | LocalHow::Silence, _) | (LocalHow::Efi(_), Platform::Bios) => {
+            script.line(leave);
+        }
+        (LocalHow::Sanboot, Platform::Bios) => {
+            script.line(&format!("sanboot --no-describe --drive 0x80 || {leave}"));
+        }
+        (LocalHow::Sanboot, Platform::Efi) => {
+            script.line(&format!("sanboot --no-describe --drive 0 || {leave}"));
+        }
+        (LocalHow::Efi(file), Platform::Efi) => {
+            let file = script_word(&file.replace('/', "\\"));
+            script.line(&format!("sanboot --no-describe --drive 0 --filename {file} || {leave}"));
+        }
+    }
+}
+
+/// A kernel with its initial file systems. A UEFI kernel loads them itself, by name, out of the file system
+/// that iPXE shows it: each needs a name and an `initrd=` argument. BIOS builds hand them over in memory.
+fn linux(
+    script: &mut Script,
+    context: &ScriptContext<'_>,
+    kernel: &Source,
+    initrds: &[Source],
+    args: &[Arg],
+) {
+    let name = |at: usize| format!("initrd{at}.img");
+    let mut words = vec![format!("kernel {}", url_of(kernel, context.server))];
+    if context.platform == Platform::Efi {
+        words.extend((0..initrds.len()).map(|at| format!("initrd={}", name(at))));
+    }
+    words.extend(args.iter().map(|arg| script_word(arg.as_str())));
+    // Images of an earlier attempt would become initial file systems of this one.
+    script.line("imgfree");
+    script.step("kernel", &words.join(" "));
+    for (at, initrd) in initrds.iter().enumerate() {
+        let url = url_of(initrd, context.server);
+        match context.platform {
+            Platform::Bios => script.step("initrd", &format!("initrd {url}")),
+            Platform::Efi => script.step("initrd", &format!("initrd --name {} {url}", name(at))),
+        }
+    }
+    script.step("start", "boot");
+}
+
+/// A program or script at a URL. When it comes back without an error it has had its turn.
+fn program(script: &mut Script, url: &str, platform: Platform) {
+    script.step("load", &format!("chain --autofree {url}"));
+    script.leave(platform);
+}
+
+/// pxelinux looks for its modules and its pxelinux.cfg beside itself when option 210 names that place by URL.
+fn pxelinux(script: &mut Script, context: &ScriptContext<'_>, file: &str) {
+    let folder = file.rfind('/').map_or("", |slash| &file[..=slash]);
+    script.line(&format!("set 210:string {}/{}", context.server.url, path(folder)));
+    program(script, &format!("{}/{}", context.server.url, path(file)), context.platform);
+}
+
+fn menu(
+    script: &mut Script,
+    context: &ScriptContext<'_>,
+    (title, timeout): (&str, Option<Duration>),
+    entries: &[MenuEntry],
+    default: &BootName,
+) {
+    script.step("menu", &format!("menu {}", script_words(title)));
+    for entry in entries {
+        script.line(&format!("item {} {}", entry.boot, script_words(&entry.title)));
+    }
+    let timeout = timeout.map_or_else(String::new, |timeout| format!(" --timeout {}", timeout.as_millis()));
+    // Escape makes `choose` fail.
+    script.line(&format!("choose --default {default}{timeout} choice || goto local"));
+    let url = format!("{}&boot=${{choice}}", report_url(context.reports, context.server));
+    script.step("load", &format!("chain --replace --autofree {url}"));
+    script.line(":local");
+    local(script, &LocalHow::Auto, context.platform);
+}
+
+fn san(script: &mut Script, target: &str, initiator: Option<&str>, chap: Option<&ChapLogin>) {
+    if let Some(initiator) = initiator {
+        script.line(&format!("set initiator-iqn {}", script_word(initiator)));
+    }
+    if let Some(chap) = chap {
+        set_secret(script, "username", &chap.username);
+        set_secret(script, "password", chap.password.expose());
+        if let Some((name, secret)) = &chap.reverse {
+            set_secret(script, "reverse-username", name);
+            set_secret(script, "reverse-password", Secret::expose(secret));
+        }
+    }
+    // A disk that stays attached after a failure would be in the way of the next device.
+    script.line("set keep-san 0 ||");
+    script.step("SAN", &format!("sanboot {}", script_word(target)));
+}
+
+/// Sets a text that must arrive unchanged: what iPXE would split, join or expand goes over as bytes.
+fn set_secret(script: &mut Script, setting: &str, text: &str) {
+    let plain =
+        text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_' | b':' | b'@'));
+    if plain && !text.starts_with('-') {
+        script.line(&format!("set {setting} {text}"));
+    } else {
+        let bytes: Vec<_> = text.bytes().map(|byte| format!("{byte:02x}")).collect();
+        script.line(&format!("set {setting}:hex {}", bytes.join(":")));
+    }
+}
+
+fn url_of(source: &Source, server: &Server) -> String {
+    match source {
+        Source::File(name) => format!("{}/{}", server.url, path(name)),
+        Source::Url(url) => script_word(url),
+    }
+}
+
+/// A served name as the path of a URL.
+fn path(name: &str) -> String {
+    name.split('/').map(query_value).collect::<Vec<_>>().join("/")
+}
+
+/// Words in lines of at most [`MESSAGE_COLUMNS`], where no word is longer.
+fn wrap(text: &str) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split_whitespace() {
+        match lines.last_mut() {
+            Some(line) if line.len() + 1 + word.len() <= MESSAGE_COLUMNS => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests;

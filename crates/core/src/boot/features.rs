@@ -1,0 +1,98 @@
+//! What a boot needs of the iPXE that boots it, and what that iPXE says it has (option 175).
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use bootlace_wire::dhcp::Feature;
+
+use super::template::Template;
+use crate::config::{BootKind, Location};
+use crate::model::Firmware;
+
+/// What an iPXE said of itself in option 175 of its DHCP packets.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct IpxeFeatures {
+    features: BTreeSet<Feature>,
+    /// Major, minor and patch number; every build before 2.0 says 1.x.
+    pub version: Option<[u8; 3]>,
+}
+
+impl IpxeFeatures {
+    /// From what was reported.
+    pub fn new(features: impl IntoIterator<Item = Feature>, version: Option<[u8; 3]>) -> Self {
+        Self { features: features.into_iter().collect(), version }
+    }
+
+    /// Whether it has a feature.
+    pub fn has(&self, feature: Feature) -> bool {
+        self.features.contains(&feature)
+    }
+}
+
+/// What a plan needs and an iPXE lacks; empty when it can do it.
+pub fn missing(needed: &BTreeSet<Feature>, has: &IpxeFeatures) -> Missing {
+    Missing(needed.iter().copied().filter(|&feature| !has.has(feature)).collect())
+}
+
+/// Features that are needed and not there.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Missing(pub Vec<Feature>);
+
+impl Missing {
+    /// Nothing is missing.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl fmt::Display for Missing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (at, feature) in self.0.iter().enumerate() {
+            let comma = if at == 0 { "" } else { ", " };
+            write!(f, "{comma}{}", feature.name())?;
+        }
+        Ok(())
+    }
+}
+
+/// What a boot needs on a firmware, before anything of it is rendered: DHCP asks this when the machine has told
+/// little yet.
+///
+/// The names are iPXE's: on BIOS a Linux kernel is a `bzimage`, a loader such as lpxelinux.0 a `pxe` image; on
+/// UEFI everything that runs is an `efi` image. Scripts of the user's need what they need: nothing is assumed.
+/// What hides behind a menu is not counted: its own script asks again.
+pub fn needs(kind: &BootKind, firmware: Firmware) -> BTreeSet<Feature> {
+    let (kernel, loader) =
+        if firmware.is_uefi() { (Feature::Efi, Feature::Efi) } else { (Feature::Bzimage, Feature::Pxe) };
+    match kind {
+        BootKind::Local(_) | BootKind::Ipxe { .. } => BTreeSet::new(),
+        BootKind::Linux { kernel: file, initrd, .. } => {
+            [file].into_iter().chain(initrd).filter_map(transport).chain([kernel]).collect()
+        }
+        BootKind::Chain { url } => scheme_feature(url).into_iter().collect(),
+        BootKind::Pxelinux { .. } => [loader, Feature::Http].into(),
+        BootKind::Efi { file } => transport(file).into_iter().chain([Feature::Efi]).collect(),
+        BootKind::Menu(_) => [Feature::Menu, Feature::Http].into(),
+        BootKind::San(_) => [Feature::Iscsi].into(),
+    }
+}
+
+fn transport(location: &Location) -> Option<Feature> {
+    match location {
+        Location::File(_) => Some(Feature::Http),
+        Location::Url(url) => scheme_feature(url),
+    }
+}
+
+/// The protocol that a URL asks for, when its template begins with one as it should.
+fn scheme_feature(url: &Template) -> Option<Feature> {
+    let (scheme, _) = url.text().split_once(':')?;
+    match scheme.to_ascii_lowercase().as_str() {
+        "http" => Some(Feature::Http),
+        "https" => Some(Feature::Https),
+        "tftp" => Some(Feature::Tftp),
+        "ftp" => Some(Feature::Ftp),
+        "nfs" => Some(Feature::Nfs),
+        _ => None,
+    }
+}

@@ -1,0 +1,286 @@
+//! A boot of the config with its templates rendered for one machine.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::slice;
+
+use super::{Action, Arg, ChapLogin, MenuEntry, Plan, Source};
+use crate::boot::choose::Choice;
+use crate::boot::template::{Context, RenderError, Server, Template};
+use crate::config::{Boot, BootKind, BootName, Chap, Config, Location, Menu, San, Vars};
+use crate::model::{Facts, Firmware, Var};
+
+/// The longest URL that a plan has. HTTP servers commonly take 8 KiB of request line; no honest URL comes near.
+const URL_BYTES_MAX: usize = 2048;
+
+/// The longest iSCSI URI: RFC 4173 section 5 asks for at most 255 bytes, as DHCP option 17 carries it.
+const ISCSI_BYTES_MAX: usize = 255;
+
+/// The longest kernel command line: what x86 kernels take (COMMAND_LINE_SIZE).
+const CMDLINE_BYTES_MAX: usize = 2048;
+
+/// Schemes that loaders fetch from.
+const SCHEMES: [&str; 5] = ["http", "https", "tftp", "ftp", "nfs"];
+
+/// Why a boot cannot be planned for a machine, and what to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlanError {
+    /// The boot.
+    pub boot: BootName,
+    /// The key of it.
+    pub key: &'static str,
+    /// What is wrong.
+    pub message: String,
+    /// What to do about it.
+    pub fix: Option<String>,
+}
+
+impl fmt::Display for PlanError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "boot {}, {}: {}", self.boot, self.key, self.message)?;
+        match &self.fix {
+            Some(fix) => write!(f, "; {fix}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl std::error::Error for PlanError {}
+
+/// What the templates of a boot read of a machine. A menu renders nothing of its entries.
+pub fn reads(boot: &Boot) -> BTreeSet<Var> {
+    templates(boot).into_iter().flat_map(|template| template.uses().iter().copied()).collect()
+}
+
+fn templates(boot: &Boot) -> Vec<&Template> {
+    fn of(location: &Location) -> Option<&Template> {
+        match location {
+            Location::File(_) => None,
+            Location::Url(url) => Some(url),
+        }
+    }
+    match &boot.kind {
+        BootKind::Local(_) | BootKind::Pxelinux { .. } | BootKind::Menu(_) => Vec::new(),
+        BootKind::Linux { kernel, initrd, cmdline } => {
+            slice::from_ref(kernel).iter().chain(initrd).filter_map(of).chain([cmdline]).collect()
+        }
+        BootKind::Chain { url } => vec![url],
+        BootKind::Ipxe { script } => vec![script],
+        BootKind::Efi { file } => of(file).into_iter().collect(),
+        BootKind::San(san) => [&san.target].into_iter().chain(&san.initiator).collect(),
+    }
+}
+
+/// Makes the plan of a boot for a machine. `choice` gives the machine and its settings.
+pub fn build(
+    config: &Config,
+    choice: &Choice<'_>,
+    boot: &BootName,
+    facts: &Facts,
+    server: &Server,
+) -> Result<Plan, PlanError> {
+    let boot = config.boot(boot);
+    let mut vars = boot.vars.clone();
+    vars.extend(choice.settings.vars.iter().map(|(key, value)| (key.clone(), value.clone())));
+    let builder = Builder::new(config, boot, &vars, choice, facts, server);
+    let action = match &boot.kind {
+        BootKind::Local(how) => Action::Local(how.clone()),
+        BootKind::Linux { kernel, initrd, cmdline } => Action::Linux {
+            kernel: builder.source("kernel", kernel)?,
+            initrds: initrd.iter().map(|file| builder.source("initrd", file)).collect::<Result<_, _>>()?,
+            args: builder.args(cmdline)?,
+        },
+        BootKind::Chain { url } => Action::Chain { url: builder.url("url", url)? },
+        BootKind::Ipxe { script } => Action::Script { text: builder.render("script", script)? },
+        BootKind::Pxelinux { file } => builder.pxelinux(file)?,
+        BootKind::Efi { file } => builder.efi(file)?,
+        BootKind::Menu(menu) => builder.menu(menu),
+        BootKind::San(san) => builder.san(san)?,
+    };
+    Ok(Plan { boot: boot.name.clone(), action })
+}
+
+struct Builder<'a> {
+    config: &'a Config,
+    boot: &'a Boot,
+    firmware: Option<Firmware>,
+    context: Context<'a>,
+}
+
+impl<'a> Builder<'a> {
+    fn new(
+        config: &'a Config,
+        boot: &'a Boot,
+        vars: &'a Vars,
+        choice: &Choice<'a>,
+        facts: &'a Facts,
+        server: &'a Server,
+    ) -> Self {
+        let context = Context { facts, machine: choice.machine, server, boot: &boot.name, vars };
+        Self { config, boot, firmware: facts.firmware(), context }
+    }
+
+    fn error(&self, key: &'static str, message: impl Into<String>, fix: Option<&str>) -> PlanError {
+        let (boot, message) = (self.boot.name.clone(), message.into());
+        PlanError { boot, key, message, fix: fix.map(str::to_owned) }
+    }
+
+    fn render(&self, key: &'static str, template: &Template) -> Result<String, PlanError> {
+        template.render(&self.context).map_err(|error: RenderError| self.error(key, error.to_string(), None))
+    }
+
+    fn source(&self, key: &'static str, location: &Location) -> Result<Source, PlanError> {
+        match location {
+            Location::File(name) => Ok(Source::File(name.clone())),
+            Location::Url(url) => self.url(key, url).map(Source::Url),
+        }
+    }
+
+    fn url(&self, key: &'static str, template: &Template) -> Result<String, PlanError> {
+        let rendered = self.render(key, template)?;
+        let url = rendered.trim();
+        let absolute = url.split_once("://").is_some_and(|(scheme, rest)| {
+            SCHEMES.iter().any(|known| scheme.eq_ignore_ascii_case(known)) && !rest.is_empty()
+        });
+        if !absolute {
+            let fix = format!("begin it with {}://", SCHEMES.join("://, "));
+            return Err(self.error(key, format!("\"{url}\" is no URL that a loader can fetch"), Some(&fix)));
+        }
+        if url.len() > URL_BYTES_MAX {
+            return Err(self.error(key, format!("the URL is longer than {URL_BYTES_MAX} bytes"), None));
+        }
+        if !is_one_word(url) {
+            let fix = "write a blank in a URL as %20";
+            return Err(self.error(key, format!("\"{url}\" has a blank or control character"), Some(fix)));
+        }
+        Ok(url.to_owned())
+    }
+
+    /// The arguments, split at blanks.
+    fn args(&self, template: &Template) -> Result<Vec<Arg>, PlanError> {
+        let line = self.render("cmdline", template)?;
+        if line.len() > CMDLINE_BYTES_MAX {
+            let message =
+                format!("the command line is longer than the {CMDLINE_BYTES_MAX} bytes of a kernel");
+            return Err(self.error("cmdline", message, None));
+        }
+        line.split_whitespace()
+            .map(|word| {
+                Arg::new(word).ok_or_else(|| {
+                    self.error(
+                        "cmdline",
+                        format!("{word:?} cannot be an argument: it has a control character"),
+                        None,
+                    )
+                })
+            })
+            .collect()
+    }
+
+    fn pxelinux(&self, file: &str) -> Result<Action, PlanError> {
+        let is_bios_program = file.to_ascii_lowercase().ends_with(".0");
+        match self.firmware {
+            Some(firmware) if firmware.is_uefi() && is_bios_program => Err(self.error(
+                "file",
+                format!("{file} runs on BIOS only, and this machine's firmware is {firmware}"),
+                Some("name syslinux.efi for UEFI machines, or add a rule by firmware"),
+            )),
+            _ => Ok(Action::Pxelinux { file: file.to_owned() }),
+        }
+    }
+
+    fn efi(&self, file: &Location) -> Result<Action, PlanError> {
+        match self.firmware {
+            Some(firmware) if !firmware.is_uefi() => Err(self.error(
+                "kind",
+                format!("an EFI program cannot run on the firmware {firmware}"),
+                Some("add a rule by firmware"),
+            )),
+            _ => Ok(Action::Efi { program: self.source("file", file)? }),
+        }
+    }
+
+    fn menu(&self, menu: &Menu) -> Action {
+        let entry =
+            |boot: &BootName| MenuEntry { boot: boot.clone(), title: self.config.boot(boot).title.clone() };
+        Action::Menu {
+            title: menu.title.clone(),
+            timeout: menu.timeout,
+            entries: menu.entries.iter().map(entry).collect(),
+            default: menu.default.clone(),
+        }
+    }
+
+    fn san(&self, san: &San) -> Result<Action, PlanError> {
+        let target = self.render("target", &san.target)?.trim().to_owned();
+        check_iscsi_uri(&target).map_err(|why| {
+            let fix = "write it as iscsi:SERVER:6:3260:LUN:TARGET (RFC 4173)";
+            self.error("target", format!("\"{target}\" {why}"), Some(fix))
+        })?;
+        let initiator = match &san.initiator {
+            None => None,
+            Some(template) => {
+                let name = self.render("initiator", template)?.trim().to_owned();
+                if name.is_empty() || !is_one_word(&name) || name.len() > ISCSI_BYTES_MAX {
+                    let fix = "write it as iqn.2007-08.com.example:NAME";
+                    return Err(self.error(
+                        "initiator",
+                        format!("\"{name}\" is no initiator name"),
+                        Some(fix),
+                    ));
+                }
+                Some(name)
+            }
+        };
+        Ok(Action::San { target, initiator, chap: san.chap.as_ref().map(login) })
+    }
+}
+
+fn login(chap: &Chap) -> ChapLogin {
+    ChapLogin {
+        username: chap.username.clone(),
+        password: chap.password.clone(),
+        reverse: chap.reverse.clone(),
+    }
+}
+
+fn is_one_word(text: &str) -> bool {
+    !text.contains(|c: char| c.is_whitespace() || c.is_control())
+}
+
+/// `iscsi:<server>:<protocol>:<port>:<LUN>:<target>`, where server and target must be there. An IPv6 server
+/// stands in brackets, and the target has colons of its own.
+fn check_iscsi_uri(uri: &str) -> Result<(), &'static str> {
+    if uri.len() > ISCSI_BYTES_MAX {
+        return Err("is longer than 255 bytes");
+    }
+    if !is_one_word(uri) {
+        return Err("has a blank or control character");
+    }
+    let rest = uri
+        .get(.."iscsi:".len())
+        .filter(|scheme| scheme.eq_ignore_ascii_case("iscsi:"))
+        .and_then(|_| uri.get("iscsi:".len()..))
+        .ok_or("does not begin with iscsi:")?;
+    let (server, rest) = match rest.strip_prefix('[') {
+        Some(bracketed) => bracketed.split_once("]:").ok_or("has a `[` without `]:`")?,
+        None => rest.split_once(':').ok_or("has no target name")?,
+    };
+    let parts: Vec<&str> = rest.splitn(4, ':').collect();
+    let [protocol, port, lun, target] = parts.as_slice() else {
+        return Err("has fewer than the five parts after iscsi:");
+    };
+    let lun_is_fine = lun.split('-').count() <= 4
+        && lun.split('-').all(|group| group.len() <= 4 && group.bytes().all(|b| b.is_ascii_hexdigit()));
+    match () {
+        () if server.is_empty() => Err("has no server"),
+        () if !matches!(*protocol, "" | "6") => Err("has another protocol than TCP, which is 6 or nothing"),
+        () if !port.is_empty() && port.parse::<u16>().is_err() => Err("has a port that is no number"),
+        () if !lun_is_fine => Err("has a LUN that is not hexadecimal, as 0 or 1-0-0-0"),
+        () if target.is_empty() => Err("has no target name"),
+        () => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests;

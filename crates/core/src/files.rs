@@ -1,0 +1,108 @@
+//! The name space that TFTP and HTTP share: which name is which resource.
+//!
+//! Reserved names come first (`boot.ipxe`, `script`, `ipxe/NAME`; `answer/` and `done/` are kept for
+//! installers), then files. Resolving causes nothing: the same request gets the same answer, and whether an
+//! event comes of it is the service's business.
+
+use std::net::Ipv4Addr;
+
+use bootlace_wire::tftp::clean_name;
+
+use crate::boot::features::IpxeFeatures;
+use crate::boot::loader::LoaderInventory;
+use crate::config::Config;
+use crate::event::{Protocol, ScriptEvent};
+use crate::model::{Facts, Text};
+
+mod query;
+mod script;
+
+pub use query::QUERY_BYTES_MAX;
+
+/// One request for a name.
+#[derive(Clone, Copy, Debug)]
+pub struct FileRequest<'a> {
+    /// How it came.
+    pub protocol: Protocol,
+    /// What stands behind the `?`, not decoded; empty without.
+    pub query: &'a str,
+    /// What the peer's session knows of it, as DHCP told.
+    pub facts: &'a Facts,
+    /// Whether its address and what it says of itself fit together.
+    pub identity: Identity,
+    /// The address that it asked.
+    pub server: Ipv4Addr,
+    /// What its iPXE said in option 175, if it is known.
+    pub features: Option<&'a IpxeFeatures>,
+    /// Whether an iPXE was already sent into ours in this session: never twice.
+    pub chained: bool,
+    /// The loaders that exist.
+    pub loaders: &'a LoaderInventory,
+}
+
+/// Whether a peer is who it says to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Identity {
+    /// Nothing speaks against it.
+    Agreed,
+    /// Our lease or the neighbour table names another: it gets no secrets.
+    Contradicted,
+}
+
+/// What a name stands for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Resolution {
+    /// What is sent.
+    pub resource: Resource,
+    /// What there is to record of a script.
+    pub script: Option<ScriptEvent>,
+}
+
+/// What is sent for a name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Resource {
+    /// Text made for this request.
+    Text {
+        /// The bytes.
+        body: String,
+        /// Its type.
+        mime: &'static str,
+    },
+    /// A cleaned name below `boot_dir`; a bare one may also be a loader in the distribution's folders.
+    File(String),
+    /// Nothing, and why.
+    Absent(String),
+}
+
+/// Says what a name stands for. `name` is as the client wrote it, percent-decoded for HTTP.
+pub fn resolve(config: &Config, name: &str, request: &FileRequest<'_>) -> Resolution {
+    let cleaned = match clean_name(name.as_bytes()) {
+        Ok(cleaned) => cleaned,
+        Err(error) => return absent(format!("{}: {error}", Text::from(name))),
+    };
+    match cleaned.as_str() {
+        "boot.ipxe" => return script::boot(config, request),
+        "script" => return script::script(config, request),
+        _ => {}
+    }
+    let (folder, rest) = cleaned.split_once('/').unwrap_or((&cleaned, ""));
+    match folder {
+        "answer" | "done" => absent(format!("{folder}/ is reserved: nothing answers it yet")),
+        "ipxe" if rest.is_empty() || rest.contains('/') => {
+            absent("ipxe/ is reserved for loaders: ipxe/NAME".to_owned())
+        }
+        "ipxe" | "files" if !rest.is_empty() => file(rest),
+        _ => file(&cleaned),
+    }
+}
+
+fn file(name: &str) -> Resolution {
+    Resolution { resource: Resource::File(name.to_owned()), script: None }
+}
+
+fn absent(why: String) -> Resolution {
+    Resolution { resource: Resource::Absent(why), script: None }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,175 @@
+//! The two scripts: `boot.ipxe`, which every iPXE gets, and `script`, which answers its report.
+
+use std::collections::BTreeSet;
+
+use super::query::{self, Report};
+use super::{FileRequest, Identity, Resolution, Resource};
+use crate::boot::choose::{Choice, Outcome, choose};
+use crate::boot::dialect::ipxe::{self, Platform, ScriptContext};
+use crate::boot::features;
+use crate::boot::plan::{self, Action, Plan, PlanError};
+use crate::boot::rules::{can_be_asked, list};
+use crate::boot::template::Server;
+use crate::config::{BootKind, BootName, Config};
+use crate::event::{DecidedBy, ScriptEvent, ScriptStep};
+use crate::finding::Trail;
+use crate::model::{Facts, Firmware, Var};
+
+/// The type of scripts: what iPXE's own examples are served as.
+const MIME: &str = "text/plain; charset=utf-8";
+
+/// `boot.ipxe`: the final script where what is known decides, else one that asks for more.
+pub(super) fn boot(config: &Config, request: &FileRequest<'_>) -> Resolution {
+    let mut facts = request.facts.clone();
+    query::complete(&mut facts);
+    Answer::new(config, request, "boot.ipxe", facts, Facts::new()).decide(None)
+}
+
+/// `script`: what a machine that has reported boots.
+pub(super) fn script(config: &Config, request: &FileRequest<'_>) -> Resolution {
+    let Report { facts: reported, pick } = query::read(request.query);
+    let facts = query::merged(request.facts, &reported);
+    let pick = pick.as_ref().map(|pick| pick.as_str());
+    Answer::new(config, request, "script", facts, reported).decide(pick)
+}
+
+/// One answer in the making.
+struct Answer<'a> {
+    config: &'a Config,
+    request: &'a FileRequest<'a>,
+    name: &'static str,
+    server: Server,
+    facts: Facts,
+    reported: Facts,
+}
+
+impl<'a> Answer<'a> {
+    fn new(
+        config: &'a Config,
+        request: &'a FileRequest<'a>,
+        name: &'static str,
+        facts: Facts,
+        reported: Facts,
+    ) -> Self {
+        Self { config, request, name, server: Server::new(config, request.server), facts, reported }
+    }
+
+    fn platform(&self) -> Platform {
+        self.firmware().into()
+    }
+
+    /// BIOS when nothing tells: its scripts do the least.
+    fn firmware(&self) -> Firmware {
+        self.facts.firmware().unwrap_or(Firmware::Bios)
+    }
+
+    fn decide(self, pick: Option<&str>) -> Resolution {
+        let mut choice = choose(self.config, &self.facts, pick);
+        let mut trail = std::mem::take(&mut choice.trail);
+        let (boot, by) = match choice.outcome.clone() {
+            Outcome::Ask { vars } => return self.identify(vars, trail),
+            Outcome::Decided { boot, by } => (boot, by),
+        };
+        let lacking = self.unreported(&boot);
+        if !lacking.is_empty() {
+            trail.add("ask", format!("boot {boot} needs {}", list(&lacking)));
+            return self.identify(lacking, trail);
+        }
+        if let Some((loader, lacks)) = self.upgrade(&choice, &boot, &mut trail) {
+            let body = ipxe::chain_loader(&loader, &lacks, &self.server, self.platform());
+            return self.answer(body, ScriptStep::Chain { loader, lacks }, trail);
+        }
+        match self.plan(&choice, &boot) {
+            Ok(plan) => self.boot(&plan, by, trail),
+            Err(error) => self.problem(boot, by, error.to_string(), trail),
+        }
+    }
+
+    /// What the boot's templates read, and its script depends on, and the machine has yet to report.
+    fn unreported(&self, boot: &BootName) -> BTreeSet<Var> {
+        let boot = self.config.boot(boot);
+        let mut needed = plan::reads(boot);
+        if !matches!(boot.kind, BootKind::Ipxe { .. }) {
+            // `exit` and initial file systems differ between BIOS and UEFI.
+            needed.insert(Var::Firmware);
+        }
+        needed.retain(|&var| self.facts.get(var).is_none() && can_be_asked(var, &self.facts));
+        needed
+    }
+
+    /// The loader of ours and what the machine's iPXE lacks, when it lacks something and was not sent before.
+    fn upgrade(&self, choice: &Choice<'_>, boot: &BootName, trail: &mut Trail) -> Option<(String, String)> {
+        let has = self.request.features?;
+        let needed = features::needs(&self.config.boot(boot).kind, self.firmware());
+        let missing = features::missing(&needed, has);
+        if missing.is_empty() {
+            return None;
+        }
+        let lacks = missing.to_string();
+        if self.request.chained {
+            trail.add("features", format!("lacks {lacks}, but was sent into another loader already"));
+            return None;
+        }
+        match self.request.loaders.pick(self.firmware(), choice.settings.loader.as_deref()) {
+            Ok(loader) => {
+                trail.add("features", format!("lacks {lacks}, sent into {loader}"));
+                Some((loader, lacks))
+            }
+            Err(none) => {
+                trail.add("features", format!("lacks {lacks}, but {none}"));
+                None
+            }
+        }
+    }
+
+    fn plan(&self, choice: &Choice<'_>, boot: &BootName) -> Result<Plan, PlanError> {
+        let plan = plan::build(self.config, choice, boot, &self.facts, &self.server)?;
+        let has_secret = matches!(plan.action, Action::San { chap: Some(_), .. });
+        if has_secret && self.request.identity == Identity::Contradicted {
+            return Err(PlanError {
+                boot: boot.clone(),
+                key: "password_file",
+                message: "this address belongs to another machine, so it gets no secret".to_owned(),
+                fix: Some("start the machine again".to_owned()),
+            });
+        }
+        Ok(plan)
+    }
+
+    fn identify(self, vars: BTreeSet<Var>, trail: Trail) -> Resolution {
+        let body = ipxe::identify(&vars, &self.server, self.platform());
+        self.answer(body, ScriptStep::Identify, trail)
+    }
+
+    fn boot(self, plan: &Plan, by: DecidedBy, trail: Trail) -> Resolution {
+        let reports = self.reports_of_menu(&plan.boot);
+        let context = ScriptContext { server: &self.server, platform: self.platform(), reports: &reports };
+        let body = ipxe::render(plan, &context);
+        self.answer(body, ScriptStep::Boot { boot: plan.boot.clone(), by }, trail)
+    }
+
+    /// What a menu has to send along: what led to it, and what its entries read.
+    fn reports_of_menu(&self, boot: &BootName) -> Vec<Var> {
+        let BootKind::Menu(menu) = &self.config.boot(boot).kind else { return Vec::new() };
+        let led_here = self.reported.iter().map(|(var, _)| var);
+        let entries = menu.entries.iter().flat_map(|entry| plan::reads(self.config.boot(entry)));
+        let vars: BTreeSet<Var> = led_here.chain(entries).collect();
+        vars.into_iter().collect()
+    }
+
+    fn problem(self, boot: BootName, by: DecidedBy, why: String, trail: Trail) -> Resolution {
+        let body = ipxe::problem(&why, self.platform());
+        self.answer(body, ScriptStep::Problem { boot, by, why }, trail)
+    }
+
+    fn answer(self, body: String, step: ScriptStep, trail: Trail) -> Resolution {
+        let event = ScriptEvent {
+            name: self.name.to_owned(),
+            step,
+            facts: self.reported,
+            bytes: body.len() as u64,
+            trail,
+        };
+        Resolution { resource: Resource::Text { body, mime: MIME }, script: Some(event) }
+    }
+}
