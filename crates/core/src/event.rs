@@ -31,7 +31,7 @@ pub struct Event {
 }
 
 /// Who an event is about, as far as it is known.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Peer {
     /// The hardware address: from the packet, or by our lease, a report or the neighbour table.
     pub hw: Option<HwAddr>,

@@ -1,0 +1,199 @@
+//! Leases: the promises that outlive the process.
+
+use std::path::Path;
+
+use bootlace_core::dhcp::{Lease, LeaseChange, LeaseState};
+use bootlace_core::model::{Text, Timestamp};
+use rusqlite::{Row, params};
+
+use crate::StoreError;
+use crate::db::{Db, Durability};
+use crate::lock::StateLock;
+use crate::migrate::Migration;
+
+/// The database file in the state directory.
+const FILE: &str = "bootlace.db";
+
+const MIGRATIONS: [Migration; 1] =
+    [Migration { version: 1, sql: include_str!("../migrations/store-0001.sql") }];
+
+const READ: &str = "SELECT address, hw, state, since, until, client_id, uuid, hostname FROM leases";
+const PUT: &str = "INSERT INTO leases (address, hw, state, since, until, client_id, uuid, hostname) \
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8) \
+     ON CONFLICT (address) DO UPDATE SET hw = excluded.hw, state = excluded.state, since = excluded.since, \
+     until = excluded.until, client_id = excluded.client_id, uuid = excluded.uuid, \
+     hostname = excluded.hostname";
+const REMOVE: &str = "DELETE FROM leases WHERE address = $1";
+
+/// The durable log of the lease table, which itself lives in memory: read once at start, then only written.
+#[derive(Debug)]
+pub enum Store {
+    /// One server with its own disk.
+    Sqlite(Sqlite),
+}
+
+/// A locked state directory and its database.
+#[derive(Debug)]
+pub struct Sqlite {
+    db: Db,
+    _lock: StateLock,
+}
+
+impl Store {
+    /// Opens the store in `dir`, which is made if need be, and keeps every other server out of that directory
+    /// for as long as it lives.
+    pub fn open(dir: &Path) -> Result<Self, StoreError> {
+        Sqlite::open(dir).map(Self::Sqlite)
+    }
+
+    /// Every lease, by address.
+    pub fn leases(&self) -> Result<Vec<Lease>, StoreError> {
+        match self {
+            Self::Sqlite(store) => store.leases(),
+        }
+    }
+
+    /// Makes all the changes, or none. When it returns they are on stable storage, and answers that depend on
+    /// them may leave; after an error nothing may be answered.
+    pub fn commit(&mut self, changes: &[LeaseChange]) -> Result<(), StoreError> {
+        if changes.is_empty() {
+            return Ok(());
+        }
+        match self {
+            Self::Sqlite(store) => store.commit(changes),
+        }
+    }
+}
+
+impl Sqlite {
+    fn open(dir: &Path) -> Result<Self, StoreError> {
+        let lock = StateLock::take(dir)?;
+        let db = Db::open(dir.join(FILE), Durability::EveryCommit, &MIGRATIONS)?;
+        let store = Self { db, _lock: lock };
+        store.check()?;
+        Ok(store)
+    }
+
+    /// A damaged page must stop the start, not the DHCP service an hour later. The file is small: a lease takes
+    /// some 150 bytes.
+    fn check(&self) -> Result<(), StoreError> {
+        let verdict: String = self
+            .db
+            .conn
+            .query_row("PRAGMA quick_check(1)", [], |row| row.get(0))
+            .map_err(|error| self.db.error("check", &error))?;
+        if verdict == "ok" { Ok(()) } else { Err(StoreError::corrupt(&self.db.file, verdict)) }
+    }
+
+    fn leases(&self) -> Result<Vec<Lease>, StoreError> {
+        let read = || {
+            let mut statement = self.db.conn.prepare(READ)?;
+            let rows = statement.query_map([], LeaseRow::read)?;
+            rows.collect::<rusqlite::Result<Vec<_>>>()
+        };
+        let rows = read().map_err(|error| self.db.error("read", &error))?;
+        // A lease that cannot be read is not skipped: its address would be given to somebody else.
+        let leases: Result<Vec<Lease>, String> = rows.iter().map(LeaseRow::lease).collect();
+        let mut leases = leases.map_err(|detail| StoreError::corrupt(&self.db.file, detail))?;
+        leases.sort_by_key(|lease| lease.address);
+        Ok(leases)
+    }
+
+    fn commit(&mut self, changes: &[LeaseChange]) -> Result<(), StoreError> {
+        self.db.write("save leases in", |conn| {
+            let mut put = conn.prepare_cached(PUT)?;
+            let mut remove = conn.prepare_cached(REMOVE)?;
+            for change in changes {
+                match change {
+                    LeaseChange::Put(lease) => put.execute(params![
+                        lease.address.to_string(),
+                        lease.hw.to_string(),
+                        state_name(lease.state),
+                        lease.since.0,
+                        lease.until.0,
+                        lease.client_id.as_deref().map(hex),
+                        lease.uuid.map(|uuid| uuid.to_string()),
+                        lease.hostname.as_str(),
+                    ])?,
+                    LeaseChange::Remove(address) => remove.execute([address.to_string()])?,
+                };
+            }
+            Ok(())
+        })
+    }
+}
+
+/// A row as it is stored.
+struct LeaseRow {
+    address: String,
+    hw: String,
+    state: String,
+    since: i64,
+    until: i64,
+    client_id: Option<String>,
+    uuid: Option<String>,
+    hostname: String,
+}
+
+impl LeaseRow {
+    fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
+        Ok(Self {
+            address: row.get(0)?,
+            hw: row.get(1)?,
+            state: row.get(2)?,
+            since: row.get(3)?,
+            until: row.get(4)?,
+            client_id: row.get(5)?,
+            uuid: row.get(6)?,
+            hostname: row.get(7)?,
+        })
+    }
+
+    fn lease(&self) -> Result<Lease, String> {
+        let wrong = |what: &str| format!("the lease of {:?} has a wrong {what}", self.address);
+        let client_id = match &self.client_id {
+            Some(text) => Some(unhex(text).ok_or_else(|| wrong("client id"))?),
+            None => None,
+        };
+        let uuid = match &self.uuid {
+            Some(text) => Some(text.parse().map_err(|_| wrong("UUID"))?),
+            None => None,
+        };
+        Ok(Lease {
+            address: self.address.parse().map_err(|_| wrong("address"))?,
+            hw: self.hw.parse().map_err(|_| wrong("hardware address"))?,
+            state: state_of(&self.state).ok_or_else(|| wrong("state"))?,
+            since: Timestamp(self.since),
+            until: Timestamp(self.until),
+            client_id,
+            uuid,
+            hostname: Text::from(self.hostname.as_str()),
+        })
+    }
+}
+
+/// The names in the database; they never change.
+fn state_name(state: LeaseState) -> &'static str {
+    match state {
+        LeaseState::Bound => "bound",
+        LeaseState::Released => "released",
+        LeaseState::Declined => "declined",
+    }
+}
+
+fn state_of(name: &str) -> Option<LeaseState> {
+    const ALL: [LeaseState; 3] = [LeaseState::Bound, LeaseState::Released, LeaseState::Declined];
+    ALL.into_iter().find(|&state| state_name(state) == name)
+}
+
+fn hex(bytes: &[u8]) -> String {
+    const DIGITS: [u8; 16] = *b"0123456789abcdef";
+    let digit = |nibble: u8| char::from(DIGITS[usize::from(nibble & 15)]);
+    bytes.iter().flat_map(|&byte| [digit(byte >> 4), digit(byte)]).collect()
+}
+
+fn unhex(text: &str) -> Option<Vec<u8>> {
+    let digits = text.chars().map(|c| c.to_digit(16)).collect::<Option<Vec<_>>>()?;
+    let (pairs, rest) = digits.as_chunks::<2>();
+    rest.is_empty().then(|| pairs.iter().map(|[high, low]| (high << 4 | low) as u8).collect())
+}

@@ -1,0 +1,12 @@
+//! The store and the journal from outside.
+
+mod battery;
+mod fixtures;
+mod journal;
+mod kill;
+mod make;
+mod open;
+mod queue;
+mod retention;
+mod torn;
+mod writer;
