@@ -21,27 +21,28 @@ pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) ->
         .map(|(_, candidate)| candidate)
 }
 
-/// Levenshtein's distance, without regard to case and to `-` against `_`.
+/// Letters inserted, left out, replaced or swapped with a neighbour (optimal string alignment), without regard
+/// to case and to `-` against `_`.
 fn distance(a: &str, b: &str) -> usize {
     let fold = |text: &str| -> Vec<char> {
         text.chars().map(|c| if c == '_' { '-' } else { c.to_ascii_lowercase() }).collect()
     };
     let (a, b) = (fold(a), fold(b));
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, &from) in a.iter().enumerate() {
-        let mut diagonal = i;
-        let mut left = i + 1;
-        for (&to, above) in b.iter().zip(row.iter_mut().skip(1)) {
-            let cheapest = (diagonal + usize::from(from != to)).min(left + 1).min(*above + 1);
-            diagonal = *above;
-            *above = cheapest;
-            left = cheapest;
+    let mut before: Vec<usize> = Vec::new();
+    let mut last: Vec<usize> = (0..=b.len()).collect();
+    for (i, &ca) in a.iter().enumerate() {
+        let mut row = vec![i + 1];
+        for (j, &cb) in b.iter().enumerate() {
+            let mut steps = (last[j] + usize::from(ca != cb)).min(last[j + 1] + 1).min(row[j] + 1);
+            if i > 0 && j > 0 && ca == b[j - 1] && a[i - 1] == cb {
+                steps = steps.min(before[j - 1] + 1);
+            }
+            row.push(steps);
         }
-        if let Some(first) = row.first_mut() {
-            *first = i + 1;
-        }
+        before = last;
+        last = row;
     }
-    row.last().copied().unwrap_or(0)
+    last[b.len()]
 }
 
 #[cfg(test)]
@@ -54,7 +55,7 @@ mod tests {
         assert_eq!(nearest("serail", names), Some("serial"));
         assert_eq!(nearest("board_serial", names), Some("board-serial"));
         assert_eq!(nearest("Manufactuer", names), Some("manufacturer"));
-        assert_eq!(nearest("mca", names), None);
+        assert_eq!(nearest("mca", names), Some("mac"));
         assert_eq!(nearest("colour", names), None);
         assert_eq!(nearest("", names), None);
         assert_eq!(nearest(&"x".repeat(1000), names), None);
@@ -62,7 +63,9 @@ mod tests {
 
     #[test]
     fn counts_letters() {
-        for (a, b, wrong) in [("", "abc", 3), ("abc", "", 3), ("kitten", "sitting", 3), ("a_b", "A-b", 0)] {
+        for (a, b, wrong) in
+            [("", "abc", 3), ("abc", "", 3), ("kitten", "sitting", 3), ("a_b", "A-b", 0), ("ab", "ba", 1)]
+        {
             assert_eq!(distance(a, b), wrong, "{a} {b}");
         }
     }

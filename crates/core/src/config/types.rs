@@ -174,6 +174,9 @@ pub enum Serve {
     Known,
 }
 
+/// `lease = "infinite"`, as option 51 carries it (RFC 2132 section 9.2, RFC 2131 section 3.3).
+pub const LEASE_INFINITE: Duration = Duration::from_secs(u32::MAX as u64);
+
 /// `[[dhcp.subnet]]`.
 #[derive(Clone, Debug)]
 pub struct Subnet {
@@ -183,7 +186,7 @@ pub struct Subnet {
     pub ranges: Vec<RangeInclusive<Ipv4Addr>>,
     /// Who gets one.
     pub serve: Serve,
-    /// Lease time; whole seconds.
+    /// Lease time; whole seconds, at most [`LEASE_INFINITE`].
     pub lease: Duration,
     /// Overrides the server address for this subnet.
     pub server: Option<Ipv4Addr>,

@@ -1,0 +1,3 @@
+//! The commands, and how their answers are printed.
+
+pub mod render;

@@ -1,0 +1,242 @@
+//! `[boot.NAME]`.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::time::Duration;
+
+use super::file::Table;
+use super::keys::{BOOT, Kind, instead};
+use super::names::BootNames;
+use super::overrides::vars;
+use super::report::{At, Report};
+use super::types::{Boot, BootKind, BootName, LocalHow, Location, Menu};
+use super::{later, san, scalar, templates};
+use crate::boot::template::Language;
+use crate::finding::Finding;
+
+/// Of a boot that the file does not name: what an empty config does.
+const LOCAL: &str = "local";
+/// Longest wait of a menu. Longer ones are written by leaving `timeout` out.
+const TIMEOUT_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// The tables below `boot`, with their names.
+pub(super) fn tables<'a>(top: &Table<'a>, report: &mut Report<'_>) -> Vec<(At<BootName>, Table<'a>)> {
+    let Some(boots) = top.get("boot").and_then(|value| value.table(report)) else { return Vec::new() };
+    let mut tables = Vec::new();
+    for (key, value) in boots.entries() {
+        let Some(name) = BootName::new(key.value) else {
+            let message = format!("\"{}\" cannot name a boot", key.value.escape_debug());
+            let fix = "use letters, digits, `-`, `_` and `.`, at most 64";
+            report.add(Finding::error("config-value", message).fix(fix), &key.span);
+            continue;
+        };
+        if let Some(table) = value.table(report) {
+            tables.push((At { value: name, span: key.span }, table));
+        }
+    }
+    tables
+}
+
+/// The boot that is there without being written.
+pub(super) fn implicit() -> Option<Boot> {
+    let name = BootName::new(LOCAL)?;
+    let kind = BootKind::Local(LocalHow::Auto);
+    Some(Boot { title: name.to_string(), name, kind, vars: BTreeMap::new() })
+}
+
+/// Reads one boot; `None` when its kind cannot be told or lacks what it needs, which has been reported.
+pub(super) fn boot(
+    name: &At<BootName>,
+    table: &Table<'_>,
+    names: &BootNames,
+    report: &mut Report<'_>,
+) -> Option<Boot> {
+    let vars = vars(table, report);
+    let title = table.text("title", report);
+    if let Some(title) = title.as_ref().filter(|title| title.value.contains(char::is_control)) {
+        let message = "a title is one line without control characters";
+        report.add(Finding::error("config-value", message), &title.span);
+    }
+    let kind = kind(name, table, report)?;
+    known_keys(kind, table, report);
+    let title = title.map_or_else(|| name.value.to_string(), |title| title.value.to_owned());
+    let kind = match kind {
+        Kind::Local => BootKind::Local(local_how(table, report)),
+        Kind::Linux => linux(name, table, report)?,
+        Kind::Chain => BootKind::Chain { url: chain_url(name, table, report)? },
+        Kind::Ipxe => BootKind::Ipxe { script: templates::script(name, table, report)? },
+        Kind::Pxelinux => BootKind::Pxelinux {
+            file: match table.parsed("file", scalar::served_name, report) {
+                Some(file) => file.value,
+                None => "lpxelinux.0".to_owned(),
+            },
+        },
+        Kind::Efi => {
+            BootKind::Efi { file: location("file", &required(name, table, "file", report)?, report)? }
+        }
+        Kind::Menu => BootKind::Menu(menu(name, table, &title, names, report)?),
+        Kind::San => BootKind::San(san::san(name, table, report)?),
+    };
+    Some(Boot { name: name.value.clone(), title, kind, vars })
+}
+
+fn kind(name: &At<BootName>, table: &Table<'_>, report: &mut Report<'_>) -> Option<Kind> {
+    let all = || Kind::ALL.map(Kind::name);
+    if table.get("kind").is_none() {
+        let guess = table.entries().find_map(|(key, _)| Kind::with_key(key.value).next());
+        let fix = match guess {
+            Some(kind) => format!("add kind = \"{}\"", kind.name()),
+            None => format!("add a kind: {}", all().join(", ")),
+        };
+        let message = format!("the boot `{}` has no `kind`", name.value);
+        report.add(Finding::error("config-missing", message).fix(fix), &name.span);
+        return None;
+    }
+    let text = table.text("kind", report)?;
+    let kind = Kind::by_name(text.value);
+    if kind.is_none() {
+        let finding = later::kind(text.value).unwrap_or_else(|| super::one_of("kind", text.value, &all()));
+        report.add(finding, &text.span);
+    }
+    kind
+}
+
+/// Reports keys that no boot has, and those of another kind.
+fn known_keys(kind: Kind, table: &Table<'_>, report: &mut Report<'_>) {
+    for (key, _) in table.entries() {
+        if BOOT.keys.contains(&key.value) || kind.keys().contains(&key.value) {
+            continue;
+        }
+        let title = format!("a boot of kind `{}`", kind.name());
+        let others: Vec<_> = Kind::with_key(key.value).map(|kind| format!("`{}`", kind.name())).collect();
+        let fix = match others.is_empty() {
+            true => instead(key.value, &[kind.keys(), BOOT.keys].concat(), &title),
+            false => format!("`{}` belongs to kind {}", key.value, others.join(" and ")),
+        };
+        let message = format!("unknown key `{}` in {title}", key.value.escape_debug());
+        report.add(Finding::error("config-unknown-key", message).fix(fix), &key.span);
+    }
+}
+
+/// A text that a kind cannot do without.
+pub(super) fn required<'a>(
+    name: &At<BootName>,
+    table: &Table<'a>,
+    key: &str,
+    report: &mut Report<'_>,
+) -> Option<At<&'a str>> {
+    if table.get(key).is_none() {
+        let message = format!("the boot `{}` has no `{key}`", name.value);
+        let finding = Finding::error("config-missing", message);
+        report.add(finding.fix(format!("add {key} = \"...\"")), &name.span);
+        return None;
+    }
+    table.text(key, report)
+}
+
+fn local_how(table: &Table<'_>, report: &mut Report<'_>) -> LocalHow {
+    let Some(text) = table.text("how", report) else { return LocalHow::Auto };
+    match text.value {
+        "auto" => LocalHow::Auto,
+        "exit" => LocalHow::Exit,
+        "sanboot" => LocalHow::Sanboot,
+        "silence" => LocalHow::Silence,
+        other => {
+            if let Some(path) = other.strip_prefix("efi:") {
+                if path.is_empty() || path.contains(|c: char| c.is_whitespace() || c.is_control()) {
+                    let message = "`efi:` takes the path of a program without blanks";
+                    let fix = r"write it as efi:\EFI\debian\grubx64.efi";
+                    report.add(Finding::error("config-value", message).fix(fix), &text.span);
+                }
+                return LocalHow::Efi(path.to_owned());
+            }
+            let known = ["auto", "exit", "sanboot", "silence", "efi:PATH"];
+            report.add(super::one_of("how", other, &known), &text.span);
+            LocalHow::Auto
+        }
+    }
+}
+
+fn linux(name: &At<BootName>, table: &Table<'_>, report: &mut Report<'_>) -> Option<BootKind> {
+    let kernel = required(name, table, "kernel", report).and_then(|text| location("kernel", &text, report));
+    let texts = table.texts("initrd", report);
+    let initrd: Vec<_> = texts.iter().filter_map(|text| location("initrd", text, report)).collect();
+    let empty = At { value: "", span: table.span.clone() };
+    let cmdline = table.text("cmdline", report).unwrap_or(empty);
+    let cmdline = templates::inline("cmdline", &cmdline, Language::KernelArgs, report);
+    Some(BootKind::Linux { kernel: kernel?, initrd, cmdline: cmdline? })
+}
+
+/// A file name, or a URL that the machine fetches itself.
+fn location(key: &str, text: &At<&str>, report: &mut Report<'_>) -> Option<Location> {
+    if is_url(text.value) {
+        return templates::inline(key, text, Language::Url, report).map(Location::Url);
+    }
+    scalar::parsed(text, scalar::served_name, report).map(|name| Location::File(name.value))
+}
+
+/// `scheme://...`; the rest may hold template variables, as may all of it.
+fn is_url(text: &str) -> bool {
+    let has_scheme = text.split_once("://").is_some_and(|(scheme, _)| {
+        scheme.starts_with(|c: char| c.is_ascii_alphabetic())
+            && scheme.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'+')
+    });
+    has_scheme || text.trim_start().starts_with("{{")
+}
+
+fn chain_url(
+    name: &At<BootName>,
+    table: &Table<'_>,
+    report: &mut Report<'_>,
+) -> Option<crate::boot::template::Template> {
+    let text = required(name, table, "url", report)?;
+    if !is_url(text.value) {
+        let message = format!("\"{}\" is no URL", text.value.escape_debug());
+        let fix = "write it as http://boot.example.com/menu.ipxe";
+        report.add(Finding::error("config-value", message).fix(fix), &text.span);
+        return None;
+    }
+    templates::inline("url", &text, Language::Url, report)
+}
+
+fn menu(
+    name: &At<BootName>,
+    table: &Table<'_>,
+    title: &str,
+    names: &BootNames,
+    report: &mut Report<'_>,
+) -> Option<Menu> {
+    let timeout = table.parsed("timeout", scalar::duration, report);
+    if let Some(at) = &timeout
+        && !(Duration::from_secs(1)..=TIMEOUT_MAX).contains(&at.value)
+    {
+        let fix = "write 1s to 24h, or leave it out to wait for ever";
+        report.add(Finding::error("config-value", "no usable timeout").fix(fix), &at.span);
+    }
+    let texts = table.texts("entries", report);
+    if texts.is_empty() {
+        let span: Range<usize> = table.get("entries").map_or(name.span.clone(), |value| value.span);
+        let message = format!("the menu `{}` has nothing to choose", name.value);
+        report.add(Finding::error("config-missing", message).fix("list boots in `entries`"), &span);
+    }
+    let mut entries: Vec<BootName> = Vec::new();
+    for text in &texts {
+        let Some(entry) = names.find(text, report) else { continue };
+        if entries.contains(&entry) {
+            let message = format!("`{entry}` is in this menu twice");
+            report.add(Finding::error("config-duplicate", message).fix("remove one of them"), &text.span);
+        } else {
+            entries.push(entry);
+        }
+    }
+    let chosen = table.text("default", report).and_then(|text| {
+        let found = names.find(&text, report)?;
+        if !entries.contains(&found) {
+            let message = format!("the default `{found}` is not among the entries");
+            report.add(Finding::error("config-reference", message).fix("add it to `entries`"), &text.span);
+        }
+        Some(found)
+    });
+    let default = chosen.or_else(|| entries.first().cloned())?;
+    Some(Menu { title: title.to_owned(), timeout: timeout.map(|at| at.value), entries, default })
+}

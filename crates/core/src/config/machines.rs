@@ -1,0 +1,145 @@
+//! `[[machine]]`.
+
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+
+use bootlace_wire::Mac;
+
+use super::file::Table;
+use super::names::BootNames;
+use super::network::Network;
+use super::report::{At, Report};
+use super::types::{DhcpMode, Machine, NAME_BYTES_MAX};
+use super::{overrides, scalar};
+use crate::finding::Finding;
+use crate::model::Uuid;
+
+/// What tells machines apart: each value may stand once in the file. Values are compared in a common form.
+#[derive(Default)]
+struct Seen(BTreeMap<(&'static str, String), usize>);
+
+impl Seen {
+    /// Reports a value that an earlier machine has already.
+    fn once<T>(&mut self, what: &'static str, form: String, at: &At<T>, report: &mut Report<'_>) {
+        let line = report.line(&at.span);
+        if let Some(first) = self.0.insert((what, form.clone()), line) {
+            self.0.insert((what, form.clone()), first);
+            let message = format!("the {what} {} is already on line {first}", form.escape_debug());
+            let fix = "each belongs to one machine: remove or correct one of them";
+            report.add(Finding::error("config-duplicate", message).fix(fix), &at.span);
+        }
+    }
+}
+
+/// Reads every machine; those with mistakes are reported and left out.
+pub(super) fn read(
+    tables: &[Table<'_>],
+    names: &BootNames,
+    network: &Network,
+    report: &mut Report<'_>,
+) -> Vec<Machine> {
+    let mut seen = Seen::default();
+    tables.iter().filter_map(|table| machine(table, names, network, &mut seen, report)).collect()
+}
+
+fn machine(
+    table: &Table<'_>,
+    names: &BootNames,
+    network: &Network,
+    seen: &mut Seen,
+    report: &mut Report<'_>,
+) -> Option<Machine> {
+    let name = name(table, seen, report);
+    let macs = macs(table, seen, report);
+    let uuid = uuid(table, seen, report);
+    let serial = serial(table, seen, report);
+    if ["mac", "uuid", "serial"].iter().all(|key| table.get(key).is_none()) {
+        let message = "nothing tells this machine from others";
+        let finding = Finding::error("config-missing", message);
+        report.add(finding.fix("add mac, uuid or serial"), &table.span);
+    }
+    let address = table.parsed("address", scalar::address, report);
+    if let Some(address) = &address {
+        seen.once("address", address.value.to_string(), address, report);
+        reservation(address, table, network, report);
+    }
+    let overrides = overrides::read(table, names, report);
+    Some(Machine { name: name?, macs, uuid, serial, address: address.map(|at| at.value), overrides })
+}
+
+fn name(table: &Table<'_>, seen: &mut Seen, report: &mut Report<'_>) -> Option<String> {
+    if table.get("name").is_none() {
+        let finding = Finding::error("config-missing", "this [[machine]] has no `name`");
+        report.add(finding.fix("add name = \"...\", its host name"), &table.span);
+        return None;
+    }
+    let name = table.parsed("name", scalar::host_name, report)?;
+    if name.value.len() > NAME_BYTES_MAX {
+        let message = format!("the name is longer than {NAME_BYTES_MAX} bytes");
+        report.add(Finding::error("config-value", message).fix("use the first label alone"), &name.span);
+    }
+    seen.once("name", name.value.to_ascii_lowercase(), &name, report);
+    Some(name.value)
+}
+
+fn macs(table: &Table<'_>, seen: &mut Seen, report: &mut Report<'_>) -> Vec<Mac> {
+    let mut macs = Vec::new();
+    for mac in table.all_parsed("mac", mac, report) {
+        seen.once("MAC", mac.value.to_string(), &mac, report);
+        macs.push(mac.value);
+    }
+    macs
+}
+
+fn mac(text: &str) -> Result<Mac, scalar::Wrong> {
+    let mac: Mac = text.parse().map_err(|_| ("is no MAC address", "write it as 00:12:34:56:78:90"))?;
+    // The lowest bit of the first byte marks groups (IEEE 802); all zeros is what broken firmware sends.
+    if mac.0[0] & 1 == 1 || mac.0 == [0; 6] {
+        return Err(("is no address of one interface", "copy the address of the machine's interface"));
+    }
+    Ok(mac)
+}
+
+fn uuid(table: &Table<'_>, seen: &mut Seen, report: &mut Report<'_>) -> Option<Uuid> {
+    let parse = |text: &str| -> Result<Uuid, scalar::Wrong> {
+        let uuid: Uuid =
+            text.parse().map_err(|_| ("is no UUID", "write it as 4c4c4544-0039-4e10-804e-b9c04f4d344a"))?;
+        if uuid.is_unique() {
+            Ok(uuid)
+        } else {
+            Err(("is what boards without a UUID report", "use mac or serial"))
+        }
+    };
+    let uuid = table.parsed("uuid", parse, report)?;
+    let either = uuid.value.min(uuid.value.swapped());
+    seen.once("UUID", either.to_string(), &uuid, report);
+    Some(uuid.value)
+}
+
+fn serial(table: &Table<'_>, seen: &mut Seen, report: &mut Report<'_>) -> Option<String> {
+    let text = table.text("serial", report)?;
+    let serial = text.value.trim();
+    if serial.is_empty() {
+        report.add(Finding::error("config-value", "an empty serial tells nothing"), &text.span);
+        return None;
+    }
+    seen.once("serial", serial.to_ascii_lowercase(), &text, report);
+    Some(serial.to_owned())
+}
+
+fn reservation(address: &At<Ipv4Addr>, table: &Table<'_>, network: &Network, report: &mut Report<'_>) {
+    let wanted = address.value;
+    if table.get("mac").is_none() {
+        let message = "operating systems tell DHCP only their MAC: without it they do not get this address";
+        report.add(Finding::warning("config-address-mac", message).fix("add mac"), &address.span);
+    }
+    let subnet = network.placed.iter().find(|placed| placed.subnet.cidr.contains(wanted));
+    let problem = match subnet.map(|placed| placed.subnet.cidr) {
+        None if network.config.mode == DhcpMode::Off => return,
+        None => format!("{wanted} is in no [[dhcp.subnet]]"),
+        Some(cidr) if wanted == cidr.network() => format!("{wanted} is the network's own address"),
+        Some(cidr) if wanted == cidr.broadcast() => format!("{wanted} is the broadcast address of {cidr}"),
+        Some(_) => return,
+    };
+    report.add(Finding::error("config-reservation", problem), &address.span);
+}

@@ -1,0 +1,38 @@
+//! What machines and rules share.
+
+use super::file::Table;
+use super::names::BootNames;
+use super::options::{self, Reach};
+use super::report::Report;
+use super::scalar;
+use super::types::{Overrides, Vars};
+use crate::finding::Finding;
+
+/// Reads `boot`, `loader`, `ignore`, `options` and `vars`.
+pub(super) fn read(table: &Table<'_>, names: &BootNames, report: &mut Report<'_>) -> Overrides {
+    Overrides {
+        boot: table.text("boot", report).and_then(|text| names.find(&text, report)),
+        loader: table.parsed("loader", scalar::served_name, report).map(|name| name.value),
+        ignore: table.flag("ignore", report).unwrap_or(false),
+        options: options::options(table, Reach::Chosen, report),
+        vars: vars(table, report),
+    }
+}
+
+/// Reads a `vars` table: names that a template can write after `vars.`, and plain values.
+pub(super) fn vars(table: &Table<'_>, report: &mut Report<'_>) -> Vars {
+    let mut vars = Vars::new();
+    let Some(entries) = table.get("vars").and_then(|value| value.table(report)) else { return vars };
+    for (key, value) in entries.entries() {
+        let starts = key.value.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
+        if !starts || !key.value.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') {
+            let message = format!("`{}` cannot be written in a template", key.value.escape_debug());
+            let fix = "use letters, digits and `_`, and no digit at the start";
+            report.add(Finding::error("config-value", message).fix(fix), &key.span);
+        }
+        if let Some(text) = value.scalar(report) {
+            vars.insert(key.value.to_owned(), text.value);
+        }
+    }
+    vars
+}

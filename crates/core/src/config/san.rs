@@ -1,0 +1,108 @@
+//! `kind = "san"`: an iSCSI target of somebody else.
+
+use super::boots::required;
+use super::file::Table;
+use super::report::{At, Report};
+use super::types::{BootName, Chap, San, Secret};
+use super::{scalar, services, templates};
+use crate::boot::template::Language;
+use crate::finding::Finding;
+
+/// Lengths of a CHAP secret that every target and initiator takes (Windows and LIO refuse others).
+const SECRET_BYTES: std::ops::RangeInclusive<usize> = 12..=16;
+
+pub(super) fn san(name: &At<BootName>, table: &Table<'_>, report: &mut Report<'_>) -> Option<San> {
+    let target = required(name, table, "target", report);
+    if let Some(text) = &target
+        && !text.value.trim_start().starts_with("{{")
+        && !text.value.starts_with("iscsi:")
+    {
+        let message = "a target begins with `iscsi:`";
+        let fix = "write it as iscsi:HOST:PROTOCOL:PORT:LUN:TARGET (RFC 4173), e.g. iscsi:10.0.0.5::::iqn.2007-08.com.example:disk";
+        report.add(Finding::error("config-value", message).fix(fix), &text.span);
+    }
+    let target = target.and_then(|text| templates::inline("target", &text, Language::Iscsi, report));
+    let initiator = match table.text("initiator", report) {
+        Some(text) => Some(templates::inline("initiator", &text, Language::Iscsi, report)?),
+        None => None,
+    };
+    let chap = chap(table, report);
+    Some(San { target: target?, initiator, chap })
+}
+
+fn chap(table: &Table<'_>, report: &mut Report<'_>) -> Option<Chap> {
+    let forward = login(table, "username", "password_file", report);
+    let reverse = login(table, "reverse_username", "reverse_password_file", report);
+    let has_reverse = ["reverse_username", "reverse_password_file"].iter().find_map(|key| table.get(key));
+    if let Some(value) = has_reverse
+        && table.get("username").is_none()
+    {
+        let message = "the target's login is only used together with the machine's";
+        let fix = "add username and password_file";
+        report.add(Finding::error("config-missing", message).fix(fix), &value.span);
+    }
+    let (username, password) = forward?;
+    if reverse.as_ref().is_some_and(|(_, secret)| *secret == password) {
+        // With one secret each side could answer a challenge with what the other answers to it.
+        let message = "both directions use the same secret, which many targets refuse";
+        let span = table.get("reverse_password_file").map_or(table.span.clone(), |value| value.span);
+        report.add(Finding::warning("config-conflict", message).fix("choose another one"), &span);
+    }
+    Some(Chap { username, password, reverse })
+}
+
+/// A user name and the secret beside it: both or neither.
+fn login(
+    table: &Table<'_>,
+    name_key: &str,
+    file_key: &str,
+    report: &mut Report<'_>,
+) -> Option<(String, Secret)> {
+    let name = table.parsed(name_key, user_name, report).map(|name| name.value);
+    let secret = secret(table, file_key, report);
+    for (here, other) in [(name_key, file_key), (file_key, name_key)] {
+        if let (Some(value), None) = (table.get(here), table.get(other)) {
+            let message = format!("`{here}` without `{other}`");
+            report.add(Finding::error("config-missing", message).fix(format!("add {other}")), &value.span);
+        }
+    }
+    name.zip(secret)
+}
+
+fn user_name(text: &str) -> Result<String, scalar::Wrong> {
+    if text.is_empty() || text.contains(char::is_control) {
+        return Err(("is no user name", "write the name that the target knows"));
+    }
+    Ok(text.to_owned())
+}
+
+fn secret(table: &Table<'_>, key: &str, report: &mut Report<'_>) -> Option<Secret> {
+    let text = table.get(key)?.text(report)?;
+    let path = services::path(table, key, report)?;
+    let contents = match report.file(&path) {
+        Some(Ok(contents)) => contents,
+        missing => {
+            let why = missing.and_then(|result| result.as_ref().err());
+            let message = match why {
+                Some(why) => format!("{} cannot be read: {why}", path.display()),
+                None => format!("there is no file {}", path.display()),
+            };
+            let fix = "write the secret alone into that file, readable by the server only";
+            report.add(Finding::error("config-file", message).fix(fix), &text.span);
+            return None;
+        }
+    };
+    let secret = contents.strip_suffix('\n').unwrap_or(contents);
+    let secret = secret.strip_suffix('\r').unwrap_or(secret);
+    if secret.is_empty() || secret.contains(char::is_control) {
+        let message = format!("{} holds no secret", path.display());
+        let fix = "write one line without control characters";
+        report.add(Finding::error("config-file", message).fix(fix), &text.span);
+        return None;
+    }
+    if !SECRET_BYTES.contains(&secret.len()) {
+        let message = format!("the secret has {} bytes; Windows and LIO take 12 to 16", secret.len());
+        report.add(Finding::warning("config-secret-length", message), &text.span);
+    }
+    Some(Secret::new(secret.to_owned()))
+}
