@@ -15,6 +15,7 @@ use std::time::Duration;
 use bootlace_wire::HwAddr;
 use serde::{Deserialize, Serialize};
 
+use crate::boot::features::IpxeFeatures;
 use crate::config::BootName;
 use crate::finding::Trail;
 use crate::model::{Facts, Firmware, Text, Timestamp};
@@ -76,6 +77,9 @@ pub struct DhcpEvent {
     /// What the packet tells of the machine.
     #[serde(default)]
     pub facts: Facts,
+    /// What an iPXE says it can do (option 175).
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "json::optional_text")]
+    pub features: Option<IpxeFeatures>,
     /// What went out.
     pub answer: DhcpAnswer,
     /// What was considered on the way.

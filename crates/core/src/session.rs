@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use bootlace_wire::HwAddr;
 
+use crate::boot::features::IpxeFeatures;
 use crate::config::BootName;
 use crate::event::{
     ClientClass, DecidedBy, DhcpAnswer, DhcpMessage, Event, EventKind, FileOutcome, ScriptStep,
@@ -74,6 +75,8 @@ pub struct Session {
     pub address: Option<Ipv4Addr>,
     /// Everything it told in this session.
     pub facts: Facts,
+    /// What its iPXE says it can do.
+    pub features: Option<IpxeFeatures>,
     /// What it boots, and what picked that.
     pub boot: Option<(BootName, DecidedBy)>,
     /// The loader file that was last promised by DHCP or by a script.
@@ -97,6 +100,7 @@ impl Session {
             stage: Stage::Firmware,
             address: None,
             facts: Facts::new(),
+            features: None,
             boot: None,
             loader: None,
             chained: false,
@@ -134,6 +138,8 @@ impl Session {
                 // What an operating system says of itself is not what its firmware said.
                 if dhcp.client != ClientClass::Os {
                     self.facts.merge(&dhcp.facts);
+                    // A firmware that starts again has no iPXE yet; one that was chained may be a better one.
+                    self.features.clone_from(&dhcp.features);
                 }
                 self.reach(match dhcp.client {
                     ClientClass::Firmware

@@ -1,7 +1,9 @@
 //! What a boot needs of the iPXE that boots it, and what that iPXE says it has (option 175).
 
 use std::collections::BTreeSet;
+use std::convert::Infallible;
 use std::fmt;
+use std::str::FromStr;
 
 use bootlace_wire::dhcp::Feature;
 
@@ -26,6 +28,34 @@ impl IpxeFeatures {
     /// Whether it has a feature.
     pub fn has(&self, feature: Feature) -> bool {
         self.features.contains(&feature)
+    }
+}
+
+impl fmt::Display for IpxeFeatures {
+    /// Version and features, as the journal keeps them: `1.0.0 http iscsi`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.version {
+            Some([major, minor, patch]) => write!(f, "{major}.{minor}.{patch}")?,
+            None => f.write_str("?")?,
+        }
+        self.features.iter().try_for_each(|feature| write!(f, " {}", feature.name()))
+    }
+}
+
+impl FromStr for IpxeFeatures {
+    type Err = Infallible;
+
+    /// Reads what [`fmt::Display`] wrote; names of other releases are skipped.
+    fn from_str(text: &str) -> Result<Self, Infallible> {
+        let mut words = text.split(' ');
+        let mut numbers = words.next().unwrap_or_default().split('.').map(str::parse);
+        let version = match (numbers.next(), numbers.next(), numbers.next()) {
+            (Some(Ok(major)), Some(Ok(minor)), Some(Ok(patch))) => Some([major, minor, patch]),
+            _ => None,
+        };
+        let features =
+            words.filter_map(|name| Feature::ALL.into_iter().find(|feature| feature.name() == name));
+        Ok(Self::new(features, version))
     }
 }
 
