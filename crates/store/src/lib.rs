@@ -19,4 +19,4 @@ mod store;
 
 pub use error::StoreError;
 pub use journal::{Journal, JournalReader};
-pub use store::{Sqlite, Store};
+pub use store::{LeaseReader, Sqlite, Store};

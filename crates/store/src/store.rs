@@ -49,7 +49,7 @@ impl Store {
     /// Every lease, by address.
     pub fn leases(&self) -> Result<Vec<Lease>, StoreError> {
         match self {
-            Self::Sqlite(store) => store.leases(),
+            Self::Sqlite(store) => leases(&store.db),
         }
     }
 
@@ -85,20 +85,6 @@ impl Sqlite {
         if verdict == "ok" { Ok(()) } else { Err(StoreError::corrupt(&self.db.file, verdict)) }
     }
 
-    fn leases(&self) -> Result<Vec<Lease>, StoreError> {
-        let read = || {
-            let mut statement = self.db.conn.prepare(READ)?;
-            let rows = statement.query_map([], LeaseRow::read)?;
-            rows.collect::<rusqlite::Result<Vec<_>>>()
-        };
-        let rows = read().map_err(|error| self.db.error("read", &error))?;
-        // A lease that cannot be read is not skipped: its address would be given to somebody else.
-        let leases: Result<Vec<Lease>, String> = rows.iter().map(LeaseRow::lease).collect();
-        let mut leases = leases.map_err(|detail| StoreError::corrupt(&self.db.file, detail))?;
-        leases.sort_by_key(|lease| lease.address);
-        Ok(leases)
-    }
-
     fn commit(&mut self, changes: &[LeaseChange]) -> Result<(), StoreError> {
         self.db.write("save leases in", |conn| {
             let mut put = conn.prepare_cached(PUT)?;
@@ -121,6 +107,38 @@ impl Sqlite {
             Ok(())
         })
     }
+}
+
+/// Reads the leases beside the server that owns them; what it reads was committed.
+#[derive(Debug)]
+pub struct LeaseReader {
+    db: Db,
+}
+
+impl LeaseReader {
+    /// Opens the store that a [`Store`] of this release has made in `dir`.
+    pub fn open(dir: &Path) -> Result<Self, StoreError> {
+        Ok(Self { db: Db::open_reader(dir.join(FILE), &MIGRATIONS)? })
+    }
+
+    /// Every lease, by address.
+    pub fn leases(&self) -> Result<Vec<Lease>, StoreError> {
+        leases(&self.db)
+    }
+}
+
+fn leases(db: &Db) -> Result<Vec<Lease>, StoreError> {
+    let read = || {
+        let mut statement = db.conn.prepare(READ)?;
+        let rows = statement.query_map([], LeaseRow::read)?;
+        rows.collect::<rusqlite::Result<Vec<_>>>()
+    };
+    let rows = read().map_err(|error| db.error("read", &error))?;
+    // A lease that cannot be read is not skipped: its address would be given to somebody else.
+    let leases: Result<Vec<Lease>, String> = rows.iter().map(LeaseRow::lease).collect();
+    let mut leases = leases.map_err(|detail| StoreError::corrupt(&db.file, detail))?;
+    leases.sort_by_key(|lease| lease.address);
+    Ok(leases)
 }
 
 /// A row as it is stored.

@@ -111,12 +111,13 @@ fn who(record: &Record) -> Peer {
 /// A client that starts over and over picks a new transaction id each time.
 fn says_the_same(one: &EventKind, other: &EventKind) -> bool {
     let (EventKind::Dhcp(one), EventKind::Dhcp(other)) = (one, other) else { return one == other };
-    let DhcpEvent { message, client, firmware, interface, xid: _, facts, answer, trail } = one;
+    let DhcpEvent { message, client, firmware, interface, xid: _, facts, features, answer, trail } = one;
     *message == other.message
         && *client == other.client
         && *firmware == other.firmware
         && *interface == other.interface
         && *facts == other.facts
+        && *features == other.features
         && *answer == other.answer
         && *trail == other.trail
 }
