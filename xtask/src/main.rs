@@ -1,6 +1,7 @@
-//! The project's own commands: `cargo xtask test`, `lab`, `demo`, `setup`, `tidy`.
+//! The project's own commands: `cargo xtask test`, `lab`, `demo`, `bench`, `setup`, `tidy`.
 #![forbid(unsafe_code)]
 
+mod bench;
 mod demo;
 mod gate;
 mod lab;
@@ -50,6 +51,8 @@ enum Command {
     Tidy,
     /// Install the Debian packages that tests and demo need
     Setup,
+    /// Measure Bootlace beside its peers, and write BENCHMARKS.md
+    Bench(bench::Arguments),
 }
 
 #[derive(Debug, Subcommand)]
@@ -96,6 +99,7 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Demo => demo::run(&project),
         Command::DemoInside => demo::inside(&project),
         Command::Tidy => tidy::run(&project),
+        Command::Bench(arguments) => bench::run(&project, &arguments),
         Command::Setup => setup::run(&[setup::Need::Test]).map(|()| ExitCode::SUCCESS),
     }
 }

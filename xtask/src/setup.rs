@@ -38,9 +38,18 @@ struct Package {
     name: String,
     purpose: String,
     needed_by: Need,
+    /// Another package that does as well, and that cannot be installed beside it.
+    #[serde(default)]
+    or: Option<String>,
     /// Services that its installation would start now and at every boot.
     #[serde(default)]
     services: Vec<String>,
+}
+
+impl Package {
+    fn names(&self) -> impl Iterator<Item = &str> {
+        std::iter::once(&self.name).chain(&self.or).map(String::as_str)
+    }
 }
 
 /// Makes sure that every package which one of `needs` asks for is there.
@@ -50,7 +59,8 @@ pub(crate) fn run(needs: &[Need]) -> Result<()> {
     let missing: Vec<&Package> = all
         .package
         .iter()
-        .filter(|package| needs.contains(&package.needed_by) && !present.contains(&package.name))
+        .filter(|package| needs.contains(&package.needed_by))
+        .filter(|package| !package.names().any(|name| present.contains(name)))
         .collect();
     if missing.is_empty() {
         return Ok(());
@@ -77,7 +87,7 @@ pub(crate) fn run(needs: &[Need]) -> Result<()> {
 fn installed(packages: &[Package]) -> Result<BTreeSet<String>> {
     let output = Command::new("dpkg-query")
         .args(["-W", "-f", "${db:Status-Status} ${Package}\n"])
-        .args(packages.iter().map(|package| &package.name))
+        .args(packages.iter().flat_map(Package::names))
         // It complains of every package that it has never heard of.
         .stderr(Stdio::null())
         .output()
