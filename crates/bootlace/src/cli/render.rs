@@ -89,7 +89,8 @@ mod tests {
 
     use super::*;
 
-    /// How many broken configs `fixtures/config/invalid` holds.
+    /// How many configs the folders of `fixtures/config` hold.
+    const VALID_COUNT: usize = 3;
     const INVALID_COUNT: usize = 16;
 
     fn fixtures(folder: &str) -> PathBuf {
@@ -138,6 +139,15 @@ mod tests {
             let (loads, rendered) = checked(&path);
             assert!(!loads, "{} loads", path.display());
             golden(&path.with_extension("txt"), &rendered);
+        }
+    }
+
+    #[test]
+    fn valid_configs_load_without_a_word() {
+        let configs = configs("valid");
+        assert_eq!(configs.len(), VALID_COUNT);
+        for path in configs {
+            assert_eq!(checked(&path), (true, String::new()), "{}", path.display());
         }
     }
 

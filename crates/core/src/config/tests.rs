@@ -2,7 +2,6 @@
 //! they are rendered.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -13,11 +12,10 @@ use super::keys::{Kind, SECTIONS};
 use super::*;
 use crate::finding::Severity;
 
-const VALID_COUNT: usize = 3;
-
-fn repository() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
-}
+const DESIGN: &str = include_str!("../../../../fixtures/config/valid/design.toml");
+const EMPTYISH: &str = include_str!("../../../../fixtures/config/valid/empty-ish.toml");
+const EVERY_KIND: &str = include_str!("../../../../fixtures/config/valid/every-kind.toml");
+const REFERENCE: &str = include_str!("../../../../docs/config.md");
 
 fn source(text: &str) -> Source {
     Source { name: "bootlace.toml".to_owned(), folder: PathBuf::from("/etc/bootlace"), text: text.to_owned() }
@@ -31,10 +29,9 @@ fn named_files(main: &Source) -> Files {
     wanted(main).into_iter().map(|path| (path.clone(), Ok(text(&path)))).collect()
 }
 
-fn load_valid(name: &str) -> Loaded {
-    let text = fs::read_to_string(repository().join("fixtures/config/valid").join(name)).unwrap();
-    let main = source(&text);
-    load(&main, &named_files(&main)).unwrap_or_else(|findings| panic!("{name}: {findings:#?}"))
+fn load_valid(text: &str) -> Loaded {
+    let main = source(text);
+    load(&main, &named_files(&main)).unwrap_or_else(|findings| panic!("{findings:#?}"))
 }
 
 fn boot(name: &str) -> BootName {
@@ -42,19 +39,8 @@ fn boot(name: &str) -> BootName {
 }
 
 #[test]
-fn every_valid_fixture_loads_without_warnings() {
-    let entries = fs::read_dir(repository().join("fixtures/config/valid")).unwrap();
-    let names: Vec<_> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
-    assert_eq!(names.len(), VALID_COUNT);
-    for name in names {
-        let loaded = load_valid(&name);
-        assert_eq!(loaded.warnings, [], "{name}");
-    }
-}
-
-#[test]
 fn the_example_of_the_design_means_what_it_says() {
-    let Loaded { config, .. } = load_valid("design.toml");
+    let Loaded { config, .. } = load_valid(DESIGN);
     assert_eq!(config.interfaces, ["eth0"]);
     assert_eq!(config.server, Some([10, 188, 0, 10].into()));
     assert_eq!(config.hostname.as_deref(), Some("pxe.example.com"));
@@ -94,7 +80,7 @@ fn the_example_of_the_design_means_what_it_says() {
 
 #[test]
 fn the_boots_of_the_design_mean_what_they_say() {
-    let Loaded { config, .. } = load_valid("design.toml");
+    let Loaded { config, .. } = load_valid(DESIGN);
     let names: Vec<_> = config.boots.keys().map(BootName::as_str).collect();
     assert_eq!(names, ["custom", "here", "local", "menu", "pxelinux", "rescue", "salstar", "san"]);
     let kind = |name| &config.boot(&boot(name)).kind;
@@ -115,7 +101,7 @@ fn the_boots_of_the_design_mean_what_they_say() {
 
 #[test]
 fn an_almost_empty_config_boots_every_machine_from_its_disk() {
-    let Loaded { config, .. } = load_valid("empty-ish.toml");
+    let Loaded { config, .. } = load_valid(EMPTYISH);
     assert!(matches!(config.boot(&config.default).kind, BootKind::Local(LocalHow::Auto)));
     assert_eq!(config.dhcp.mode, DhcpMode::Off);
     assert!(config.follow.contains(&PathBuf::from("/usr/lib/ipxe")));
@@ -124,7 +110,7 @@ fn an_almost_empty_config_boots_every_machine_from_its_disk() {
 
 #[test]
 fn the_other_spellings_mean_the_same() {
-    let Loaded { config, .. } = load_valid("every-kind.toml");
+    let Loaded { config, .. } = load_valid(EVERY_KIND);
     assert_eq!(config.state_dir, Path::new("/etc/bootlace/state"));
     assert_eq!(config.admin.listen, None);
     let [first, second] = &config.dhcp.subnets[..] else { panic!() };
@@ -158,16 +144,15 @@ fn wanted_names_scripts_and_secrets_even_of_a_broken_config() {
 
 #[test]
 fn secrets_are_not_shown() {
-    let Loaded { config, .. } = load_valid("every-kind.toml");
+    let Loaded { config, .. } = load_valid(EVERY_KIND);
     assert!(!format!("{config:?}").contains("a-secret-chap"));
 }
 
 #[test]
 fn the_reference_lists_every_key_and_no_other() {
-    let text = fs::read_to_string(repository().join("docs/config.md")).unwrap();
     let mut documented = BTreeMap::new();
     let mut section = String::new();
-    for line in text.lines() {
+    for line in REFERENCE.lines() {
         if let Some(title) = line.strip_prefix("## ").or(line.strip_prefix("### ")) {
             section = title.replace('`', "").to_lowercase();
         } else if let Some(key) = line.strip_prefix("| `").and_then(|row| row.split('`').next()) {
@@ -315,8 +300,7 @@ proptest! {
         len in 0usize..40,
         piece in piece(),
     ) {
-        let path = repository().join("fixtures/config/valid/every-kind.toml");
-        let text = fs::read_to_string(path).unwrap();
+        let text = EVERY_KIND;
         let start = text.floor_char_boundary(at.index(text.len()));
         let end = text.ceil_char_boundary((start + len).min(text.len()));
         loads_or_explains(&format!("{}{piece}{}", &text[..start], &text[end..]));
