@@ -5,6 +5,7 @@ use std::ops::Range;
 
 use annotate_snippets::renderer::DecorStyle;
 use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet};
+use bootlace_core::config::{Files, Source};
 use bootlace_core::finding::{Finding, Place, Severity};
 
 /// Whether the text is for a terminal that shows colours.
@@ -18,6 +19,14 @@ pub enum Colour {
 
 /// The texts that findings point into, by the name in [`Place::file`].
 pub type Texts = BTreeMap<String, String>;
+
+/// The texts that findings about a config can point into.
+pub fn texts(main: &Source, files: &Files) -> Texts {
+    let named = files
+        .iter()
+        .filter_map(|(path, text)| text.as_ref().ok().map(|text| (path.display().to_string(), text.clone())));
+    named.chain([(main.name.clone(), main.text.clone())]).collect()
+}
 
 /// More would not be read, and each costs another walk over its file.
 const FINDINGS_SHOWN_MAX: usize = 50;
@@ -85,7 +94,7 @@ mod tests {
     use std::fs;
     use std::path::{Path, PathBuf};
 
-    use bootlace_core::config::{self, Files, Source};
+    use bootlace_core::config;
 
     use super::*;
 
@@ -101,15 +110,14 @@ mod tests {
     fn checked(path: &Path) -> (bool, String) {
         let name = path.file_name().unwrap().to_str().unwrap().to_owned();
         let text = fs::read_to_string(path).unwrap();
-        let main = Source { name: name.clone(), folder: PathBuf::from("files"), text: text.clone() };
-        let mut texts = Texts::from([(name, text)]);
+        let main = Source { name, folder: PathBuf::from("files"), text };
         let mut files = Files::new();
         for wanted in config::wanted(&main) {
             if let Ok(text) = fs::read_to_string(fixtures("").join(&wanted)) {
-                texts.insert(wanted.display().to_string(), text.clone());
                 files.insert(wanted, Ok(text));
             }
         }
+        let texts = texts(&main, &files);
         match config::load(&main, &files) {
             Ok(loaded) => (true, findings(&loaded.warnings, &texts, Colour::Never)),
             Err(errors) => (false, findings(&errors, &texts, Colour::Never)),

@@ -7,7 +7,8 @@ use crate::config::{BootName, LocalHow, Secret};
 
 mod build;
 
-pub use build::{PlanError, build, reads};
+pub(crate) use build::check_iscsi_uri;
+pub use build::{PlanError, build, reads, reads_vars};
 
 /// What one machine boots now.
 #[derive(Clone, Debug)]

@@ -1,6 +1,6 @@
 //! `[boot.NAME]`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::time::Duration;
 
@@ -11,6 +11,7 @@ use super::overrides::vars;
 use super::report::{At, Report};
 use super::types::{Boot, BootKind, BootName, LocalHow, Location, Menu};
 use super::{later, san, scalar, templates};
+use crate::boot::plan::reads_vars;
 use crate::boot::template::Language;
 use crate::finding::Finding;
 
@@ -66,7 +67,7 @@ pub(super) fn boot(
         Kind::Chain => BootKind::Chain { url: chain_url(name, table, report)? },
         Kind::Ipxe => BootKind::Ipxe { script: templates::script(name, table, report)? },
         Kind::Pxelinux => BootKind::Pxelinux {
-            file: match table.parsed("file", scalar::served_name, report) {
+            file: match table.parsed("file", scalar::boot_file, report) {
                 Some(file) => file.value,
                 None => "lpxelinux.0".to_owned(),
             },
@@ -172,7 +173,7 @@ fn location(key: &str, text: &At<&str>, report: &mut Report<'_>) -> Option<Locat
     if is_url(text.value) {
         return templates::inline(key, text, Language::Url, report).map(Location::Url);
     }
-    scalar::parsed(text, scalar::served_name, report).map(|name| Location::File(name.value))
+    scalar::parsed(text, scalar::boot_file, report).map(|name| Location::File(name.value))
 }
 
 /// `scheme://...`; the rest may hold template variables, as may all of it.
@@ -239,4 +240,19 @@ fn menu(
     });
     let default = chosen.or_else(|| entries.first().cloned())?;
     Some(Menu { title: title.to_owned(), timeout: timeout.map(|at| at.value), entries, default })
+}
+
+/// Warns of `vars.NAME` in templates that nothing sets: `elsewhere` are those of machines and rules.
+pub(super) fn vars_are_set(
+    boot: &Boot,
+    name: &At<BootName>,
+    elsewhere: &BTreeSet<&str>,
+    report: &mut Report<'_>,
+) {
+    let missing = |var: &&str| !boot.vars.contains_key(*var) && !elsewhere.contains(*var);
+    for var in reads_vars(boot).into_iter().filter(missing) {
+        let message = format!("a template of `{}` reads vars.{var}, which nothing sets", boot.name);
+        let fix = "add it to `vars` of this boot, a machine or a rule";
+        report.add(Finding::warning("config-var-unset", message).fix(fix), &name.span);
+    }
 }

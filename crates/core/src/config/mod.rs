@@ -111,6 +111,13 @@ fn read(main: &Source, report: &mut Report<'_>) -> Option<Config> {
     let is_reserved = |address| reserved.contains(&address);
     network::nothing_lent_twice(&network.placed, server.as_ref(), is_reserved, report);
     let rule_tables = top.sections("rule", &RULE, report);
+    let rules = rules::read(&rule_tables, &names, report);
+    let overrides = machines.iter().map(|m| &m.overrides).chain(rules.iter().map(|r| &r.overrides));
+    let set: BTreeSet<_> =
+        overrides.flat_map(|overrides| overrides.vars.keys()).map(String::as_str).collect();
+    for (name, _) in &boot_tables {
+        boots.get(&name.value).into_iter().for_each(|boot| boots::vars_are_set(boot, name, &set, report));
+    }
     let default = top.text("default", report).and_then(|text| names.find(&text, report));
     Some(Config {
         interfaces: services::interfaces(&top, report),
@@ -128,7 +135,7 @@ fn read(main: &Source, report: &mut Report<'_>) -> Option<Config> {
         admin: services::admin(&top, report),
         boots,
         machines,
-        rules: rules::read(&rule_tables, &names, report),
+        rules,
     })
 }
 

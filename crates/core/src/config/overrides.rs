@@ -12,7 +12,7 @@ use crate::finding::Finding;
 pub(super) fn read(table: &Table<'_>, names: &BootNames, report: &mut Report<'_>) -> Overrides {
     Overrides {
         boot: table.text("boot", report).and_then(|text| names.find(&text, report)),
-        loader: table.parsed("loader", scalar::served_name, report).map(|name| name.value),
+        loader: table.parsed("loader", scalar::boot_file, report).map(|name| name.value),
         ignore: table.flag("ignore", report).unwrap_or(false),
         options: options::options(table, Reach::Chosen, report),
         vars: vars(table, report),

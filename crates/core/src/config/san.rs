@@ -5,29 +5,46 @@ use super::file::Table;
 use super::report::{At, Report};
 use super::types::{BootName, Chap, San, Secret};
 use super::{scalar, services, templates};
+use crate::boot::plan::check_iscsi_uri;
 use crate::boot::template::Language;
 use crate::finding::Finding;
 
 /// Lengths of a CHAP secret that every target and initiator takes (Windows and LIO refuse others).
 const SECRET_BYTES: std::ops::RangeInclusive<usize> = 12..=16;
 
+/// How iSCSI names begin (RFC 7143 section 4.2.7).
+const NAME_TYPES: [&str; 3] = ["iqn.", "eui.", "naa."];
+
+/// Reads what a `san` boot says.
 pub(super) fn san(name: &At<BootName>, table: &Table<'_>, report: &mut Report<'_>) -> Option<San> {
     let target = required(name, table, "target", report);
-    if let Some(text) = &target
-        && !text.value.trim_start().starts_with("{{")
-        && !text.value.starts_with("iscsi:")
+    if let Some(text) = target.as_ref().filter(|text| !is_template(text.value))
+        && let Err(problem) = check_iscsi_uri(text.value)
     {
-        let message = "a target begins with `iscsi:`";
-        let fix = "write it as iscsi:HOST:PROTOCOL:PORT:LUN:TARGET (RFC 4173), e.g. iscsi:10.0.0.5::::iqn.2007-08.com.example:disk";
+        let message = format!("the target {problem}");
+        let fix =
+            "write it as iscsi:SERVER::::TARGET, with protocol 6, port and LUN between the colons (RFC 4173)";
         report.add(Finding::error("config-value", message).fix(fix), &text.span);
     }
     let target = target.and_then(|text| templates::inline("target", &text, Language::Iscsi, report));
-    let initiator = match table.text("initiator", report) {
+    let initiator = table.text("initiator", report);
+    if let Some(text) = initiator.as_ref().filter(|text| !text.value.starts_with("{{"))
+        && !NAME_TYPES.iter().any(|start| text.value.starts_with(start))
+    {
+        let message = "targets know initiators by names that begin with iqn., eui. or naa.";
+        let fix = "write it as iqn.2007-08.com.example:{{ machine.name }}";
+        report.add(Finding::warning("config-initiator", message).fix(fix), &text.span);
+    }
+    let initiator = match initiator {
         Some(text) => Some(templates::inline("initiator", &text, Language::Iscsi, report)?),
         None => None,
     };
     let chap = chap(table, report);
     Some(San { target: target?, initiator, chap })
+}
+
+fn is_template(text: &str) -> bool {
+    text.contains("{{") || text.contains("{%")
 }
 
 fn chap(table: &Table<'_>, report: &mut Report<'_>) -> Option<Chap> {

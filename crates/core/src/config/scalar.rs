@@ -204,6 +204,16 @@ pub(super) fn served_name(text: &str) -> Result<String, Wrong> {
     })
 }
 
+/// The same for a file that machines ask for: names that mean something else come first.
+pub(super) fn boot_file(text: &str) -> Result<String, Wrong> {
+    let name = served_name(text)?;
+    let folder = name.split_once('/').map(|(folder, _)| folder);
+    if matches!(name.as_str(), "boot.ipxe" | "script") || matches!(folder, Some("answer" | "done")) {
+        return Err(("is a name that Bootlace answers itself", "give the file another name"));
+    }
+    Ok(name)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -251,5 +261,9 @@ mod tests {
         for text in ["", "../x", "a\nb", "{{ machine.name }}/linux"] {
             assert!(served_name(text).is_err(), "{text}");
         }
+        for text in ["boot.ipxe", "/script", "answer/a", "done/x"] {
+            assert!(served_name(text).is_ok() && boot_file(text).is_err(), "{text}");
+        }
+        assert_eq!(boot_file("debian/script").as_deref(), Ok("debian/script"));
     }
 }

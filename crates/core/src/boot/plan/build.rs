@@ -52,6 +52,11 @@ pub fn reads(boot: &Boot) -> BTreeSet<Var> {
     templates(boot).into_iter().flat_map(|template| template.uses().iter().copied()).collect()
 }
 
+/// The keys of `vars` that the templates of a boot read.
+pub fn reads_vars(boot: &Boot) -> BTreeSet<&str> {
+    templates(boot).into_iter().flat_map(|template| template.vars().iter().map(String::as_str)).collect()
+}
+
 fn templates(boot: &Boot) -> Vec<&Template> {
     fn of(location: &Location) -> Option<&Template> {
         match location {
@@ -250,7 +255,7 @@ fn is_one_word(text: &str) -> bool {
 
 /// `iscsi:<server>:<protocol>:<port>:<LUN>:<target>`, where server and target must be there. An IPv6 server
 /// stands in brackets, and the target has colons of its own.
-fn check_iscsi_uri(uri: &str) -> Result<(), &'static str> {
+pub(crate) fn check_iscsi_uri(uri: &str) -> Result<(), &'static str> {
     if uri.len() > ISCSI_BYTES_MAX {
         return Err("is longer than 255 bytes");
     }
