@@ -103,6 +103,3 @@ fn file(name: &str) -> Resolution {
 fn absent(why: String) -> Resolution {
     Resolution { resource: Resource::Absent(why), script: None }
 }
-
-#[cfg(test)]
-mod tests;

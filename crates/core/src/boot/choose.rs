@@ -232,6 +232,3 @@ fn menu_with<'c>(config: &'c Config, start: &'c Boot, pick: &str) -> Option<(&'c
     }
     None
 }
-
-#[cfg(test)]
-mod tests;

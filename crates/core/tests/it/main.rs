@@ -1,5 +1,6 @@
 //! What `bootlace_core` does, seen from outside.
 
+mod boot;
 mod configs;
 mod lease_simulation;
 mod lease_table;

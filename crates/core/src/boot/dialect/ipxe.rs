@@ -52,22 +52,29 @@ pub struct ScriptContext<'a> {
 }
 
 /// A script under construction.
-struct Script(String);
+struct Script {
+    text: String,
+    /// What `${step}` holds at this point.
+    step: &'static str,
+}
 
 impl Script {
     fn new() -> Self {
-        Self("#!ipxe\n".to_owned())
+        Self { text: "#!ipxe\n".to_owned(), step: "" }
     }
 
     /// Adds a line. The caller has made every value in it one word.
     fn line(&mut self, line: &str) {
-        self.0.push_str(line);
-        self.0.push('\n');
+        self.text.push_str(line);
+        self.text.push('\n');
     }
 
     /// Adds a command that `step` names on the screen when it fails.
-    fn step(&mut self, step: &str, command: &str) {
-        self.line(&format!("set step {step}"));
+    fn step(&mut self, step: &'static str, command: &str) {
+        if self.step != step {
+            self.line(&format!("set step {step}"));
+            self.step = step;
+        }
         self.line(&format!("{command} || goto failed"));
     }
 
@@ -86,9 +93,9 @@ impl Script {
     /// What happens when a step fails.
     fn failed(mut self, plan: &Plan, platform: Platform) -> String {
         self.line(":failed");
-        self.line(&format!("echo Bootlace: boot {} failed: ${{step}}", plan.boot));
+        self.line(&format!("echo Bootlace: boot {} failed at this step: ${{step}}", plan.boot));
         self.wait_and_leave(platform);
-        self.0
+        self.text
     }
 
     fn wait_and_leave(&mut self, platform: Platform) {
@@ -115,7 +122,7 @@ pub fn render(plan: &Plan, context: &ScriptContext<'_>) -> String {
         Action::Script { text } => return own_script(text),
         Action::Local(how) => {
             local(&mut script, how, platform);
-            return script.0;
+            return script.text;
         }
         Action::Menu { title, timeout, entries, default } => {
             menu(&mut script, context, (title, *timeout), entries, default);
@@ -149,7 +156,7 @@ pub fn problem(text: &str, platform: Platform) -> String {
     let mut script = Script::new();
     script.say(&format!("Bootlace: {text}"));
     script.wait_and_leave(platform);
-    script.0
+    script.text
 }
 
 /// A script for an iPXE that lacks something: sends it into a loader of ours.
@@ -161,7 +168,7 @@ pub fn chain_loader(loader: &str, lacks: &str, server: &Server, platform: Platfo
     script.line(&format!("chain --autofree {url} ||"));
     script.say(&format!("Bootlace: {loader} could not be loaded"));
     script.wait_and_leave(platform);
-    script.0
+    script.text
 }
 
 fn announce(script: &mut Script, plan: &Plan) {
@@ -170,7 +177,7 @@ fn announce(script: &mut Script, plan: &Plan) {
 
 /// The user's script as it is, but recognisable as one and with the line ends that every build takes.
 fn own_script(text: &str) -> String {
-    let mut out = if text.starts_with("#!ipxe") { String::new() } else { Script::new().0 };
+    let mut out = if text.starts_with("#!ipxe") { String::new() } else { Script::new().text };
     out.push_str(&text.replace("\r\n", "\n"));
     if !out.ends_with('\n') {
         out.push('\n');
@@ -314,6 +321,3 @@ fn wrap(text: &str) -> Vec<String> {
     }
     lines
 }
-
-#[cfg(test)]
-mod tests;

@@ -286,6 +286,3 @@ pub(crate) fn check_iscsi_uri(uri: &str) -> Result<(), &'static str> {
         () => Ok(()),
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -50,25 +50,18 @@ impl Context<'_> {
     /// tells them from what a machine reported.
     pub(super) fn value(&self, template: &Template) -> Value {
         let configured = |text: &str| Value::from_safe_string(text.to_owned());
-        let client: Value = template
-            .uses
-            .iter()
-            .map(|&var| (names::key(var), Value::from(self.facts.get(var).unwrap_or_default())))
-            .collect();
-        let machine: Value =
-            names::MACHINE.iter().map(|&(name, _)| (name, self.machine_value(name))).collect();
-        let server: Value = names::SERVER
-            .iter()
-            .map(|&name| {
-                let text = if name == "ip" { self.server.ip.to_string() } else { self.server.url.clone() };
-                (name, Value::from_safe_string(text))
-            })
-            .collect();
-        let vars: Value = self.vars.iter().map(|(key, text)| (key.as_str(), configured(text))).collect();
-        let boot: Value = names::BOOT.iter().map(|&name| (name, configured(self.boot.as_str()))).collect();
-        [("client", client), ("machine", machine), ("server", server), ("vars", vars), ("boot", boot)]
-            .into_iter()
-            .collect()
+        let reads = template.uses.iter();
+        let client = reads.map(|&var| (names::key(var), self.facts.get(var).unwrap_or_default()));
+        let machine = names::MACHINE.iter().map(|&(name, _)| (name, self.machine_value(name)));
+        let server = [("ip", self.server.ip.to_string()), ("url", self.server.url.clone())];
+        let vars = self.vars.iter().map(|(key, text)| (key.as_str(), configured(text)));
+        Value::from_pairs([
+            ("client", Value::from_pairs(client)),
+            ("machine", Value::from_pairs(machine)),
+            ("server", Value::from_pairs(server.map(|(name, text)| (name, Value::from_safe_string(text))))),
+            ("vars", Value::from_pairs(vars)),
+            ("boot", Value::from_pairs([("name", configured(self.boot.as_str()))])),
+        ])
     }
 
     /// What the config says of the machine, else what it reported. A machine without an entry is called by its

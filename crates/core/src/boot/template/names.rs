@@ -84,7 +84,12 @@ pub(super) fn check(names: &HashSet<String>, text: &str) -> Result<Names, Templa
 }
 
 fn unknown(root: &str, attribute: &str, known: Vec<String>, text: &str) -> TemplateError {
-    let near = nearest(attribute, known.iter().map(String::as_str));
+    // `client.board-serial` is `client.board` minus `serial` to a template.
+    let dashed = known
+        .iter()
+        .map(String::as_str)
+        .find(|known| known.strip_prefix(attribute).is_some_and(|rest| rest.starts_with('_')));
+    let near = dashed.or_else(|| nearest(attribute, known.iter().map(String::as_str)));
     let fix = near
         .map(|near| did_you_mean(&format!("{root}.{near}")))
         .unwrap_or_else(|| format!("`{root}` has {}", known.join(", ")));

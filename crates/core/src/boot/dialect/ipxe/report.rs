@@ -28,7 +28,7 @@ pub fn identify(vars: &BTreeSet<Var>, server: &Server, platform: Platform) -> St
     }
     script.say("Bootlace: the server did not say what to boot");
     script.wait_and_leave(platform);
-    script.0
+    script.text
 }
 
 /// The URL of `/script` with iPXE's own settings in the query.

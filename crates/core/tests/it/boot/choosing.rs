@@ -1,0 +1,154 @@
+//! Precedence, machines, and what is asked.
+
+use std::collections::BTreeSet;
+
+use bootlace_core::boot::choose::{Choice, Outcome, choose};
+use bootlace_core::event::DecidedBy;
+use bootlace_core::model::{Facts, Var};
+
+use super::sample::{add_boot, config, done, facts, linux, machine, name, rule};
+
+const WEB1: &str = "00:12:34:56:78:90";
+const UUID: &str = "4c4c4544-0039-4e10-804e-b9c04f4d344a";
+const UUID_SWAPPED: &str = "44454c4c-3900-104e-804e-b9c04f4d344a";
+
+#[track_caller]
+fn decided(choice: &Choice<'_>) -> (String, DecidedBy) {
+    match &choice.outcome {
+        Outcome::Decided { boot, by } => (boot.to_string(), by.clone()),
+        Outcome::Ask { vars } => panic!("asks for {vars:?}: {:#?}", choice.trail),
+    }
+}
+
+#[track_caller]
+fn asked(choice: &Choice<'_>) -> BTreeSet<Var> {
+    match &choice.outcome {
+        Outcome::Ask { vars } => vars.clone(),
+        Outcome::Decided { boot, by } => panic!("decided {boot} by {by:?}: {:#?}", choice.trail),
+    }
+}
+
+fn mac(text: &str) -> Facts {
+    facts(&[(Var::Mac, text)])
+}
+
+#[test]
+fn machine_then_rules_then_default() {
+    let mut config = config();
+    config.machines.push(machine("web1", &[WEB1], Some("pxelinux")));
+    config.machines.push(machine("plain", &["00:12:34:56:78:91"], None));
+    let number = rule(&mut config, &[("mac", &["00:12:34:*"])], Some("rescue"));
+    let by = |text| decided(&choose(&config, &mac(text), None));
+    assert_eq!(by(WEB1), ("pxelinux".into(), DecidedBy::Machine("web1".into())));
+    assert_eq!(by("00:12:34:56:78:91"), ("rescue".into(), DecidedBy::Rule(number)));
+    assert_eq!(by("52:54:00:00:00:01"), ("local".into(), DecidedBy::Default));
+}
+
+#[test]
+fn the_first_rule_with_a_boot_ends_the_walk() {
+    let mut config = config();
+    rule(&mut config, &[("mac", &["52:*"])], None);
+    rule(&mut config, &[("mac", &["52:54:*"])], Some("rescue"));
+    rule(&mut config, &[("mac", &["52:54:00:*"])], Some("san"));
+    for (at, (loader, key)) in [("first", "a"), ("second", "b"), ("third", "c")].into_iter().enumerate() {
+        let overrides = &mut config.rules[at].overrides;
+        overrides.loader = Some(loader.into());
+        overrides.vars =
+            [(key.to_owned(), loader.to_owned()), ("shared".to_owned(), loader.to_owned())].into();
+    }
+    let choice = choose(&config, &mac("52:54:00:00:00:01"), None);
+    assert_eq!(decided(&choice).0, "rescue");
+    assert_eq!(choice.settings.loader.as_deref(), Some("first"), "the earlier wins");
+    let vars: Vec<_> = choice.settings.vars.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
+    assert_eq!(vars, [("a", "first"), ("b", "second"), ("shared", "first")]);
+    let what: Vec<_> = choice.trail.0.iter().map(|line| line.what.as_str()).collect();
+    assert_eq!(what, ["rule 1", "rule 2"]);
+    assert!(choice.trail.0[0].result.contains("sets no boot"), "{:?}", choice.trail);
+}
+
+#[test]
+fn machines_are_known_by_mac_uuid_and_serial_in_this_order() {
+    let mut config = config();
+    let mut by_uuid = machine("by-uuid", &[], Some("rescue"));
+    by_uuid.uuid = Some(UUID.parse().unwrap());
+    let mut by_serial = machine("by-serial", &[], Some("san"));
+    by_serial.serial = Some("Abc 1".into());
+    config.machines = vec![by_serial, by_uuid, machine("by-mac", &[WEB1], Some("custom"))];
+    let everything = [(Var::Mac, WEB1), (Var::Uuid, UUID), (Var::Serial, "abc 1")];
+    let found = |known: &[(Var, &str)]| {
+        choose(&config, &done(facts(known)), None).machine.map(|machine| machine.name.clone())
+    };
+    assert_eq!(found(&everything).as_deref(), Some("by-mac"));
+    assert_eq!(found(&everything[1..]).as_deref(), Some("by-uuid"));
+    assert_eq!(found(&everything[2..]).as_deref(), Some("by-serial"));
+    assert_eq!(found(&[(Var::Uuid, UUID_SWAPPED)]).as_deref(), Some("by-uuid"));
+    assert_eq!(found(&[(Var::Uuid, "00000000-0000-0000-0000-000000000000")]), None);
+    let choice = choose(&config, &done(facts(&[(Var::Uuid, UUID_SWAPPED)])), None);
+    assert!(choice.trail.0[0].result.contains("other byte order"), "{:?}", choice.trail);
+}
+
+#[test]
+fn a_machine_that_may_still_turn_out_is_asked_for() {
+    let mut config = config();
+    let mut known = machine("known", &[WEB1], Some("rescue"));
+    known.serial = Some("S0".into());
+    config.machines.push(known);
+    // It lists MACs, and this is none of them: nothing to ask.
+    assert_eq!(decided(&choose(&config, &mac("52:54:00:00:00:01"), None)).0, "local");
+    let mut secret = machine("secret", &[], Some("san"));
+    secret.serial = Some("S1".into());
+    config.machines.push(secret);
+    // The SAN's initiator reads the machine's name, which is by MAC where there is no entry: known already.
+    let choice = choose(&config, &mac("52:54:00:00:00:01"), None);
+    assert_eq!(asked(&choice), [Var::Serial].into());
+    assert!(choice.trail.0[0].result.contains("may be secret"), "{:?}", choice.trail);
+    let reported = done(facts(&[(Var::Mac, "52:54:00:00:00:01"), (Var::Serial, "s1")]));
+    assert_eq!(decided(&choose(&config, &reported, None)).1, DecidedBy::Machine("secret".into()));
+    assert_eq!(decided(&choose(&config, &done(mac("52:54:00:00:00:01")), None)).1, DecidedBy::Default);
+    assert_eq!(decided(&choose(&config, &mac(WEB1), None)).0, "rescue");
+}
+
+#[test]
+fn what_is_asked_is_what_can_still_change_the_outcome() {
+    let mut config = config();
+    add_boot(&mut config, "asset-args", linux("asset={{ client.asset }}"));
+    rule(&mut config, &[("manufacturer", &["Dell*"])], Some("asset-args"));
+    rule(&mut config, &[("mac", &["00:*"]), ("product", &["*"])], Some("san"));
+    rule(&mut config, &[("mac", &["52:*"])], Some("custom"));
+    rule(&mut config, &[("hostname", &["x"])], Some("san"));
+    // Rule 2 is excluded by its MAC, rule 4 is behind the one that matches; custom reads the serial.
+    let known = facts(&[(Var::Mac, "52:54:00:00:00:01")]);
+    assert_eq!(asked(&choose(&config, &known, None)), [Var::Manufacturer, Var::Asset, Var::Serial].into());
+    let known = facts(&[(Var::Mac, "52:54:00:00:00:01"), (Var::Manufacturer, "QEMU")]);
+    assert_eq!(decided(&choose(&config, &known, None)), ("custom".into(), DecidedBy::Rule(3)));
+}
+
+#[test]
+fn an_open_rule_that_changes_nothing_is_not_asked_about() {
+    let mut config = config();
+    rule(&mut config, &[("manufacturer", &["Dell*"])], Some("local"));
+    assert_eq!(decided(&choose(&config, &mac(WEB1), None)), ("local".into(), DecidedBy::Default));
+    // In front of one that does change something it matters again.
+    rule(&mut config, &[("product", &["X*"])], Some("rescue"));
+    assert_eq!(asked(&choose(&config, &mac(WEB1), None)), [Var::Manufacturer, Var::Product].into());
+    // And so does one with settings.
+    config.rules.pop();
+    config.rules[0].overrides.ignore = true;
+    assert_eq!(asked(&choose(&config, &mac(WEB1), None)), [Var::Manufacturer].into());
+}
+
+#[test]
+fn a_pick_counts_only_when_a_menu_leads_there() {
+    let mut config = config();
+    config.machines.push(machine("web1", &[WEB1], Some("menu")));
+    let pick = |text| decided(&choose(&config, &done(mac(WEB1)), Some(text)));
+    assert_eq!(pick("rescue"), ("rescue".into(), DecidedBy::Menu(name("menu"))));
+    assert_eq!(pick("san"), ("san".into(), DecidedBy::Menu(name("more"))), "an entry of a menu below");
+    // `more` leads back to `menu`: that ends, too.
+    for unknown in ["custom", "nothing", "", "web1\n"] {
+        assert_eq!(pick(unknown), ("menu".into(), DecidedBy::Machine("web1".into())), "{unknown}");
+    }
+    let other = choose(&config, &done(mac("52:54:00:00:00:01")), Some("rescue"));
+    assert_eq!(decided(&other), ("local".into(), DecidedBy::Default), "no menu, no pick");
+    assert!(other.trail.0.last().unwrap().result.contains("no menu"), "{:?}", other.trail);
+}

@@ -1,0 +1,9 @@
+//! From facts to scripts.
+
+mod choosing;
+mod hostile;
+mod names;
+mod needs;
+mod planning;
+mod sample;
+mod scripts;
