@@ -3,7 +3,8 @@
 use std::net::SocketAddrV4;
 use std::sync::Arc;
 
-use bootlace_core::event::{FileEvent, Protocol};
+use bootlace_core::event::{EventKind, FileEvent, Protocol};
+use bootlace_core::files::{Resolution, Resource};
 
 use crate::files::{Content, FilePlane, OpenError};
 
@@ -14,8 +15,10 @@ pub struct Ask<'a> {
     pub protocol: Protocol,
     /// The cleaned name.
     pub name: &'a str,
-    /// The pairs of the query, decoded; empty over TFTP.
-    pub query: &'a [(String, String)],
+    /// What stands behind the `?`, not decoded; empty over TFTP.
+    pub query: &'a str,
+    /// What it wants of it.
+    pub purpose: Purpose,
     /// Who asks.
     pub peer: SocketAddrV4,
     /// Which of our addresses it asked, and the port.
@@ -24,11 +27,22 @@ pub struct Ask<'a> {
     pub user_agent: Option<&'a str>,
 }
 
+/// What a request is for (design invariant 11: only a fetch may cause anything).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// The content.
+    Fetch,
+    /// Its length only.
+    SizeProbe,
+}
+
 /// What there is for a name.
 #[derive(Clone, Debug)]
 pub enum Found {
-    /// Content.
+    /// Content; what becomes of it is for [`Resolver::record`].
     Content(Content),
+    /// A script: its decision has been recorded, and stands for its delivery.
+    Script(Content),
     /// Nothing, and why.
     Absent(String),
     /// Nothing for this peer or of this name, and why.
@@ -37,20 +51,46 @@ pub enum Found {
     Failed(String),
 }
 
-/// Decides what a name means for a peer.
+type Decide = dyn Fn(&Ask<'_>) -> Resolution + Send + Sync;
+type Record = dyn Fn(SocketAddrV4, EventKind) + Send + Sync;
+
+/// Decides what a name means for a peer. The decision and where events go are two functions, so that a service
+/// runs in a test on files alone.
 pub struct Resolver {
     plane: Arc<FilePlane>,
+    decide: Box<Decide>,
+    record: Box<Record>,
 }
 
 impl Resolver {
-    /// Serves the files of `plane`.
-    pub fn new(plane: Arc<FilePlane>) -> Self {
-        Self { plane }
+    /// Serves the files of `plane`. Neither function may wait: both are called on the runtime's threads.
+    pub fn new(
+        plane: Arc<FilePlane>,
+        decide: impl Fn(&Ask<'_>) -> Resolution + Send + Sync + 'static,
+        record: impl Fn(SocketAddrV4, EventKind) + Send + Sync + 'static,
+    ) -> Self {
+        Self { plane, decide: Box::new(decide), record: Box::new(record) }
     }
 
     /// What there is for this peer. It may wait for the disk, on a thread of its own.
     pub async fn find(&self, ask: &Ask<'_>) -> Found {
-        match self.plane.open_async(ask.name).await {
+        let Resolution { resource, script } = (self.decide)(ask);
+        match resource {
+            Resource::Text { body, mime } => {
+                let content = Content::text(body, mime);
+                let Some(script) = script else { return Found::Content(content) };
+                if ask.purpose == Purpose::Fetch {
+                    (self.record)(ask.peer, EventKind::Script(script));
+                }
+                Found::Script(content)
+            }
+            Resource::File(name) => self.open(&name).await,
+            Resource::Absent(why) => Found::Absent(why),
+        }
+    }
+
+    async fn open(&self, name: &str) -> Found {
+        match self.plane.open_async(name).await {
             Ok(content) => Found::Content(content),
             Err(error @ OpenError::Absent) => Found::Absent(error.to_string()),
             Err(error @ OpenError::Refused(_)) => Found::Refused(error.to_string()),
@@ -60,6 +100,6 @@ impl Resolver {
 
     /// What became of it.
     pub fn record(&self, peer: SocketAddrV4, event: FileEvent) {
-        tracing::debug!(%peer, file = %event.name, outcome = ?event.outcome, "file");
+        (self.record)(peer, EventKind::File(event));
     }
 }

@@ -1,17 +1,15 @@
 //! From a cleaned name to content.
 
-use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use bootlace_core::boot::loader::LoaderInventory;
+
 use super::root::{LEADS_OUT, Lookup, NOT_REGULAR, Patience, Root};
 use super::{Body, Content, OpenError, OpenFile, mime_of};
-
-/// Another name of `boot_dir`, for files that a reserved or generated name hides.
-const ALIAS: &str = "files/";
 
 /// All files that machines may read.
 #[derive(Debug)]
@@ -66,8 +64,8 @@ impl FilePlane {
     }
 
     /// Those of `names` that can be served: what DHCP may name as a boot file.
-    pub fn inventory<'a>(&self, names: impl IntoIterator<Item = &'a str>) -> BTreeSet<String> {
-        names.into_iter().filter(|name| self.open(name).is_ok()).map(str::to_owned).collect()
+    pub fn inventory<'a>(&self, names: impl IntoIterator<Item = &'a str>) -> LoaderInventory {
+        names.into_iter().filter(|name| self.open(name).is_ok()).collect()
     }
 
     /// `Ok(None)`: the kernel would have to wait for a disk to tell.
@@ -75,9 +73,6 @@ impl FilePlane {
         match self.find_beneath(&self.boot_dir, name, patience) {
             Err(OpenError::Absent) => {}
             other => return other,
-        }
-        if let Some(rest) = name.strip_prefix(ALIAS) {
-            return self.find_beneath(&self.boot_dir, rest, patience);
         }
         if name.contains('/') {
             return Err(OpenError::Absent);

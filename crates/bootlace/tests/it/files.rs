@@ -63,10 +63,9 @@ fn text(content: &Content) -> String {
 }
 
 #[test]
-fn files_are_found_by_path_by_alias_and_as_bare_loader_names() {
+fn files_are_found_by_path_and_as_bare_loader_names() {
     let host = Host::new();
     assert_eq!(host.get("debian/linux").as_deref(), Ok("a kernel"));
-    assert_eq!(host.get("files/debian/linux").as_deref(), Ok("a kernel"));
     assert_eq!(host.get("undionly.kpxe").as_deref(), Ok("a loader"));
     assert_eq!(host.get("ipxe.efi").as_deref(), Ok("an efi loader"), "a file entry of `follow`");
     assert_eq!(host.get("linked.efi").as_deref(), Ok("an efi loader"), "from one entry into the other");
@@ -77,7 +76,9 @@ fn files_are_found_by_path_by_alias_and_as_bare_loader_names() {
     fs::write(host.path("boot/undionly.kpxe"), "my own").unwrap();
     assert_eq!(host.get("undionly.kpxe").as_deref(), Ok("my own"), "boot_dir comes first");
     let inventory = host.plane.inventory(["undionly.kpxe", "ipxe.efi", "snponly.efi", "debian"]);
-    assert_eq!(inventory.into_iter().collect::<Vec<_>>(), ["ipxe.efi", "undionly.kpxe"]);
+    let has = |name| inventory.has(name);
+    assert!(has("undionly.kpxe") && has("ipxe.efi"));
+    assert!(!has("snponly.efi") && !has("debian") && !has("linked.efi"));
 }
 
 #[test]
@@ -162,7 +163,7 @@ fn the_folder_that_was_opened_is_the_one_that_is_served() {
 fn a_version_changes_with_the_file() {
     let host = Host::new();
     let first = host.plane.open("debian/linux").unwrap();
-    assert_eq!(host.plane.open("files/debian/linux").unwrap().version, first.version);
+    assert_eq!(host.plane.open("debian/linux").unwrap().version, first.version);
     fs::write(host.path("boot/debian/linux"), "another kernel").unwrap();
     let second = host.plane.open("debian/linux").unwrap();
     assert_ne!(first.version, second.version);

@@ -1,3 +1,4 @@
 //! The binary's parts on real sockets and files.
 
 mod files;
+mod http;

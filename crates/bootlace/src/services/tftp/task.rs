@@ -17,7 +17,7 @@ use super::link::{Link, Received};
 use super::listener::Registration;
 use super::reader::Ahead;
 use crate::files::Content;
-use crate::resolver::{Ask, Found, Resolver};
+use crate::resolver::{Ask, Found, Purpose, Resolver};
 
 /// What a transfer starts with.
 pub(super) struct Opening {
@@ -95,14 +95,15 @@ async fn find(opening: &Opening, request: &Request<'_>) -> Result<(String, Conte
     let ask = Ask {
         protocol: Protocol::Tftp,
         name: &name,
-        query: &[],
+        query: "",
+        purpose: Purpose::Fetch,
         peer: opening.peer,
         local,
         user_agent: None,
     };
     let shown = Text::from(name.as_str());
     match opening.resolver.find(&ask).await {
-        Found::Content(content) => Ok((name, content)),
+        Found::Content(content) | Found::Script(content) => Ok((name, content)),
         Found::Absent(why) => Err(refused(shown, ErrorCode::NotFound, why, FileOutcome::Absent)),
         Found::Refused(why) => Err(refused(shown, ErrorCode::Access, why, FileOutcome::Refused)),
         Found::Failed(why) => Err(refused(shown, ErrorCode::Undefined, why, FileOutcome::Refused)),

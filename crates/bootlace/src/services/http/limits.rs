@@ -1,0 +1,43 @@
+//! Every limit of the boot port, with its reason.
+
+use std::time::Duration;
+
+/// Connections at once: a thousand machines that hold two each, and as many again that hang. A newcomer beyond
+/// it takes the place of the one that has been still the longest.
+pub const CONNECTIONS_MAX: usize = 4096;
+
+/// A connection that moved a byte within this time is never closed for a newcomer.
+pub const STILL_MIN: Duration = Duration::from_secs(5);
+
+/// Request line and headers together. The longest real request is iPXE's report of some twenty variables,
+/// about 2 KiB.
+pub const HEAD_BYTES_MAX: usize = 16 * 1024;
+
+/// Header lines of one request; Anaconda sends the most, one for each network interface.
+pub const HEADERS_MAX: usize = 64;
+
+/// From the connection (or the last answer) to the end of the next request's headers.
+pub const HEAD_TIME_MAX: Duration = Duration::from_secs(30);
+
+/// How long the client may take for what one [`FRAME_BYTES`] frame and the kernel's buffer hold: nothing that
+/// boots is slower than 2 KiB a second, and an installer that unpacks what it reads may stop for a minute.
+pub const FRAME_TIME_MAX: Duration = Duration::from_secs(120);
+
+/// One read of a file and one write to a socket.
+pub const FRAME_BYTES: usize = 256 * 1024;
+
+/// Frames that are lent at once before further ones shrink to [`FRAME_BYTES_SMALL`]: 64 MiB that are busy
+/// whatever the number of clients that do not read.
+pub const FRAMES_MAX: usize = 256;
+
+/// A frame when many are lent: four thousand stalled downloads then hold another 64 MiB.
+pub const FRAME_BYTES_SMALL: usize = 16 * 1024;
+
+/// Frames that are kept for the next download.
+pub const FRAMES_KEPT: usize = 32;
+
+/// How long running downloads may go on after the shutdown has begun.
+pub const DRAIN_TIME_MAX: Duration = Duration::from_secs(5);
+
+/// Pause after a failed `accept` (no file descriptors, no memory), so that the loop does not spin.
+pub const ACCEPT_PAUSE: Duration = Duration::from_millis(50);

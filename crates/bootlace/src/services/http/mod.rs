@@ -1,0 +1,131 @@
+//! The HTTP server of the boot port: files and scripts for firmware, loaders, kernels and installers.
+//!
+//! HTTP/1.0 and 1.1, GET and HEAD. hyper parses and writes; the accept loop, the limits ([`limits`]), the
+//! conditions and ranges and the reading of files are ours. No thread waits for a client or a disk on a
+//! client's behalf: a frame is read when the kernel has taken the one before.
+
+mod answer;
+mod body;
+mod frames;
+pub mod limits;
+mod range;
+mod stream;
+mod table;
+mod target;
+
+use std::convert::Infallible;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+
+use self::answer::{Ends, answer};
+use self::frames::Frames;
+use self::limits::{
+    ACCEPT_PAUSE, CONNECTIONS_MAX, DRAIN_TIME_MAX, FRAME_TIME_MAX, HEAD_BYTES_MAX, HEAD_TIME_MAX,
+    HEADERS_MAX, STILL_MIN,
+};
+use self::stream::Watched;
+use self::table::{Place, Table};
+use crate::resolver::Resolver;
+
+/// What the boot port serves.
+pub struct BootHttp {
+    resolver: Arc<Resolver>,
+    frames: Arc<Frames>,
+    table: Arc<Table>,
+}
+
+impl BootHttp {
+    /// One for all listeners: they share their limits.
+    pub fn new(resolver: Arc<Resolver>) -> Self {
+        let table = Arc::new(Table::new(CONNECTIONS_MAX, STILL_MIN));
+        Self { resolver, frames: Arc::default(), table }
+    }
+}
+
+/// Serves until `shutdown` ends, then lets running answers finish for a while.
+pub async fn serve(listener: TcpListener, http: Arc<BootHttp>, shutdown: impl Future<Output = ()>) {
+    let mut shutdown = pin!(shutdown);
+    let mut connections = JoinSet::new();
+    let (stopping, stop) = watch::channel(());
+    loop {
+        tokio::select! {
+            () = &mut shutdown => break,
+            // A connection's end is nobody's news; taking it here frees what the set keeps of it.
+            Some(_) = connections.join_next() => {}
+            accepted = listener.accept() => match accepted {
+                Ok((stream, peer)) => match ends(&stream, peer).zip(http.table.enter()) {
+                    Some((ends, place)) => {
+                        connections.spawn(connection(stream, ends, place, Arc::clone(&http), stop.clone()));
+                    }
+                    // Every connection is busy: closing this one makes the client try again.
+                    None => drop(stream),
+                },
+                Err(error) if is_of_one_connection(&error) => {}
+                Err(_) => sleep(ACCEPT_PAUSE).await,
+            },
+        }
+    }
+    drop(listener);
+    // They wait for a change or for the end of the sender.
+    drop(stopping);
+    let drained = async { while connections.join_next().await.is_some() {} };
+    // What is not done by then is aborted with the set.
+    let _ = timeout(DRAIN_TIME_MAX, drained).await;
+}
+
+/// `None` when the client is gone already, or has no IPv4 address.
+fn ends(stream: &TcpStream, peer: SocketAddr) -> Option<Ends> {
+    // Answers are written in large pieces, and the last small one must not wait for an acknowledgement.
+    stream.set_nodelay(true).ok()?;
+    match (peer, stream.local_addr().ok()?) {
+        (SocketAddr::V4(peer), SocketAddr::V4(local)) => Some(Ends { peer, local }),
+        _ => None,
+    }
+}
+
+/// The client was gone before it was accepted.
+fn is_of_one_connection(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted};
+    matches!(error.kind(), ConnectionAborted | ConnectionReset | Interrupted)
+}
+
+async fn connection(
+    stream: TcpStream,
+    ends: Ends,
+    place: Place,
+    http: Arc<BootHttp>,
+    mut stop: watch::Receiver<()>,
+) {
+    let stream = TokioIo::new(Watched::new(stream, place.pulse(), FRAME_TIME_MAX));
+    let service = service_fn(|request| {
+        let http = Arc::clone(&http);
+        async move { Ok::<_, Infallible>(answer(&http, ends, &request).await) }
+    });
+    let connection = http1::Builder::new()
+        // GRUB compares header names with their usual case.
+        .title_case_headers(true)
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIME_MAX)
+        .max_headers(HEADERS_MAX)
+        // Also what may be queued before the socket has to take it: one frame at a time.
+        .max_buf_size(HEAD_BYTES_MAX)
+        .serve_connection(stream, service);
+    let mut connection = pin!(connection);
+    tokio::select! {
+        // How a connection ended is in the event of its download.
+        _ = connection.as_mut() => return,
+        () = place.evicted() => return,
+        _ = stop.changed() => connection.as_mut().graceful_shutdown(),
+    }
+    let _ = connection.await;
+}
