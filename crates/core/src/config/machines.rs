@@ -1,7 +1,9 @@
 //! `[[machine]]`.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::net::Ipv4Addr;
+use std::ops::Range;
 
 use bootlace_wire::Mac;
 
@@ -14,19 +16,25 @@ use super::{overrides, scalar};
 use crate::finding::Finding;
 use crate::model::Uuid;
 
-/// What tells machines apart: each value may stand once in the file. Values are compared in a common form.
+/// What tells machines apart, with the place where it stands first: each value may stand once in the file.
+/// Values are kept in a common form.
 #[derive(Default)]
-struct Seen(BTreeMap<(&'static str, String), usize>);
+struct Seen(BTreeMap<(&'static str, String), Range<usize>>);
 
 impl Seen {
     /// Reports a value that an earlier machine has already.
     fn once<T>(&mut self, what: &'static str, form: String, at: &At<T>, report: &mut Report<'_>) {
-        let line = report.line(&at.span);
-        if let Some(first) = self.0.insert((what, form.clone()), line) {
-            self.0.insert((what, form.clone()), first);
-            let message = format!("the {what} {} is already on line {first}", form.escape_debug());
-            let fix = "each belongs to one machine: remove or correct one of them";
-            report.add(Finding::error("config-duplicate", message).fix(fix), &at.span);
+        match self.0.entry((what, form)) {
+            Entry::Vacant(place) => {
+                place.insert(at.span.clone());
+            }
+            Entry::Occupied(first) => {
+                let line = report.line(first.get());
+                let message =
+                    format!("the {what} {} is already on line {line}", first.key().1.escape_debug());
+                let fix = "each belongs to one machine: remove or correct one of them";
+                report.add(Finding::error("config-duplicate", message).fix(fix), &at.span);
+            }
         }
     }
 }

@@ -22,11 +22,20 @@ pub(super) struct Report<'a> {
     findings: Vec<Finding>,
     wanted: BTreeSet<PathBuf>,
     templates: PathBuf,
+    line_ends: Vec<usize>,
 }
 
 impl<'a> Report<'a> {
     pub(super) fn new(main: &'a Source, files: &'a Files) -> Self {
-        Self { main, files, findings: Vec::new(), wanted: BTreeSet::new(), templates: PathBuf::new() }
+        let line_ends = main.text.match_indices('\n').map(|(at, _)| at).collect();
+        Self {
+            main,
+            files,
+            findings: Vec::new(),
+            wanted: BTreeSet::new(),
+            templates: PathBuf::new(),
+            line_ends,
+        }
     }
 
     /// Adds a finding about a place in the config file.
@@ -41,8 +50,7 @@ impl<'a> Report<'a> {
 
     /// The line of a place, from 1: for findings that name a second place.
     pub(super) fn line(&self, span: &Range<usize>) -> usize {
-        let before = self.main.text.as_bytes().get(..span.start).unwrap_or_default();
-        before.iter().filter(|&&b| b == b'\n').count() + 1
+        self.line_ends.partition_point(|&end| end < span.start) + 1
     }
 
     /// The file's text at a place.

@@ -11,11 +11,12 @@ use crate::finding::Finding;
 /// Reads every rule in file order.
 pub(super) fn read(tables: &[Table<'_>], names: &BootNames, report: &mut Report<'_>) -> Vec<Rule> {
     let mut rules = Vec::new();
-    let mut always_on: Option<usize> = None;
+    let mut always_on: Option<&Table<'_>> = None;
     for (at, table) in tables.iter().enumerate() {
-        if let Some(line) = always_on
+        if let Some(first) = always_on
             && table.get("boot").is_some()
         {
+            let line = report.line(&first.span);
             let message =
                 format!("this rule's boot is never used: the one on line {line} matches everything");
             report.add(Finding::warning("config-rule-unreachable", message), &table.span);
@@ -29,7 +30,7 @@ pub(super) fn read(tables: &[Table<'_>], names: &BootNames, report: &mut Report<
         let matches = matches(&keys, report);
         let everything = keys.is_some_and(|keys| keys.entries().next().is_none());
         if everything && table.get("boot").is_some() {
-            always_on.get_or_insert(report.line(&table.span));
+            always_on.get_or_insert(table);
         }
         rules.push(Rule { number: at + 1, matches, overrides: overrides::read(table, names, report) });
     }

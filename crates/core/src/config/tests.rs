@@ -149,6 +149,20 @@ fn secrets_are_not_shown() {
 }
 
 #[test]
+fn thousands_of_machines_and_findings_are_no_problem() {
+    let machine = |n: u32| {
+        let mac = format!("02:00:00:00:{:02x}:{:02x}", n >> 8, n & 0xff);
+        format!("[[machine]]\nname = \"m{n}\"\nmac = \"{mac}\"\naddress = \"10.9.{}.{}\"\n", n >> 8, n & 0xff)
+    };
+    let head = "[dhcp]\nmode = \"server\"\n[[dhcp.subnet]]\nsubnet = \"10.9.0.0/16\"\n";
+    let text = head.to_owned() + &(1..=MACHINES).map(machine).collect::<String>();
+    let loaded = load(&source(&text), &Files::new()).unwrap();
+    assert_eq!((loaded.config.machines.len(), loaded.warnings.len()), (MACHINES as usize, 0));
+    let twice = head.to_owned() + &(1..=MACHINES).flat_map(|n| [machine(n), machine(n)]).collect::<String>();
+    assert_eq!(load(&source(&twice), &Files::new()).unwrap_err().len(), 3 * MACHINES as usize);
+}
+
+#[test]
 fn the_reference_lists_every_key_and_no_other() {
     let mut documented = BTreeMap::new();
     let mut section = String::new();
@@ -188,6 +202,7 @@ fn loads_or_explains(text: &str) {
     }
 }
 
+const MACHINES: u32 = 2000;
 const KEYS_EACH_MAX: usize = 8;
 const SECTIONS_MAX: usize = 8;
 const HEADS: [&str; 10] = [
