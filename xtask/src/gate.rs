@@ -117,7 +117,7 @@ fn tests(project: &Project) -> Result<()> {
 
 fn doc(project: &Project) -> Result<()> {
     run_cargo(
-        cargo_command(project, &["doc", "--workspace", "--no-deps", "--locked", "--document-private-items"])
+        cargo_command(project, &["doc", "--workspace", "--no-deps", "--locked"])
             .env("RUSTDOCFLAGS", "-D warnings"),
     )
 }

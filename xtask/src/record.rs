@@ -39,14 +39,17 @@ struct Passed {
 
 impl Record {
     pub(crate) fn open(project: &Project, memory: Memory) -> Result<Self> {
-        let path = project.lab_dir().join("full.toml");
+        Self::load(project.lab_dir().join("full.toml"), commit(project)?, memory)
+    }
+
+    fn load(path: PathBuf, commit: String, memory: Memory) -> Result<Self> {
         let file = match fs::read_to_string(&path) {
             Ok(text) if memory == Memory::Resume => {
                 toml::from_str(&text).with_context(|| format!("{}", path.display()))?
             }
             _ => RecordFile::default(),
         };
-        Ok(Self { path, commit: commit(project)?, file })
+        Ok(Self { path, commit, file })
     }
 
     /// The commit that `name` passed on.
@@ -71,4 +74,24 @@ fn commit(project: &Project) -> Result<String> {
         .context("run git")?;
     ensure!(output.status.success(), "git: {}", String::from_utf8_lossy(&output.stderr).trim());
     Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_goes_on_where_the_last_one_stopped() {
+        let dir = tempfile::tempdir().unwrap();
+        let open = |commit: &str, memory| {
+            Record::load(dir.path().join("full.toml"), commit.to_owned(), memory).unwrap()
+        };
+        open("aaa", Memory::Resume).pass("one", 1.5).unwrap();
+        open("bbb", Memory::Resume).pass("two", 2.0).unwrap();
+        let resumed = open("ccc", Memory::Resume);
+        assert_eq!(resumed.passed_on("one"), Some("aaa"));
+        assert_eq!(resumed.passed_on("two"), Some("bbb"));
+        assert_eq!(resumed.passed_on("three"), None);
+        assert_eq!(open("ccc", Memory::Forget).passed_on("one"), None);
+    }
 }

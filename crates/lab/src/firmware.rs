@@ -50,6 +50,8 @@ impl Firmware {
         let mut vars_drive = OsString::from("if=pflash,unit=1,format=raw,file=");
         vars_drive.push(&own_vars);
         args.extend(["-drive".into(), vars_drive]);
+        // PXE over IPv6, which nothing on a lab network answers, would cost a minute before the next entry.
+        args.extend(["-fw_cfg".into(), "name=opt/org.tianocore/IPv6PXESupport,string=n".into()]);
         // EDK2's network stack has asked for a source of random numbers since CVE-2023-45237.
         args.extend(["-device".into(), "virtio-rng-pci".into()]);
         Ok(args)

@@ -15,6 +15,7 @@
 pub mod capture;
 pub mod daemon;
 pub mod debian;
+pub mod disk;
 pub mod firmware;
 pub mod guest;
 pub mod initrd;
@@ -29,6 +30,7 @@ mod terminal;
 
 pub use capture::Capture;
 pub use daemon::Daemon;
+pub use disk::Disk;
 pub use firmware::Firmware;
 pub use guest::Guest;
 pub use lan::{Host, Lan};

@@ -2,12 +2,13 @@
 
 use std::ffi::OsString;
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 
+use crate::disk::Disk;
 use crate::firmware::{Firmware, Rom};
 use crate::lan::Lan;
 use crate::output::Output;
@@ -27,8 +28,8 @@ pub struct Machine {
     pub rom: Rom,
     /// What it says of itself.
     pub smbios: Smbios,
-    /// A raw disk image. The firmware tries it after the network.
-    pub disk: Option<PathBuf>,
+    /// Its disk, which the firmware tries after the network.
+    pub disk: Option<Disk>,
     /// Memory in MiB. Kernel and initrd are in it twice while they load.
     pub memory_mib: u32,
 }
@@ -96,9 +97,7 @@ impl Machine {
         nic.push(self.rom.device_option(self.firmware));
         args.extend(["-device".into(), nic]);
         if let Some(disk) = &self.disk {
-            let mut drive = OsString::from("if=none,id=disk0,format=raw,file=");
-            drive.push(disk);
-            args.extend(["-drive".into(), drive]);
+            args.extend(["-drive".into(), disk.drive()]);
             args.extend(["-device".into(), "virtio-blk-pci,drive=disk0,bootindex=2".into()]);
         }
         for table in self.smbios.tables() {

@@ -169,16 +169,22 @@ impl Output {
 fn show_lines(name: &str, state: &mut State) {
     let Some(shown) = state.shown else { return };
     let Some(end) = state.text[shown..].rfind('\n').map(|end| shown + end + 1) else { return };
-    for line in state.text[shown..end].lines().filter(|line| !line.trim().is_empty()) {
-        println!("{name:>8} | {}", line.trim_end());
+    for line in state.text[shown..end].lines().map(squeeze).filter(|line| !line.is_empty()) {
+        println!("{name:>8} | {line}");
     }
     state.shown = Some(end);
 }
 
+/// The last lines, without the blanks that paint a background.
 fn screen(text: &str) -> String {
-    let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
+    let lines: Vec<String> = text.lines().map(squeeze).filter(|line| !line.is_empty()).collect();
     let last = lines.len().saturating_sub(SCREEN_LINES);
-    lines[last..].iter().map(|line| format!("    | {}\n", line.trim_end())).collect()
+    lines[last..].iter().map(|line| format!("    | {line}\n")).collect()
+}
+
+fn squeeze(line: &str) -> String {
+    let words = line.split("    ").map(str::trim).filter(|words| !words.is_empty());
+    words.collect::<Vec<_>>().join("    ")
 }
 
 #[cfg(test)]
@@ -202,6 +208,14 @@ mod tests {
         let error = output.wait_for("iPXE", LONG).unwrap_err().to_string();
         assert!(error.contains("test ended before it printed"), "{error}");
         assert!(error.contains("| end"), "{error}");
+    }
+
+    #[test]
+    fn a_screen_shows_words_and_not_paint() {
+        assert_eq!(
+            screen("Boot Manager                Reset   \n      \nlast"),
+            "    | Boot Manager    Reset\n    | last\n"
+        );
     }
 
     #[test]

@@ -16,14 +16,20 @@ const AS_ROOT: &[&str] = &[];
 /// Everybody else becomes root of a user namespace, where the host allows it.
 const AS_USER: &[&str] = &["--user", "--map-root-user"];
 
+/// What happens inside before the program starts. `/run` becomes empty, so that no server finds the host's
+/// sockets or leaves its pid file there, and a DHCP client that rewrites the list of name servers rewrites one
+/// of its own: a file that something is mounted on cannot be replaced either.
+const ENTER: &str = r#"mount -t tmpfs run /run && : > /run/resolv.conf &&
+{ [ ! -f /etc/resolv.conf ] || mount --bind /run/resolv.conf /etc/resolv.conf; } && exec "$@""#;
+
 /// A command that runs `program`, usually the caller's own, with `args` in a new sandbox.
 ///
 /// The sandbox ends with the *thread* that spawns the command, so spawn and wait on the same thread.
 pub fn command<S: AsRef<OsStr>>(program: &Path, args: impl IntoIterator<Item = S>) -> Result<Command> {
     let identity = usable_identity()?;
     let mut command = Command::new("setpriv");
-    command.args(["--pdeathsig", "KILL", "--", "unshare"]).args(identity).args(ISOLATE).arg("--");
-    command.arg(program).args(args);
+    command.args(["--pdeathsig", "KILL", "--", "unshare"]).args(identity).args(ISOLATE);
+    command.args(["--", "sh", "-c", ENTER, "sh"]).arg(program).args(args);
     Ok(command)
 }
 

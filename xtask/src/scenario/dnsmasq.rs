@@ -1,12 +1,12 @@
 //! The lab itself, proved with a server that is not ours.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Result, ensure};
 use bootlace_lab::initrd::{Initrd, NETWORK_MODULES};
-use bootlace_lab::{Daemon, Firmware, Host, Lan, Machine};
+use bootlace_lab::{Daemon, Disk, Firmware, Host, Lan, Machine};
 
 use super::context::{BOOT_LIMIT, STEP_LIMIT};
 use super::{Context, Scenario};
@@ -22,9 +22,20 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         shows: "OVMF's own PXE loads snponly.efi, which boots a kernel from dnsmasq",
         run: |context| boot(context, Firmware::Ovmf),
     },
+    Scenario {
+        name: "lab-exit-seabios",
+        shows: "a script that exits lets SeaBIOS go on to the disk",
+        run: |context| exit(context, Firmware::SeaBios),
+    },
+    Scenario {
+        name: "lab-exit-ovmf",
+        shows: "a script that exits lets OVMF go on to the disk",
+        run: |context| exit(context, Firmware::Ovmf),
+    },
 ];
 
 const MAC: &str = "52:54:00:12:34:56";
+const DISK_SAYS: &str = "BOOTLACE-LAB local disk";
 const SCRIPT: &str = "#!ipxe
 kernel vmlinuz initrd=initrd console=ttyS0 lab.mac=${net0/mac}
 initrd initrd
@@ -35,8 +46,7 @@ fn boot(context: &Context, firmware: Firmware) -> Result<()> {
     let lan = Lan::new()?;
     let _capture = lan.capture(context.dir(), "lan")?;
     let server = lan.host("server", "10.188.0.10/24")?;
-    let root = context.dir().join("tftp");
-    fill(context, &root)?;
+    let root = fill(context, SCRIPT)?;
     let dnsmasq = start_dnsmasq(context, &server, &root)?;
 
     let mut machine = Machine::new("web1", MAC, firmware).start(&lan, context.dir())?;
@@ -54,14 +64,41 @@ fn boot(context: &Context, firmware: Firmware) -> Result<()> {
     Ok(())
 }
 
-fn fill(context: &Context, root: &Path) -> Result<()> {
-    fs::create_dir(root)?;
+/// A UEFI boot manager goes on to the next entry only after a failure: a plain `exit` is a success, after
+/// which it shows its menu (UEFI 2.10 section 3.1.1). A BIOS goes on after either.
+const EXIT_SCRIPT: &str = "#!ipxe\nexit 1\n";
+
+fn exit(context: &Context, firmware: Firmware) -> Result<()> {
+    let lan = Lan::new()?;
+    let server = lan.host("server", "10.188.0.10/24")?;
+    let root = fill(context, EXIT_SCRIPT)?;
+    let dnsmasq = start_dnsmasq(context, &server, &root)?;
+    let disk = match firmware {
+        Firmware::SeaBios => Disk::that_says(DISK_SAYS, &context.dir().join("disk.img"))?,
+        Firmware::Ovmf | Firmware::OvmfSecureBoot => {
+            Disk::whose_shell_says(DISK_SAYS, &context.dir().join("disk"))?
+        }
+    };
+    let machine = Machine { disk: Some(disk), ..Machine::new("web1", MAC, firmware) };
+    let machine = machine.start(&lan, context.dir())?;
+    dnsmasq.output().wait_for("boot.ipxe", BOOT_LIMIT)?;
+    context.note("script sent");
+    machine.wait_for(DISK_SAYS, BOOT_LIMIT)?;
+    context.note("booted from its disk");
+    Ok(())
+}
+
+/// A directory for TFTP with the loader, the script and what it boots.
+fn fill(context: &Context, script: &str) -> Result<PathBuf> {
+    let root = context.dir().join("tftp");
+    fs::create_dir(&root)?;
     let guest = context.guest()?;
     fs::copy(guest.image(), root.join("vmlinuz"))?;
     fs::copy("/usr/lib/ipxe/snponly.efi", root.join("snponly.efi"))?;
-    fs::write(root.join("boot.ipxe"), SCRIPT)?;
+    fs::write(root.join("boot.ipxe"), script)?;
     let commands = "ip link set eth0 up\nudhcpc -i eth0 -n -q -f";
-    Initrd { modules: NETWORK_MODULES, commands, files: &[] }.write(&guest, &root.join("initrd"))
+    Initrd { modules: NETWORK_MODULES, commands, files: &[] }.write(&guest, &root.join("initrd"))?;
+    Ok(root)
 }
 
 fn start_dnsmasq(context: &Context, server: &Host, root: &Path) -> Result<Daemon> {

@@ -6,6 +6,7 @@
 
 mod context;
 mod dnsmasq;
+mod links;
 
 use anyhow::{Context as _, Result};
 
@@ -20,7 +21,7 @@ pub(crate) struct Scenario {
     pub(crate) run: fn(&Context) -> Result<()>,
 }
 
-const GROUPS: &[&[Scenario]] = &[dnsmasq::SCENARIOS];
+const GROUPS: &[&[Scenario]] = &[links::SCENARIOS, dnsmasq::SCENARIOS];
 
 pub(crate) fn all() -> impl Iterator<Item = &'static Scenario> {
     GROUPS.iter().copied().flatten()
