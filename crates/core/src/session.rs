@@ -15,6 +15,7 @@ use bootlace_wire::HwAddr;
 
 use crate::boot::features::IpxeFeatures;
 use crate::config::BootName;
+use crate::dhcp::{Query, SessionView};
 use crate::event::{
     ClientClass, DecidedBy, DhcpAnswer, DhcpMessage, Event, EventKind, FileOutcome, ScriptStep,
 };
@@ -83,6 +84,8 @@ pub struct Session {
     pub loader: Option<String>,
     /// An iPXE that lacked something was sent into ours: not a second time in this session.
     pub chained: bool,
+    /// The DHCP transaction that did so, if it was one.
+    pub chained_by: Option<u32>,
     /// The last thing that went wrong.
     pub problem: Option<String>,
     /// Bytes of files sent.
@@ -104,6 +107,7 @@ impl Session {
             boot: None,
             loader: None,
             chained: false,
+            chained_by: None,
             problem: None,
             bytes: 0,
         }
@@ -115,16 +119,29 @@ impl Session {
             return true;
         }
         let EventKind::Dhcp(dhcp) = &event.kind else { return false };
-        match dhcp.client {
+        self.ends_before_dhcp(dhcp.client, dhcp.message)
+    }
+
+    fn ends_before_dhcp(&self, client: ClientClass, message: DhcpMessage) -> bool {
+        match client {
             ClientClass::Firmware
             | ClientClass::HttpBoot
             | ClientClass::RaspberryPi
             | ClientClass::Uboot
             | ClientClass::Bootp => self.stage >= Stage::Script,
             // An iPXE renews nothing: its DISCOVER after the script means that the machine started again.
-            ClientClass::Ipxe => dhcp.message == DhcpMessage::Discover && self.stage >= Stage::Script,
+            ClientClass::Ipxe => message == DhcpMessage::Discover && self.stage >= Stage::Script,
             ClientClass::Os => false,
         }
+    }
+
+    /// What the answer to a DHCP message depends on. An iPXE keeps its transaction id from DISCOVER to ACK: what
+    /// one transaction was told, the same one is told again; only the next is the loader that was chained.
+    pub fn dhcp_view(&self, query: &Query<'_>, now: Timestamp) -> SessionView {
+        let is_next =
+            now.since(self.last) > SILENCE || self.ends_before_dhcp(query.class, query.kind.message());
+        let by_another = self.chained_by != Some(query.message.xid);
+        SessionView { chained: self.chained && by_another && !is_next }
     }
 
     /// Takes an event of this session in.
@@ -151,7 +168,7 @@ impl Session {
                     ClientClass::Os if self.stage >= Stage::Script => Stage::System,
                     ClientClass::Os => self.stage,
                 });
-                self.apply_answer(&dhcp.answer);
+                self.apply_answer(&dhcp.answer, dhcp.xid);
             }
             EventKind::Script(script) => {
                 self.facts.merge(&script.facts);
@@ -161,6 +178,7 @@ impl Session {
                         self.reach(Stage::Loader);
                         self.loader = Some(loader.clone());
                         self.chained = true;
+                        self.chained_by = None;
                     }
                     ScriptStep::Boot { boot, by } => {
                         self.reach(Stage::Script);
@@ -193,7 +211,7 @@ impl Session {
         }
     }
 
-    fn apply_answer(&mut self, answer: &DhcpAnswer) {
+    fn apply_answer(&mut self, answer: &DhcpAnswer, xid: u32) {
         match answer {
             DhcpAnswer::Offer(given) | DhcpAnswer::Ack(given) => {
                 if !given.address.is_unspecified() {
@@ -202,7 +220,10 @@ impl Session {
                 if given.boot_file.is_some() {
                     self.loader.clone_from(&given.boot_file);
                 }
-                self.chained |= given.chained;
+                if given.chained {
+                    self.chained = true;
+                    self.chained_by = Some(xid);
+                }
                 self.problem = None;
             }
             DhcpAnswer::Nak(why) => self.problem = Some(format!("address refused: {why}")),

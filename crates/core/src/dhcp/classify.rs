@@ -6,6 +6,8 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 use bootlace_wire::HwAddr;
 use bootlace_wire::dhcp::{Arch, HOPS_MAX, Message, MessageType, Op};
 
+use crate::boot::features::IpxeFeatures;
+use crate::config::Cidr;
 use crate::event::{ClientClass, DhcpMessage};
 use crate::model::{Facts, Firmware, Reporting, Text, Uuid, Var};
 
@@ -22,6 +24,16 @@ pub struct Received {
     pub source: SocketAddrV4,
     /// Where it was sent to: broadcast, or one of our addresses.
     pub destination: Ipv4Addr,
+}
+
+impl Received {
+    /// It was sent to everybody on the link.
+    pub fn is_broadcast(&self) -> bool {
+        let directed = |(address, prefix): &(Ipv4Addr, u8)| {
+            Cidr::new(*address, *prefix).is_some_and(|local| local.broadcast() == self.destination)
+        };
+        self.destination.is_broadcast() || self.local.iter().any(directed)
+    }
 }
 
 /// A message that a server answers, understood.
@@ -43,6 +55,8 @@ pub struct Query<'a> {
     pub uuid: Option<Uuid>,
     /// What it tells of itself.
     pub facts: Facts,
+    /// What an iPXE tells of its build; one that tells nothing may be able to do anything.
+    pub features: Option<IpxeFeatures>,
 }
 
 /// What a client wants, with what that needs (RFC 2131 section 4.3).
@@ -141,7 +155,8 @@ pub fn classify<'a>(message: &'a Message, received: &'a Received) -> Result<Quer
     };
     let uuid = message.uuid().map(Uuid::from_wire).filter(|uuid| uuid.is_unique());
     let facts = facts(message, class, firmware, uuid);
-    Ok(Query { message, received, kind, class, firmware, hw, uuid, facts })
+    let features = ipxe_features(message).filter(|_| class == ClientClass::Ipxe);
+    Ok(Query { message, received, kind, class, firmware, hw, uuid, facts, features })
 }
 
 /// InfiniBand sends no hardware address (RFC 4390): there the end of the client identifier, which holds the
@@ -187,7 +202,7 @@ fn is_unicast(message: &Message, received: &Received) -> bool {
     if !message.giaddr.is_unspecified() {
         return message.relay_info().and_then(|info| info.client_unicast()) == Some(true);
     }
-    received.local.iter().any(|(address, _)| *address == received.destination)
+    !received.is_broadcast()
 }
 
 /// The order decides: iPXE also says `PXEClient`, and a Raspberry Pi says that it is a PC's BIOS.
@@ -249,6 +264,13 @@ fn over_tftp(firmware: Firmware) -> Firmware {
         Firmware::HttpLoong64 => Firmware::UefiLoong64,
         other => other,
     }
+}
+
+/// A marker of zero says that a feature is not there.
+fn ipxe_features(message: &Message) -> Option<IpxeFeatures> {
+    let ipxe = message.ipxe()?;
+    let there = ipxe.features().filter(|(_, value)| *value != 0).map(|(feature, _)| feature);
+    Some(IpxeFeatures::new(there, ipxe.version))
 }
 
 fn facts(message: &Message, class: ClientClass, firmware: Option<Firmware>, uuid: Option<Uuid>) -> Facts {

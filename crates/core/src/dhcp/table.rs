@@ -1,6 +1,7 @@
 //! Who holds which address: the leases and offers of all subnets, in memory.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
@@ -322,8 +323,8 @@ impl LeaseTable {
         until: Timestamp,
         now: Timestamp,
         said: Attributes<'_>,
-    ) -> Result<Vec<LeaseChange>, Refusal> {
-        self.claim(subnet, client, address, now)?;
+    ) -> Result<(Claim, Vec<LeaseChange>), Refusal> {
+        let claim = self.claim(subnet, client, address, now)?;
         let hw = client.hw;
         self.withdraw(subnet, hw);
         let mut changes = Vec::with_capacity(2);
@@ -346,7 +347,7 @@ impl LeaseTable {
         remember(&mut lease, former, said);
         changes.push(LeaseChange::Put(lease.clone()));
         self.put_lease(subnet, lease);
-        Ok(changes)
+        Ok((claim, changes))
     }
 
     /// A client found somebody else on the address that it got.
@@ -470,4 +471,28 @@ fn remember(lease: &mut Lease, former: Option<Lease>, said: Attributes<'_>) {
 
 fn is_live(lease: &Lease, now: Timestamp) -> bool {
     lease.state == LeaseState::Bound && lease.until > now
+}
+
+impl fmt::Display for Claim {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Lease => f.write_str("this machine's lease"),
+            Self::Offer => f.write_str("was offered to it"),
+            Self::Reservation => f.write_str("reserved for this machine"),
+            Self::Free => f.write_str("free"),
+            Self::Lapsed(hw) => write!(f, "the lease of {hw} has ended"),
+        }
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotLent => f.write_str("not in a range"),
+            Self::Reserved => f.write_str("reserved for another machine"),
+            Self::Held(hw) => write!(f, "{hw} has it"),
+            Self::Offered(hw) => write!(f, "offered to {hw}"),
+            Self::Quarantined(until) => write!(f, "somebody else was found on it; not lent until {until}"),
+        }
+    }
 }

@@ -128,7 +128,7 @@ impl World {
     fn request(&mut self, who: u64) {
         let Some(address) = self.belief(who).offered.take() else { return };
         let (now, until) = (self.now, Timestamp(self.now.0 + LEASE_SECS * 1000));
-        if let Ok(changes) = self.table.bind(0, client(&self.config, who), address, until, now, SAID) {
+        if let Ok((_, changes)) = self.table.bind(0, client(&self.config, who), address, until, now, SAID) {
             self.commit(changes);
             self.belief(who).holds = Some((address, until));
             self.belief(who).last = Some(address);

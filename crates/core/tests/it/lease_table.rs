@@ -180,7 +180,7 @@ fn a_new_reservation_moves_its_machine() {
     let client = of_config(&config, 1);
     assert_eq!(table.better(0, client, at(1)), Some(ip("10.0.0.9")));
     assert_eq!(offer(&mut table, client, 1), ip("10.0.0.9"));
-    let changes = table.bind(0, client, ip("10.0.0.9"), at(HOUR), at(2), SAID).unwrap();
+    let (_, changes) = table.bind(0, client, ip("10.0.0.9"), at(HOUR), at(2), SAID).unwrap();
     assert_eq!(changes[0], LeaseChange::Remove(old));
     assert_eq!(table.iter().count(), 1, "one lease in a subnet");
     assert_eq!(table.claim(0, anybody(2), old, at(3)), Ok(Claim::Free));

@@ -2,5 +2,8 @@
 
 mod boot;
 mod configs;
+mod conversations;
+mod dhcp_properties;
 mod lease_simulation;
 mod lease_table;
+mod packets;

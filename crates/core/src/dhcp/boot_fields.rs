@@ -1,0 +1,155 @@
+//! What a client is told to boot: the class table of the reference, as far as it is served.
+
+use std::net::Ipv4Addr;
+
+use bootlace_wire::dhcp::Feature;
+
+use super::{Query, SessionView};
+use crate::boot::choose::Choice;
+use crate::boot::features::{self, Missing};
+use crate::boot::loader::{LoaderInventory, NoLoader};
+use crate::boot::template::Server;
+use crate::config::{BootKind, BootName, Config, LocalHow};
+use crate::event::ClientClass;
+use crate::finding::Trail;
+use crate::model::Firmware;
+
+/// The name that every script begins with, over HTTP and TFTP alike.
+const SCRIPT: &str = "boot.ipxe";
+/// What a line of the trail is about.
+const WHAT: &str = "boot file";
+
+/// The boot part of an OFFER or ACK: a function of the facts and the session, so that both say the same.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct BootFields {
+    /// For `file` and option 67.
+    pub(super) file: Option<String>,
+    /// For `siaddr`.
+    pub(super) next_server: Option<Ipv4Addr>,
+    /// Whether `file` is fetched by TFTP, which then goes into option 66.
+    pub(super) by: Fetch,
+    /// What is decided already.
+    pub(super) boot: Option<BootName>,
+    /// `file` is a loader of ours for an iPXE that lacks something.
+    pub(super) chained: bool,
+}
+
+/// How the boot file is fetched.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Fetch {
+    #[default]
+    Tftp,
+    Url,
+}
+
+/// What the answer depends on.
+#[derive(Clone, Copy)]
+pub(super) struct Booting<'a> {
+    pub(super) config: &'a Config,
+    pub(super) loaders: &'a LoaderInventory,
+    pub(super) session: SessionView,
+    pub(super) query: &'a Query<'a>,
+    pub(super) choice: &'a Choice<'a>,
+    pub(super) server: Ipv4Addr,
+}
+
+impl Booting<'_> {
+    pub(super) fn fields(&self, trail: &mut Trail) -> BootFields {
+        match self.query.class {
+            ClientClass::Ipxe => self.ipxe(trail),
+            ClientClass::Firmware | ClientClass::Bootp => self.firmware(trail),
+            ClientClass::RaspberryPi => none(trail, "none: Raspberry Pi boot is not served yet"),
+            ClientClass::Uboot => none(trail, "none: U-Boot is not served yet"),
+            ClientClass::HttpBoot => none(trail, "none: UEFI HTTP Boot is not served yet"),
+            // debian-installer takes a URL in its lease for a preseed file.
+            ClientClass::Os => BootFields::default(),
+        }
+    }
+
+    /// Handing an unsigned loader to every machine would stop those with Secure Boot: one that is known to
+    /// boot its own disk gets none.
+    fn firmware(&self, trail: &mut Trail) -> BootFields {
+        if let Some(boot) = self.decided().filter(|boot| self.local(boot).is_some()) {
+            trail.add(WHAT, format!("none: boot {boot} is the machine's own disk"));
+            return BootFields { boot: Some(boot.clone()), ..BootFields::default() };
+        }
+        match self.loader() {
+            Ok(loader) => {
+                trail.add(WHAT, format!("{loader}: the loader for {}", self.firmware_family()));
+                self.over_tftp(loader)
+            }
+            Err(why) => none(trail, &format!("none: {why}")),
+        }
+    }
+
+    fn ipxe(&self, trail: &mut Trail) -> BootFields {
+        if let Some(boot) = self.decided().filter(|boot| self.local(boot) == Some(&LocalHow::Silence)) {
+            trail.add(WHAT, format!("none: boot {boot} says silence"));
+            return BootFields { boot: Some(boot.clone()), ..BootFields::default() };
+        }
+        let missing = self.missing();
+        if !missing.is_empty() && !self.session.chained {
+            match self.loader() {
+                Ok(loader) => {
+                    trail.add(WHAT, format!("{loader}: this iPXE lacks {missing}"));
+                    return BootFields { chained: true, ..self.over_tftp(loader) };
+                }
+                Err(why) => trail.add(WHAT, format!("this iPXE lacks {missing}, and {why}")),
+            }
+        } else if !missing.is_empty() {
+            trail.add(WHAT, format!("this iPXE lacks {missing}, but came from our loader already"));
+        }
+        if missing.0.contains(&Feature::Http) {
+            trail.add(WHAT, format!("{SCRIPT} over TFTP: this iPXE has no HTTP"));
+            return self.over_tftp(SCRIPT.to_owned());
+        }
+        let url = format!("{}/{SCRIPT}", Server::new(self.config, self.server).url);
+        trail.add(WHAT, format!("{url}: iPXE gets the script"));
+        BootFields { by: Fetch::Url, ..self.over_tftp(url) }
+    }
+
+    /// What the decided boot and the way to it need. A boot that is not decided yet is checked by its script;
+    /// an iPXE that says nothing of itself is believed able.
+    fn missing(&self) -> Missing {
+        let Some(has) = &self.query.features else { return Missing::default() };
+        let kind = self.decided().map(|boot| &self.config.boot(boot).kind);
+        let needs = |kind| features::needs(kind, self.firmware_family());
+        let mut needed = kind.map(needs).unwrap_or_default();
+        needed.insert(Feature::Http);
+        features::missing(&needed, has)
+    }
+
+    fn over_tftp(&self, file: String) -> BootFields {
+        BootFields {
+            file: Some(file),
+            next_server: Some(self.server),
+            by: Fetch::Tftp,
+            boot: self.decided().cloned(),
+            chained: false,
+        }
+    }
+
+    fn loader(&self) -> Result<String, NoLoader> {
+        self.loaders.pick(self.firmware_family(), self.choice.settings.loader.as_deref())
+    }
+
+    fn firmware_family(&self) -> Firmware {
+        self.query.firmware.unwrap_or(Firmware::Bios)
+    }
+
+    fn decided(&self) -> Option<&BootName> {
+        self.choice.boot()
+    }
+
+    fn local(&self, boot: &BootName) -> Option<&LocalHow> {
+        match &self.config.boot(boot).kind {
+            BootKind::Local(how) => Some(how),
+            _ => None,
+        }
+    }
+}
+
+fn none(trail: &mut Trail, why: &str) -> BootFields {
+    trail.add(WHAT, why);
+    BootFields::default()
+}

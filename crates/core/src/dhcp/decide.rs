@@ -1,0 +1,432 @@
+//! The answer to a DHCP message: RFC 2131 section 4.3, with a boot file.
+
+use std::borrow::Cow;
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+use bootlace_wire::dhcp::MessageType;
+
+use super::boot_fields::{BootFields, Booting, Fetch};
+use super::net::{self, Net};
+use super::reply::{self, Answer, INFINITE, Reply};
+use super::{Attributes, Claim, Client, Declined, Kind, LeaseChange, LeaseTable, Query, Request};
+use crate::boot::choose::{Choice, choose};
+use crate::boot::loader::LoaderInventory;
+use crate::config::{Config, Serve};
+use crate::event::{ClientClass, DhcpAnswer, DhcpEvent, Given};
+use crate::finding::Trail;
+use crate::model::{Facts, Timestamp, Var};
+
+/// The shortest lease that a client can wish for: it must outlast a boot and an installation, as no loader
+/// renews. A subnet with shorter leases has its way.
+const LEASE_MIN: Duration = Duration::from_secs(30 * 60);
+
+/// What the machine's session says that matters to DHCP.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SessionView {
+    /// An earlier DHCP transaction or script of this session sent the machine's iPXE into a loader of ours: what
+    /// asks now is that loader. An answer of the *same* transaction does not count, or its ACK would differ
+    /// from its OFFER.
+    pub chained: bool,
+}
+
+/// What to send, what to store before that, and what to record.
+#[derive(Clone, Debug)]
+pub struct Decision {
+    /// Leaves only after `changes` are durable.
+    pub reply: Option<Reply>,
+    /// For the store.
+    pub changes: Vec<LeaseChange>,
+    /// For the journal, with what the packet told and why this was decided.
+    pub event: DhcpEvent,
+}
+
+/// Decides about one message. The table is changed as if the reply were sent.
+pub fn decide(
+    config: &Config,
+    loaders: &LoaderInventory,
+    table: &mut LeaseTable,
+    session: SessionView,
+    query: &Query<'_>,
+    now: Timestamp,
+) -> Decision {
+    let nets = net::candidates(config, query);
+    let facts = with_remembered_uuid(query, table, &nets);
+    let mut choice = choose(config, &facts, None);
+    let mut trail = std::mem::take(&mut choice.trail);
+    // An operating system boots nothing more: of the choice only settings count.
+    if query.class == ClientClass::Os {
+        trail = Trail::default();
+    }
+    let case = Case { config, query, choice: &choice, nets: &nets, now };
+    let verdict = match case.refused() {
+        Some(why) => Verdict::Silence(why),
+        None => case.handle(table, &mut trail),
+    };
+    let (reply, changes, answer) = match verdict {
+        Verdict::Give(gift) => {
+            let server = gift.net.server;
+            let booting = Booting { config, loaders, session, query, choice: &choice, server };
+            let boot = booting.fields(&mut trail);
+            let answer = Answer { config, query, net: gift.net, choice: &choice, boot: &boot };
+            let reply = answer.give(gift.kind, gift.address, gift.lease);
+            (Some(reply), gift.changes, given(gift.kind, gift.address, boot))
+        }
+        Verdict::Nak { server, why } => {
+            (Some(reply::nak(query, server, &why)), Vec::new(), DhcpAnswer::Nak(why))
+        }
+        Verdict::Note { changes, why } => (None, changes, DhcpAnswer::Silence(why)),
+        Verdict::Silence(why) => (None, Vec::new(), DhcpAnswer::Silence(why.into_owned())),
+    };
+    let event = DhcpEvent {
+        message: query.kind.message(),
+        client: query.class,
+        firmware: query.firmware,
+        interface: query.received.interface.clone(),
+        xid: query.message.xid,
+        facts: query.facts.clone(),
+        features: query.features.clone(),
+        answer,
+        trail,
+    };
+    Decision { reply, changes, event }
+}
+
+/// A machine that is known by its UUID stays known when its operating system, which sends none, asks for the
+/// same address.
+fn with_remembered_uuid<'a>(query: &'a Query<'_>, table: &LeaseTable, nets: &[Net<'_>]) -> Cow<'a, Facts> {
+    let remembered = || nets.iter().find_map(|net| table.lease_of(net.index, query.hw)?.uuid);
+    match remembered().filter(|_| query.uuid.is_none()) {
+        None => Cow::Borrowed(&query.facts),
+        Some(uuid) => {
+            let mut facts = query.facts.clone();
+            facts.set(Var::Uuid, uuid.to_string().as_str());
+            Cow::Owned(facts)
+        }
+    }
+}
+
+fn given(kind: MessageType, address: Ipv4Addr, boot: BootFields) -> DhcpAnswer {
+    let next_server = boot.next_server.filter(|_| boot.by == Fetch::Tftp);
+    let given = Given { address, boot_file: boot.file, next_server, boot: boot.boot, chained: boot.chained };
+    if kind == MessageType::Offer { DhcpAnswer::Offer(given) } else { DhcpAnswer::Ack(given) }
+}
+
+/// What a message comes to.
+enum Verdict<'a> {
+    Give(Gift<'a>),
+    Nak {
+        server: Ipv4Addr,
+        why: String,
+    },
+    /// No answer, but something changed.
+    Note {
+        changes: Vec<LeaseChange>,
+        why: String,
+    },
+    Silence(Cow<'static, str>),
+}
+
+struct Gift<'a> {
+    net: Net<'a>,
+    kind: MessageType,
+    address: Ipv4Addr,
+    lease: Option<u32>,
+    changes: Vec<LeaseChange>,
+}
+
+fn silence<'a>(why: impl Into<Cow<'static, str>>) -> Verdict<'a> {
+    Verdict::Silence(why.into())
+}
+
+struct Case<'a> {
+    config: &'a Config,
+    query: &'a Query<'a>,
+    choice: &'a Choice<'a>,
+    nets: &'a [Net<'a>],
+    now: Timestamp,
+}
+
+impl<'a> Case<'a> {
+    /// Why this message gets no answer, whatever it asks.
+    fn refused(&self) -> Option<Cow<'static, str>> {
+        if self.choice.settings.ignore {
+            return Some("the config says to ignore this machine".into());
+        }
+        if self.query.class == ClientClass::HttpBoot {
+            return Some("UEFI HTTP Boot is not served yet".into());
+        }
+        let known_only = |net: &Net<'_>| net.subnet.serve == Serve::Known;
+        let all_closed = !self.nets.is_empty() && self.nets.iter().all(known_only);
+        if all_closed && self.choice.machine.is_none() {
+            return Some("this subnet serves only machines of the config".into());
+        }
+        None
+    }
+
+    fn handle(&self, table: &mut LeaseTable, trail: &mut Trail) -> Verdict<'a> {
+        match self.query.kind {
+            Kind::Discover => self.discover(table, trail),
+            Kind::Request(Request::Selecting { server, address }) => {
+                self.selecting(table, trail, server, address)
+            }
+            Kind::Request(Request::InitReboot(address)) => self.init_reboot(table, trail, address),
+            Kind::Request(Request::Renewing(address)) => self.renewing(table, trail, address),
+            Kind::Request(Request::Rebinding(address)) => self.rebinding(table, trail, address),
+            Kind::Decline(address) => self.decline(table, address),
+            Kind::Release(address) => self.release(table, address),
+            Kind::Inform(address) => self.inform(address),
+            Kind::Bootp => self.bootp(table, trail),
+        }
+    }
+
+    fn client(&self) -> Client<'a> {
+        Client { hw: self.query.hw, machine: self.choice.machine }
+    }
+
+    fn net_of(&self, address: Ipv4Addr) -> Option<Net<'a>> {
+        self.open_nets().find(|net| net.contains(address))
+    }
+
+    /// Without those that serve known machines only, if this is none.
+    fn open_nets(&self) -> impl Iterator<Item = Net<'a>> {
+        let is_known = self.choice.machine.is_some();
+        self.nets.iter().copied().filter(move |net| is_known || net.subnet.serve == Serve::All)
+    }
+
+    fn no_subnet(&self) -> Verdict<'a> {
+        let (message, received) = (self.query.message, self.query.received);
+        if message.giaddr.is_unspecified() {
+            silence(format!("no [[dhcp.subnet]] for interface {}", received.interface))
+        } else {
+            silence(format!("no [[dhcp.subnet]] for relay {}", message.giaddr))
+        }
+    }
+
+    /// The subnet where the client's machine has its reservation, else where it has a lease, else the first
+    /// with an address.
+    fn discover(&self, table: &mut LeaseTable, trail: &mut Trail) -> Verdict<'a> {
+        let mut nets: Vec<Net<'a>> = self.open_nets().collect();
+        if nets.is_empty() {
+            return self.no_subnet();
+        }
+        let reserved = self.choice.machine.and_then(|machine| machine.address);
+        nets.sort_by_key(|net| {
+            let has_reservation = reserved.is_some_and(|address| net.contains(address));
+            let has_lease = table.lease_of(net.index, self.query.hw).is_some();
+            (!has_reservation, !has_lease)
+        });
+        let wish = self.query.message.requested_ip();
+        for net in nets {
+            let Some(found) = table.offer(net.index, self.client(), wish, self.now) else {
+                trail.add(format!("subnet {}", net.subnet.cidr), "no address is left");
+                continue;
+            };
+            for (address, refusal) in &found.refused {
+                trail.add(format!("address {address}"), refusal.to_string());
+            }
+            self.note(trail, found.address, found.claim);
+            return Verdict::Give(Gift {
+                net,
+                kind: MessageType::Offer,
+                address: found.address,
+                lease: Some(self.lease_secs(net)),
+                changes: Vec::new(),
+            });
+        }
+        silence("no address is left")
+    }
+
+    fn selecting(
+        &self,
+        table: &mut LeaseTable,
+        trail: &mut Trail,
+        server: Ipv4Addr,
+        address: Ipv4Addr,
+    ) -> Verdict<'a> {
+        if !net::is_us(self.config, self.query, server) {
+            for net in self.nets {
+                table.withdraw(net.index, self.query.hw);
+            }
+            return silence(format!("it takes the offer of server {server}"));
+        }
+        match self.net_of(address) {
+            Some(net) => self.grant(table, trail, net, address),
+            None if self.nets.is_empty() => self.no_subnet(),
+            None => self.nak(server, format!("{address} is not of this network")),
+        }
+    }
+
+    fn init_reboot(&self, table: &mut LeaseTable, trail: &mut Trail, address: Ipv4Addr) -> Verdict<'a> {
+        let Some(first) = self.nets.first() else { return self.no_subnet() };
+        let own = |net: &Net<'_>| table.lease_of(net.index, self.query.hw).map(|lease| lease.address);
+        let is_known = self.nets.iter().any(|net| own(net).is_some());
+        let Some(net) = self.net_of(address) else {
+            let why = format!("{address} is not of this network");
+            return self.nak_if(is_known || self.config.dhcp.authoritative, first.server, why);
+        };
+        match own(&net) {
+            Some(own) if own == address => self.extend(table, trail, net, address),
+            Some(own) => self.nak(net.server, format!("this machine's address is {own}")),
+            None => match table.claim(net.index, self.client(), address, self.now) {
+                Ok(Claim::Reservation | Claim::Offer) => self.grant(table, trail, net, address),
+                _ => {
+                    let why = format!("{address} is not known to be this machine's");
+                    self.nak_if(self.config.dhcp.authoritative, net.server, why)
+                }
+            },
+        }
+    }
+
+    /// It asked us alone, so a NAK disturbs no other server; and an address that nobody has is granted even when
+    /// its lease was lost.
+    fn renewing(&self, table: &mut LeaseTable, trail: &mut Trail, address: Ipv4Addr) -> Verdict<'a> {
+        match self.net_of(address) {
+            Some(net) => self.extend(table, trail, net, address),
+            None if self.query.message.giaddr.is_unspecified() => self
+                .nak(self.query.received.destination, format!("{address} is not of a network served here")),
+            None => self.no_subnet(),
+        }
+    }
+
+    fn rebinding(&self, table: &mut LeaseTable, trail: &mut Trail, address: Ipv4Addr) -> Verdict<'a> {
+        let authoritative = self.config.dhcp.authoritative;
+        let Some(first) = self.nets.first() else { return self.no_subnet() };
+        let Some(net) = self.net_of(address) else {
+            return self.nak_if(authoritative, first.server, format!("{address} is not of this network"));
+        };
+        match table.claim(net.index, self.client(), address, self.now) {
+            Ok(Claim::Lease | Claim::Reservation) => self.extend(table, trail, net, address),
+            Ok(_) => silence(format!("the lease of {address} is not ours")),
+            Err(refusal) => {
+                let own = table.lease_of(net.index, self.query.hw).is_some_and(|l| l.address == address);
+                self.nak_if(authoritative || own, net.server, format!("{address}: {refusal}"))
+            }
+        }
+    }
+
+    /// More time on the same address, unless the machine has a reservation to move to.
+    fn extend(
+        &self,
+        table: &mut LeaseTable,
+        trail: &mut Trail,
+        net: Net<'a>,
+        address: Ipv4Addr,
+    ) -> Verdict<'a> {
+        match table.better(net.index, self.client(), self.now) {
+            Some(reserved) => self.nak(net.server, format!("{reserved} is reserved for this machine")),
+            None => self.grant(table, trail, net, address),
+        }
+    }
+
+    fn grant(
+        &self,
+        table: &mut LeaseTable,
+        trail: &mut Trail,
+        net: Net<'a>,
+        address: Ipv4Addr,
+    ) -> Verdict<'a> {
+        let secs = self.lease_secs(net);
+        let until = match secs {
+            INFINITE => Timestamp::NEVER,
+            secs => self.now.after(Duration::from_secs(secs.into())),
+        };
+        let said = Attributes {
+            client_id: self.query.message.client_id(),
+            uuid: self.query.uuid,
+            hostname: self.query.facts.get(Var::Hostname).unwrap_or_default(),
+        };
+        match table.bind(net.index, self.client(), address, until, self.now, said) {
+            Ok((claim, changes)) => {
+                self.note(trail, address, claim);
+                let kind = MessageType::Ack;
+                Verdict::Give(Gift { net, kind, address, lease: Some(secs), changes })
+            }
+            Err(refusal) => self.nak(net.server, format!("{address}: {refusal}")),
+        }
+    }
+
+    fn decline(&self, table: &mut LeaseTable, address: Ipv4Addr) -> Verdict<'a> {
+        if let Some(verdict) = self.meant_for_another() {
+            return verdict;
+        }
+        let Some(net) = self.net_of(address) else { return silence(format!("{address} is not lent here")) };
+        match table.decline(net.index, self.query.hw, address, self.now) {
+            Declined::Quarantined(change) => Verdict::Note {
+                changes: vec![change],
+                why: format!("{address} is in use by somebody else: put in quarantine"),
+            },
+            Declined::Dropped(change) => Verdict::Note {
+                changes: change.into_iter().collect(),
+                why: format!("{address} is in use by somebody else, but too much is in quarantine already"),
+            },
+            Declined::NotTheirs => silence(format!("{address} is not this machine's to decline")),
+        }
+    }
+
+    fn release(&self, table: &mut LeaseTable, address: Ipv4Addr) -> Verdict<'a> {
+        if let Some(verdict) = self.meant_for_another() {
+            return verdict;
+        }
+        let source = *self.query.received.source.ip();
+        let relayed = !self.query.message.giaddr.is_unspecified();
+        if !relayed && !source.is_unspecified() && source != address {
+            return silence(format!("a release of {address} that came from {source}"));
+        }
+        let released =
+            self.net_of(address).and_then(|net| table.release(net.index, self.query.hw, address, self.now));
+        match released {
+            Some(change) => Verdict::Note { changes: vec![change], why: format!("{address} is given back") },
+            None => silence(format!("{address} is not this machine's to give back")),
+        }
+    }
+
+    /// The message names another server.
+    fn meant_for_another(&self) -> Option<Verdict<'a>> {
+        let server = self.query.message.server_id()?;
+        (!net::is_us(self.config, self.query, server)).then(|| silence(format!("it is for server {server}")))
+    }
+
+    fn inform(&self, address: Ipv4Addr) -> Verdict<'a> {
+        let Some(net) = self.net_of(address) else {
+            return silence(format!("{address} is not of a network served here"));
+        };
+        let (kind, unchanged) = (MessageType::Ack, Vec::new());
+        Verdict::Give(Gift { net, kind, address: Ipv4Addr::UNSPECIFIED, lease: None, changes: unchanged })
+    }
+
+    /// BOOTP knows no end of a lease: only what is reserved anyway can be given.
+    fn bootp(&self, table: &mut LeaseTable, trail: &mut Trail) -> Verdict<'a> {
+        let reserved = self.choice.machine.and_then(|machine| machine.address);
+        let Some((address, net)) = reserved.and_then(|address| Some((address, self.net_of(address)?))) else {
+            return silence("BOOTP gets reserved addresses only");
+        };
+        match table.claim(net.index, self.client(), address, self.now) {
+            Ok(claim) => {
+                self.note(trail, address, claim);
+                let kind = MessageType::Ack;
+                Verdict::Give(Gift { net, kind, address, lease: None, changes: Vec::new() })
+            }
+            Err(refusal) => silence(format!("{address}: {refusal}")),
+        }
+    }
+
+    /// The client's wish, if that is shorter than what the subnet gives.
+    fn lease_secs(&self, net: Net<'_>) -> u32 {
+        let most = reply::seconds(net.subnet.lease);
+        let least = most.min(reply::seconds(LEASE_MIN));
+        self.query.message.lease_time().map_or(most, |wish| wish.clamp(least, most))
+    }
+
+    fn note(&self, trail: &mut Trail, address: Ipv4Addr, claim: Claim) {
+        trail.add(format!("address {address}"), claim.to_string());
+    }
+
+    fn nak(&self, server: Ipv4Addr, why: String) -> Verdict<'a> {
+        Verdict::Nak { server, why }
+    }
+
+    fn nak_if(&self, may: bool, server: Ipv4Addr, why: String) -> Verdict<'a> {
+        if may { self.nak(server, why) } else { silence(why) }
+    }
+}

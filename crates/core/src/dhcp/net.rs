@@ -1,0 +1,78 @@
+//! Which subnet a client is in, and who we are there.
+
+use std::net::Ipv4Addr;
+
+use super::{Kind, Query, Request};
+use crate::config::{Cidr, Config, Subnet};
+
+/// A subnet that a client can be in.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Net<'a> {
+    /// Its place in the config and in the lease table.
+    pub(super) index: usize,
+    pub(super) subnet: &'a Subnet,
+    /// Who we are to its clients: option 54, and where files come from unless something else is said.
+    pub(super) server: Ipv4Addr,
+}
+
+impl Net<'_> {
+    pub(super) fn contains(&self, address: Ipv4Addr) -> bool {
+        self.subnet.cidr.contains(address)
+    }
+}
+
+/// The subnets that a client can be in: one, unless an interface serves several.
+///
+/// A relay says where the client is: by link selection (RFC 3527), by subnet selection (RFC 3011) or by its own
+/// address, in this order. Without a relay, a client that asks us alone is where its address is, since it may
+/// be behind a router; any other is where the interface is, whatever it says of itself.
+pub(super) fn candidates<'a>(config: &'a Config, query: &Query<'_>) -> Vec<Net<'a>> {
+    let message = query.message;
+    let place = if message.giaddr.is_unspecified() {
+        match query.kind {
+            Kind::Request(Request::Renewing(address)) | Kind::Release(address) => Some(address),
+            Kind::Inform(address) if !query.received.is_broadcast() => Some(address),
+            _ => None,
+        }
+    } else {
+        let link = message.relay_info().and_then(|info| info.link_selection());
+        Some(link.or(message.subnet_selection()).unwrap_or(message.giaddr))
+    };
+    let is_here = |subnet: &Subnet| match place {
+        Some(address) => subnet.cidr.contains(address),
+        None => query.received.local.iter().any(|local| touches(subnet.cidr, *local)),
+    };
+    let nets = config.dhcp.subnets.iter().enumerate().filter(|(_, subnet)| is_here(subnet));
+    nets.filter_map(|(index, subnet)| Some(Net { index, subnet, server: server(config, subnet, query)? }))
+        .collect()
+}
+
+/// The interface is in the subnet, or in a network that holds it.
+fn touches(subnet: Cidr, (address, prefix): (Ipv4Addr, u8)) -> bool {
+    let around = || Cidr::new(address, prefix).is_some_and(|local| local.contains(subnet.network()));
+    subnet.contains(address) || around()
+}
+
+/// The configured address; else the one that was asked, when it is ours; else the interface's in the subnet;
+/// else any of the interface: a relay can reach it.
+fn server(config: &Config, subnet: &Subnet, query: &Query<'_>) -> Option<Ipv4Addr> {
+    let overridden = relay_says(query);
+    let configured = || subnet.server.or(config.server);
+    let local = || query.received.local.iter().map(|(address, _)| *address);
+    let asked = || local().find(|address| *address == query.received.destination);
+    let inside = || local().find(|address| subnet.cidr.contains(*address));
+    overridden.or_else(configured).or_else(asked).or_else(inside).or_else(|| local().next())
+}
+
+/// A relay may want to be the server in its clients' eyes (RFC 5107).
+fn relay_says(query: &Query<'_>) -> Option<Ipv4Addr> {
+    let relayed = !query.message.giaddr.is_unspecified();
+    query.message.relay_info().filter(|_| relayed).and_then(|info| info.server_id_override())
+}
+
+/// Whether a client that names this server means us.
+pub(super) fn is_us(config: &Config, query: &Query<'_>, server: Ipv4Addr) -> bool {
+    let configured = config.dhcp.subnets.iter().filter_map(|subnet| subnet.server).chain(config.server);
+    let local = query.received.local.iter().map(|(address, _)| *address);
+    configured.chain(local).chain(relay_says(query)).any(|own| own == server)
+}
