@@ -27,7 +27,7 @@ pub(super) fn tables<'a>(top: &Table<'a>, report: &mut Report<'_>) -> Vec<(At<Bo
     for (key, value) in boots.entries() {
         let Some(name) = BootName::new(key.value) else {
             let message = format!("\"{}\" cannot name a boot", key.value.escape_debug());
-            let fix = "use letters, digits, `-`, `_` and `.`, at most 64";
+            let fix = "use letters, digits, `-`, `_` and `.`, at most 64, and no dash at the start";
             report.add(Finding::error("config-value", message).fix(fix), &key.span);
             continue;
         };

@@ -59,7 +59,7 @@ impl Config {
     }
 }
 
-/// The name of a `[boot.NAME]`: letters, digits, `-`, `_` and `.`, at most 64.
+/// The name of a `[boot.NAME]`: letters, digits, `-`, `_` and `.`, at most 64, the first no dash.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct BootName(String);
 
@@ -71,7 +71,8 @@ impl BootName {
     pub fn new(name: &str) -> Option<Self> {
         let fits = (1..=NAME_BYTES_MAX).contains(&name.len());
         let plain = name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'));
-        (fits && plain).then(|| Self(name.to_owned()))
+        // A leading dash would make it an option of the commands that scripts give it to.
+        (fits && plain && !name.starts_with('-')).then(|| Self(name.to_owned()))
     }
 
     /// The name.

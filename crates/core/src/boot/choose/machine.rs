@@ -25,8 +25,9 @@ pub(super) fn recognise<'c>(machines: &'c [Machine], facts: &Facts, trail: &mut 
         trail.add(format!("machine {}", machine.name), format!("is it by {why}, {boot}"));
         return Recognised::Is(machine);
     }
+    let may_report = Reportable::of(facts);
     let candidates: Vec<_> =
-        machines.iter().filter_map(|machine| Some((machine, open_vars(machine, facts)?))).collect();
+        machines.iter().filter_map(|machine| Some((machine, may_report.of_machine(machine)?))).collect();
     let named = format!("none of {} in the config by {}", machines.len(), known(facts));
     let may_be = match candidates.as_slice() {
         [] => String::new(),
@@ -54,29 +55,46 @@ fn by_uuid<'c>(machines: &'c [Machine], facts: &Facts) -> Option<(&'c Machine, S
 
 fn by_serial<'c>(machines: &'c [Machine], facts: &Facts) -> Option<(&'c Machine, String)> {
     let serial = facts.get(Var::Serial)?;
-    let is_it = |own: &str| own.trim().to_lowercase() == serial.to_lowercase();
+    let serial_folded = serial.to_lowercase();
+    let is_it = |own: &str| own.trim().to_lowercase() == serial_folded;
     let machine = machines.iter().find(|machine| machine.serial.as_deref().is_some_and(is_it))?;
     Some((machine, format!("serial {serial}")))
 }
 
-/// The variables that could still show that it is this machine; `None` when nothing could. MACs are known
-/// before anything else, so for a machine that lists some, others say that it is not this one.
-fn open_vars(machine: &Machine, facts: &Facts) -> Option<BTreeSet<Var>> {
-    let has_mac = facts.mac().is_some();
-    if has_mac && !machine.macs.is_empty() {
-        return None;
+/// What of a machine's identity can still be reported; the same for all machines.
+struct Reportable {
+    mac: bool,
+    uuid: bool,
+    serial: bool,
+    mac_is_known: bool,
+}
+
+impl Reportable {
+    fn of(facts: &Facts) -> Self {
+        let open = |var| facts.get(var).is_none() && can_be_asked(var, facts);
+        Self {
+            mac: open(Var::Mac),
+            uuid: open(Var::Uuid),
+            serial: open(Var::Serial),
+            mac_is_known: facts.mac().is_some(),
+        }
     }
-    let listed = [
-        (Var::Mac, !machine.macs.is_empty()),
-        (Var::Uuid, machine.uuid.is_some()),
-        (Var::Serial, machine.serial.is_some()),
-    ];
-    let vars: BTreeSet<Var> = listed
-        .into_iter()
-        .filter(|&(var, listed)| listed && facts.get(var).is_none() && can_be_asked(var, facts))
-        .map(|(var, _)| var)
-        .collect();
-    (!vars.is_empty()).then_some(vars)
+
+    /// The variables that could still show that it is this machine; `None` when nothing could. MACs are known
+    /// before anything else, so for a machine that lists some, another one says that it is not this machine.
+    fn of_machine(&self, machine: &Machine) -> Option<BTreeSet<Var>> {
+        let nothing_to_report = !(self.mac || self.uuid || self.serial);
+        if nothing_to_report || (self.mac_is_known && !machine.macs.is_empty()) {
+            return None;
+        }
+        let open = [
+            (Var::Mac, self.mac && !machine.macs.is_empty()),
+            (Var::Uuid, self.uuid && machine.uuid.is_some()),
+            (Var::Serial, self.serial && machine.serial.is_some()),
+        ];
+        let vars: BTreeSet<Var> = open.into_iter().filter(|&(_, open)| open).map(|(var, _)| var).collect();
+        (!vars.is_empty()).then_some(vars)
+    }
 }
 
 fn known(facts: &Facts) -> String {

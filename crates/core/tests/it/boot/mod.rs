@@ -7,3 +7,4 @@ mod needs;
 mod planning;
 mod sample;
 mod scripts;
+mod seed;
