@@ -1,8 +1,19 @@
 //! The Bootlace server and its tools, as a library for its binary, tests and benches.
 #![deny(unsafe_code)]
 
+pub mod api;
+pub mod app;
 pub mod cli;
 pub mod files;
+pub mod http;
+pub mod hub;
+mod logging;
 pub mod net;
+mod privileges;
 pub mod resolver;
 pub mod services;
+pub mod serving;
+mod sources;
+
+/// The admin socket's name in the state folder.
+pub const ADMIN_SOCKET: &str = "admin.sock";

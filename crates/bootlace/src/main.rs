@@ -1,2 +1,7 @@
-//! The Bootlace server and its tools.
-fn main() {}
+//! The `bootlace` binary.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    bootlace::cli::main()
+}

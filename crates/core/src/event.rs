@@ -163,6 +163,16 @@ pub enum DhcpAnswer {
     Silence(String),
 }
 
+impl DhcpAnswer {
+    /// What it gives, if it gives something.
+    pub fn given(&self) -> Option<&Given> {
+        match self {
+            Self::Offer(given) | Self::Ack(given) => Some(given),
+            Self::Nak(_) | Self::Silence(_) => None,
+        }
+    }
+}
+
 /// What an OFFER or ACK gives.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Given {

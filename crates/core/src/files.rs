@@ -6,6 +6,7 @@
 
 use std::net::Ipv4Addr;
 
+use bootlace_wire::Mac;
 use bootlace_wire::tftp::clean_name;
 
 use crate::boot::features::IpxeFeatures;
@@ -72,6 +73,11 @@ pub enum Resource {
     File(String),
     /// Nothing, and why.
     Absent(String),
+}
+
+/// The MAC that a machine reports in the query of `script`, if it does.
+pub fn reported_mac(query: &str) -> Option<Mac> {
+    query::read(query).facts.mac()
 }
 
 /// Says what a name stands for. `name` is as the client wrote it, percent-decoded for HTTP.

@@ -1,3 +1,89 @@
-//! The commands, and how their answers are printed.
+//! The commands: one file each. Exit codes: 0 done, 1 failed with one clear line on stderr, 2 bad usage.
 
+mod boots;
+mod check;
+mod client;
+
+mod leases;
+mod machines;
 pub mod render;
+mod serve;
+mod table;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+/// Boots machines over the network: DHCP, TFTP, HTTP and per-machine decisions from one config file.
+#[derive(Parser)]
+#[command(name = "bootlace", version, about, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run everything in the foreground; logs `ready` when all sockets are bound
+    Serve(serve::Serve),
+    /// Read the config and its templates, and say all that is wrong
+    Check(check::Check),
+
+    /// Machines of the config and those that were seen
+    Machines(machines::Machines),
+    /// Addresses and who holds them
+    Leases(leases::Leases),
+    /// Boots that happened, with their timelines
+    Boots(boots::Boots),
+}
+
+/// Where the config is.
+#[derive(Args)]
+pub(crate) struct ConfigFile {
+    /// Config file
+    #[arg(short, long, value_name = "FILE", default_value = "/etc/bootlace/bootlace.toml")]
+    config: PathBuf,
+}
+
+/// How the answer is printed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Format {
+    /// For people; may improve.
+    Human,
+    /// For programs; stable.
+    Json,
+}
+
+/// `--json`.
+#[derive(Args)]
+pub(crate) struct JsonFlag {
+    /// Print JSON, whose fields are stable
+    #[arg(long)]
+    json: bool,
+}
+
+impl JsonFlag {
+    pub(crate) fn format(&self) -> Format {
+        if self.json { Format::Json } else { Format::Human }
+    }
+}
+
+/// Parses the command line and runs its command.
+pub fn main() -> ExitCode {
+    let done = match Cli::parse().command {
+        Command::Serve(command) => command.run(),
+        Command::Check(command) => command.run(),
+
+        Command::Machines(command) => command.run(),
+        Command::Leases(command) => command.run(),
+        Command::Boots(command) => command.run(),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("bootlace: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,6 +1,7 @@
 //! Findings as text: the file, the line, a caret and the fix.
 
 use std::collections::BTreeMap;
+use std::io::IsTerminal;
 use std::ops::Range;
 
 use annotate_snippets::renderer::DecorStyle;
@@ -15,6 +16,13 @@ pub enum Colour {
     Never,
     /// With escape sequences.
     Always,
+}
+
+impl Colour {
+    /// What suits an output: colours for a terminal.
+    pub fn of(output: &impl IsTerminal) -> Self {
+        if output.is_terminal() { Self::Always } else { Self::Never }
+    }
 }
 
 /// The texts that findings point into, by the name in [`Place::file`].

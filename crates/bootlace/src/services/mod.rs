@@ -1,4 +1,5 @@
 //! One service for each protocol: receive, ask core, send.
 
+pub mod dhcp;
 pub mod http;
 pub mod tftp;

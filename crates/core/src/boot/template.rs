@@ -3,7 +3,7 @@
 //! Templates are minijinja (Jinja2) and see five names: `client` (what the machine reported), `machine`,
 //! `server`, `vars` and `boot`. All but the keys of `vars` are known when the config is read, so a misspelt one
 //! is an error then, and Bootlace knows what to ask a machine for. There is no `include` and no `safe` filter:
-//! what a machine reported is escaped for the language of the text wherever it ends up, see [`super::escape`].
+//! what a machine reported is escaped for the language of the text wherever it ends up, see `super::escape`.
 
 use std::collections::BTreeSet;
 use std::fmt;

@@ -74,6 +74,7 @@ pub(crate) fn discover(client: ClientClass, facts: Facts, xid: u32) -> EventKind
         interface: "eth0".into(),
         xid,
         facts,
+        features: None,
         answer: DhcpAnswer::Offer(Given {
             address: ip(1),
             boot_file: Some("snponly.efi".into()),

@@ -1,0 +1,222 @@
+//! What the API and `--json` say: stable names, one type for the server that writes and the command that reads.
+
+use bootlace_core::config::Config;
+use bootlace_core::dhcp::{Lease, LeaseState};
+use bootlace_core::event::{DhcpAnswer, Event, EventKind, FileOutcome, ScriptStep};
+use bootlace_core::finding::Trail;
+use bootlace_core::model::Timestamp;
+use bootlace_core::session::{Session, Step};
+use serde::{Deserialize, Serialize};
+
+/// One address.
+#[derive(Debug, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "the fields of the API say what they are")]
+pub struct LeaseView {
+    pub address: String,
+    pub mac: String,
+    pub machine: Option<String>,
+    /// `bound`, `expired`, `released` or `declined`.
+    pub state: String,
+    pub since: String,
+    pub until: String,
+    pub hostname: Option<String>,
+}
+
+impl LeaseView {
+    /// As it is now.
+    pub fn new(lease: &Lease, config: &Config, now: Timestamp) -> Self {
+        let state = match lease.state {
+            LeaseState::Bound if lease.until > now => "bound",
+            LeaseState::Bound => "expired",
+            LeaseState::Released => "released",
+            LeaseState::Declined => "declined",
+        };
+        let machine = config
+            .machines
+            .iter()
+            .find(|machine| lease.hw.mac().is_some_and(|mac| machine.macs.contains(&mac)));
+        Self {
+            address: lease.address.to_string(),
+            mac: lease.hw.to_string(),
+            machine: machine.map(|machine| machine.name.clone()),
+            state: state.to_owned(),
+            since: lease.since.to_string(),
+            until: lease.until.to_string(),
+            hostname: Some(lease.hostname.to_string()).filter(|name| !name.is_empty()),
+        }
+    }
+}
+
+/// One machine: of the config, or seen on the wire.
+#[derive(Debug, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "the fields of the API say what they are")]
+pub struct MachineView {
+    /// The config's name.
+    pub name: Option<String>,
+    pub macs: Vec<String>,
+    pub uuid: Option<String>,
+    pub serial: Option<String>,
+    /// Reserved, else last used.
+    pub address: Option<String>,
+    pub last_seen: Option<String>,
+    /// What it reported last.
+    pub facts: std::collections::BTreeMap<String, String>,
+}
+
+/// One session.
+#[derive(Debug, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "the fields of the API say what they are")]
+pub struct BootView {
+    pub session: u64,
+    pub mac: String,
+    pub machine: Option<String>,
+    pub started: String,
+    pub last: String,
+    /// `firmware`, `loader`, `script`, `payload` or `system`.
+    pub stage: String,
+    pub address: Option<String>,
+    pub boot: Option<String>,
+    pub by: Option<String>,
+    pub bytes: u64,
+    pub problem: Option<String>,
+}
+
+impl BootView {
+    /// As far as it came.
+    pub fn new(session: &Session, config: &Config) -> Self {
+        let machine =
+            config.machines.iter().find(|m| session.hw.mac().is_some_and(|mac| m.macs.contains(&mac)));
+        Self {
+            session: session.id.0,
+            mac: session.hw.to_string(),
+            machine: machine.map(|machine| machine.name.clone()),
+            started: session.started.to_string(),
+            last: session.last.to_string(),
+            stage: session.stage.name().to_owned(),
+            address: session.address.map(|ip| ip.to_string()),
+            boot: session.boot.as_ref().map(|(boot, _)| boot.to_string()),
+            by: session.boot.as_ref().map(|(_, by)| by.to_string()),
+            bytes: session.bytes,
+            problem: session.problem.clone(),
+        }
+    }
+}
+
+/// A session with everything that happened in it.
+#[derive(Debug, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "the fields of the API say what they are")]
+pub struct BootDetail {
+    pub boot: BootView,
+    pub steps: Vec<StepView>,
+    pub timeline: Vec<EventView>,
+}
+
+/// A step, as `explain` foretells it and `boots` shows it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "step", rename_all = "kebab-case")]
+#[expect(missing_docs, reason = "the fields of the API say what they are")]
+pub enum StepView {
+    Lease { client: String, address: String, boot_file: Option<String> },
+    NoOffer { client: String },
+    Script { name: String, boot: Option<String>, by: Option<String> },
+    File { protocol: String, name: String },
+    Absent { protocol: String, name: String },
+}
+
+impl From<&Step> for StepView {
+    fn from(step: &Step) -> Self {
+        match step {
+            Step::Lease { client, address, boot_file } => Self::Lease {
+                client: client.name().to_owned(),
+                address: address.to_string(),
+                boot_file: boot_file.clone(),
+            },
+            Step::NoOffer { client } => Self::NoOffer { client: client.name().to_owned() },
+            Step::Script { name, boot } => Self::Script {
+                name: name.clone(),
+                boot: boot.as_ref().map(|(boot, _)| boot.to_string()),
+                by: boot.as_ref().map(|(_, by)| by.to_string()),
+            },
+            Step::File { protocol, name } => {
+                Self::File { protocol: protocol.name().to_owned(), name: name.clone() }
+            }
+            Step::Absent { protocol, name } => {
+                Self::Absent { protocol: protocol.name().to_owned(), name: name.clone() }
+            }
+        }
+    }
+}
+
+/// One event.
+#[derive(Debug, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "the fields of the API say what they are")]
+pub struct EventView {
+    pub at: String,
+    /// One line for a person.
+    pub text: String,
+    /// How often it happened in a row.
+    pub repeats: u32,
+    /// What was considered on the way, `what: result` each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub trail: Vec<String>,
+}
+
+impl EventView {
+    /// The event's line and trail.
+    pub fn new(event: &Event, repeats: u32) -> Self {
+        let (text, trail) = describe(&event.kind);
+        Self { at: event.at.to_string(), text, repeats, trail: trail.map(trail_lines).unwrap_or_default() }
+    }
+}
+
+/// A trail as text.
+pub fn trail_lines(trail: &Trail) -> Vec<String> {
+    trail.0.iter().map(|considered| format!("{}: {}", considered.what, considered.result)).collect()
+}
+
+fn describe(kind: &EventKind) -> (String, Option<&Trail>) {
+    match kind {
+        EventKind::Dhcp(dhcp) => {
+            let asked = format!("{} {}", dhcp.client.name(), dhcp.message.name());
+            let answer = match &dhcp.answer {
+                DhcpAnswer::Offer(given) => {
+                    format!("offered {}{}", given.address, boot_file(given.boot_file.as_deref()))
+                }
+                DhcpAnswer::Ack(given) => {
+                    format!("leased {}{}", given.address, boot_file(given.boot_file.as_deref()))
+                }
+                DhcpAnswer::Nak(why) => format!("refused: {why}"),
+                DhcpAnswer::Silence(why) => format!("not answered: {why}"),
+            };
+            (format!("{asked} -> {answer}"), Some(&dhcp.trail))
+        }
+        EventKind::Script(script) => {
+            let what = match &script.step {
+                ScriptStep::Identify => "asks the machine to report itself".to_owned(),
+                ScriptStep::Chain { loader, lacks } => {
+                    format!("goes into {loader}, since this iPXE lacks {lacks}")
+                }
+                ScriptStep::Boot { boot, by } => format!("boots {boot}, by {by}"),
+                ScriptStep::Problem { boot, by, why } => format!("cannot boot {boot}, by {by}: {why}"),
+            };
+            (format!("{} {what}", script.name), Some(&script.trail))
+        }
+        EventKind::File(file) => {
+            let outcome = match &file.outcome {
+                FileOutcome::Sent { bytes, took, .. } => format!("{bytes} bytes in {} ms", took.as_millis()),
+                FileOutcome::SizeProbe => "size asked".to_owned(),
+                FileOutcome::Absent(why) => format!("absent: {why}"),
+                FileOutcome::Refused(why) => format!("refused: {why}"),
+                FileOutcome::Aborted { bytes, of, why } => {
+                    format!("stopped after {bytes} of {of} bytes: {why}")
+                }
+            };
+            (format!("{} {}: {outcome}", file.protocol.name(), file.name), None)
+        }
+        EventKind::Contradiction { seen, claimed } => (format!("{seen} says to be {claimed}"), None),
+    }
+}
+
+fn boot_file(name: Option<&str>) -> String {
+    name.map_or_else(|| ", no boot file".to_owned(), |name| format!(", boot file {name}"))
+}

@@ -1,0 +1,178 @@
+//! Every socket of the server, bound before privileges are dropped.
+
+use std::fs;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixListener;
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+use bootlace_core::config::{AdminConfig, Cidr, Config, DhcpMode};
+use bootlace_wire::dhcp::SERVER_PORT;
+use socket2::{Domain, Protocol, Socket, Type};
+
+use crate::ADMIN_SOCKET;
+use crate::http::Token;
+use crate::net::{DatagramSocket, Interface, PacketSocket, interfaces};
+use crate::services::{dhcp, tftp};
+
+/// Connections that wait to be accepted: a classroom that is switched on at once.
+const BACKLOG: i32 = 4_096;
+/// Who may use the admin socket: the server's user and its group.
+const ADMIN_SOCKET_MODE: u32 = 0o660;
+
+/// All sockets.
+pub(super) struct Bound {
+    pub(super) interfaces: Vec<Interface>,
+    pub(super) dhcp: Option<(Vec<dhcp::Port>, PacketSocket)>,
+    pub(super) tftp: Vec<tftp::Listener>,
+    pub(super) http: Vec<TcpListener>,
+    pub(super) admin_socket: UnixListener,
+    pub(super) admin: Option<(TcpListener, Option<Token>)>,
+    pub(super) served: Vec<Cidr>,
+}
+
+impl Bound {
+    pub(super) fn bind(config: &Config) -> Result<Self> {
+        let interfaces = chosen(config)?;
+        let dhcp = match config.dhcp.mode {
+            DhcpMode::Server => Some(bind_dhcp(&interfaces)?),
+            DhcpMode::Off => None,
+        };
+        let (mut tftp, mut http) = (Vec::new(), Vec::new());
+        for interface in &interfaces {
+            if config.tftp.enabled {
+                tftp.push(bind_tftp(interface, config.tftp.port)?);
+            }
+            for address in &interface.addresses {
+                http.push(listen(SocketAddrV4::new(address.ip, config.http.port).into())?);
+            }
+        }
+        let networks = interfaces.iter().flat_map(|interface| &interface.addresses);
+        let networks = networks.filter_map(|address| Cidr::new(address.ip, address.prefix));
+        let served = networks.chain(config.dhcp.subnets.iter().map(|subnet| subnet.cidr)).collect();
+        Ok(Self {
+            dhcp,
+            tftp,
+            http,
+            admin_socket: bind_admin_socket(&config.state_dir.join(ADMIN_SOCKET))?,
+            admin: bind_admin(&config.admin)?,
+            served,
+            interfaces,
+        })
+    }
+}
+
+/// The interfaces of the config; without any, those that have an address in a configured subnet.
+fn chosen(config: &Config) -> Result<Vec<Interface>> {
+    let mut all = interfaces().context("cannot list the network interfaces")?;
+    let known: Vec<String> = all.keys().cloned().collect();
+    if config.interfaces.is_empty() {
+        let serves = |ip| config.dhcp.subnets.iter().any(|subnet| subnet.cidr.contains(ip));
+        let fits =
+            |interface: &Interface| interface.usable && interface.addresses.iter().any(|own| serves(own.ip));
+        let found: Vec<Interface> = all.into_values().filter(fits).collect();
+        if found.is_empty() {
+            bail!(
+                "no interface has an address in a configured subnet: give one an address there, or name interfaces \
+                 = [...] in the config (this host has {})",
+                known.join(", ")
+            );
+        }
+        return Ok(found);
+    }
+    let mut found = Vec::new();
+    for name in &config.interfaces {
+        let Some(interface) = all.remove(name) else {
+            bail!("there is no interface {name}: this host has {}", known.join(", "));
+        };
+        if interface.addresses.is_empty() {
+            bail!(
+                "interface {name} has no IPv4 address: give it one, as machines must reach this server by it"
+            );
+        }
+        found.push(interface);
+    }
+    Ok(found)
+}
+
+fn bind_dhcp(interfaces: &[Interface]) -> Result<(Vec<dhcp::Port>, PacketSocket)> {
+    let ports = interfaces.iter().map(|interface| {
+        let socket = DatagramSocket::bind_interface(&interface.name, SERVER_PORT).map_err(|error| {
+            port_error(error, "DHCP", &format!("UDP port {SERVER_PORT} of {}", interface.name))
+        })?;
+        Ok(dhcp::Port { interface: interface.clone(), socket })
+    });
+    let ports = ports.collect::<Result<Vec<_>>>()?;
+    let frames = PacketSocket::open().map_err(|error| port_error(error, "DHCP", "a packet socket"))?;
+    Ok((ports, frames))
+}
+
+fn bind_tftp(interface: &Interface, port: u16) -> Result<tftp::Listener> {
+    let socket = DatagramSocket::bind_interface(&interface.name, port)
+        .map_err(|error| port_error(error, "TFTP", &format!("UDP port {port} of {}", interface.name)))?;
+    let address = interface.addresses.first().map_or(Ipv4Addr::UNSPECIFIED, |own| own.ip);
+    Ok(tftp::Listener { socket, mtu: interface.mtu, address })
+}
+
+fn listen(address: SocketAddr) -> Result<TcpListener> {
+    let bind = || {
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+        socket.set_reuse_address(true)?;
+        socket.bind(&address.into())?;
+        socket.listen(BACKLOG)?;
+        socket.set_nonblocking(true)?;
+        Ok(socket.into())
+    };
+    bind().map_err(|error| port_error(error, "HTTP", &format!("TCP {address}")))
+}
+
+fn port_error(error: io::Error, service: &str, what: &str) -> anyhow::Error {
+    let advice = match error.kind() {
+        io::ErrorKind::AddrInUse => "; another program has it: `ss -lntup` shows which",
+        io::ErrorKind::PermissionDenied => "; start as root, or with CAP_NET_BIND_SERVICE and CAP_NET_RAW",
+        _ => "",
+    };
+    anyhow::anyhow!("{service} cannot have {what}: {error}{advice}")
+}
+
+/// A socket file that is left of a server that was killed is no server: the lock of the state folder is ours.
+fn bind_admin_socket(path: &Path) -> Result<UnixListener> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            return Err(error).with_context(|| format!("cannot replace {}", path.display()));
+        }
+        _ => {}
+    }
+    let bind = || {
+        let listener = UnixListener::bind(path)?;
+        fs::set_permissions(path, fs::Permissions::from_mode(ADMIN_SOCKET_MODE))?;
+        listener.set_nonblocking(true)?;
+        Ok::<_, io::Error>(listener)
+    };
+    bind().with_context(|| format!("cannot listen on {}", path.display()))
+}
+
+fn bind_admin(config: &AdminConfig) -> Result<Option<(TcpListener, Option<Token>)>> {
+    let Some(address) = config.listen else { return Ok(None) };
+    let token = match &config.token_file {
+        None if !address.ip().is_loopback() => {
+            bail!(
+                "[admin] listen = \"{address}\" is not a loopback address: set token_file, or listen on 127.0.0.1"
+            );
+        }
+        None => None,
+        Some(path) => {
+            let text = fs::read_to_string(path)
+                .with_context(|| format!("cannot read token_file {}", path.display()))?;
+            let token = Token::from_file(&text);
+            Some(
+                token.with_context(|| {
+                    format!("token_file {} must hold 16 characters or more", path.display())
+                })?,
+            )
+        }
+    };
+    Ok(Some((listen(address)?, token)))
+}

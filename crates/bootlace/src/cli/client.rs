@@ -1,0 +1,62 @@
+//! Asks the running server: a GET over its admin socket.
+
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use clap::Args;
+use serde::de::DeserializeOwned;
+
+use crate::sources;
+
+/// Longest wait for an answer of the server.
+const TIMEOUT: Duration = Duration::from_secs(30);
+/// Largest answer taken: far above what 100,000 machines fill.
+const ANSWER_BYTES_MAX: u64 = 256 << 20;
+
+/// Where the server is.
+#[derive(Args)]
+pub(super) struct Server {
+    /// Config file of the server, which names its state folder
+    #[arg(short, long, value_name = "FILE", default_value = "/etc/bootlace/bootlace.toml")]
+    config: PathBuf,
+    /// Admin socket, instead of looking into the config
+    #[arg(long, value_name = "PATH")]
+    socket: Option<PathBuf>,
+}
+
+impl Server {
+    /// The JSON at `path`.
+    pub(super) fn get(&self, path: &str) -> Result<String> {
+        let socket = match &self.socket {
+            Some(socket) => socket.clone(),
+            None => sources::load(&self.config)?.config.state_dir.join(crate::ADMIN_SOCKET),
+        };
+        get(&socket, path)
+    }
+
+    /// The same, understood.
+    pub(super) fn read<T: DeserializeOwned>(&self, path: &str) -> Result<T> {
+        let body = self.get(path)?;
+        serde_json::from_str(&body)
+            .context("the server's answer is not what this version knows: are they one version?")
+    }
+}
+
+/// One HTTP/1.0 exchange: our own server on the other end answers with a length and closes.
+fn get(socket: &Path, path: &str) -> Result<String> {
+    let mut stream = UnixStream::connect(socket)
+        .with_context(|| format!("no server at {}: start it with `bootlace serve`", socket.display()))?;
+    stream.set_read_timeout(Some(TIMEOUT))?;
+    write!(stream, "GET {path} HTTP/1.0\r\nHost: bootlace\r\n\r\n")?;
+    let mut answer = String::new();
+    stream.take(ANSWER_BYTES_MAX).read_to_string(&mut answer).context("the server did not answer")?;
+    let (head, body) = answer.split_once("\r\n\r\n").context("the server's answer is cut short")?;
+    match head.split(' ').nth(1) {
+        Some("200") => Ok(body.to_owned()),
+        Some("404") => bail!("{}", body.trim()),
+        _ => bail!("the server says: {} {}", head.lines().next().unwrap_or_default(), body.trim()),
+    }
+}

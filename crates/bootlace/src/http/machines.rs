@@ -1,0 +1,60 @@
+//! `/api/v1/machines`: those of the config, then those that were seen.
+
+use axum::Json;
+use axum::extract::State;
+use bootlace_core::config::{Config, Machine};
+use bootlace_store::JournalReader;
+use bootlace_store::journal::MachineSeen;
+
+use super::{Admin, Failure, read};
+use crate::api::MachineView;
+
+/// Machines of one answer.
+const MACHINES_MAX: usize = 10_000;
+
+/// Every machine.
+pub(super) async fn list(State(admin): State<Admin>) -> Result<Json<Vec<MachineView>>, Failure> {
+    read(move || {
+        let serving = admin.serving.load();
+        let seen = JournalReader::open(&admin.state_dir)?.machines(MACHINES_MAX)?;
+        Ok(views(&serving.config, &seen))
+    })
+    .await
+}
+
+fn views(config: &Config, seen: &[MachineSeen]) -> Vec<MachineView> {
+    let is_of =
+        |machine: &Machine, seen: &MachineSeen| seen.hw.mac().is_some_and(|mac| machine.macs.contains(&mac));
+    let known =
+        config.machines.iter().map(|machine| known(machine, seen.iter().find(|seen| is_of(machine, seen))));
+    let others = seen.iter().filter(|seen| !config.machines.iter().any(|machine| is_of(machine, seen)));
+    known.chain(others.map(unknown)).collect()
+}
+
+fn known(machine: &Machine, seen: Option<&MachineSeen>) -> MachineView {
+    let reserved = machine.address.map(|ip| ip.to_string());
+    let last = seen.map(unknown);
+    MachineView {
+        name: Some(machine.name.clone()),
+        macs: machine.macs.iter().map(ToString::to_string).collect(),
+        uuid: machine.uuid.map(|uuid| uuid.to_string()),
+        serial: machine.serial.clone(),
+        address: reserved.or(last.as_ref().and_then(|last| last.address.clone())),
+        last_seen: last.as_ref().and_then(|last| last.last_seen.clone()),
+        facts: last.map(|last| last.facts).unwrap_or_default(),
+    }
+}
+
+fn unknown(seen: &MachineSeen) -> MachineView {
+    let facts: std::collections::BTreeMap<_, _> =
+        seen.facts.iter().map(|(var, value)| (var.name().to_owned(), value.to_owned())).collect();
+    MachineView {
+        name: None,
+        macs: vec![seen.hw.to_string()],
+        uuid: facts.get("uuid").cloned(),
+        serial: facts.get("serial").cloned(),
+        address: seen.address.map(|ip| ip.to_string()),
+        last_seen: Some(seen.last_seen.to_string()),
+        facts,
+    }
+}

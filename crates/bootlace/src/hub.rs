@@ -1,0 +1,115 @@
+//! Where facts about boots come together: every service records its events here and asks here who a peer is.
+
+use std::collections::HashMap;
+use std::net::Ipv4Addr;
+use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use bootlace_core::event::Event;
+use bootlace_core::model::Timestamp;
+use bootlace_core::session::{Session, SessionId, Sessions};
+use bootlace_store::journal::{Handle, Record};
+use bootlace_wire::HwAddr;
+
+use crate::{logging, net};
+
+/// Addresses remembered that machines without a lease of ours reported as theirs; beyond it none is learned.
+const REPORTED_MAX: usize = 10_000;
+
+/// The wall clock, read once per packet or request.
+pub fn now() -> Timestamp {
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Timestamp(i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX))
+}
+
+/// How a peer's hardware address is known; the order is the order of trust.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Known {
+    /// Our lease of its address.
+    ByLease,
+    /// The MAC that it reported itself.
+    ByReport,
+    /// The kernel's neighbour table.
+    ByNeighbour,
+}
+
+/// Sessions, the journal and the book of addresses.
+pub struct Hub {
+    sessions: Mutex<Sessions>,
+    leased: RwLock<HashMap<Ipv4Addr, HwAddr>>,
+    reported: Mutex<HashMap<Ipv4Addr, HwAddr>>,
+    journal: Handle,
+}
+
+impl Hub {
+    /// Starts with the next session number and what the leases say now.
+    pub fn new(
+        next: SessionId,
+        leased: impl IntoIterator<Item = (Ipv4Addr, HwAddr)>,
+        journal: Handle,
+    ) -> Self {
+        Self {
+            sessions: Mutex::new(Sessions::new(next)),
+            leased: RwLock::new(leased.into_iter().collect()),
+            reported: Mutex::new(HashMap::new()),
+            journal,
+        }
+    }
+
+    /// Takes an event into its session, the log and the journal. Never waits.
+    pub fn record(&self, event: Event) {
+        let session = {
+            let mut sessions = lock(&self.sessions);
+            let before = event.peer.hw.and_then(|hw| sessions.current(hw, event.at)).map(|s| (s.id, s.stage));
+            let id = sessions.apply(&event);
+            let after = event.peer.hw.and_then(|hw| sessions.current(hw, event.at)).map(|s| (s.id, s.stage));
+            logging::event(&event, id, before, after);
+            id
+        };
+        self.journal.send(Record { session, event, repeats: 0 });
+    }
+
+    /// Looks into the machine's open session.
+    pub fn with_session<T>(&self, hw: HwAddr, now: Timestamp, look: impl FnOnce(Option<&Session>) -> T) -> T {
+        look(lock(&self.sessions).current(hw, now))
+    }
+
+    /// Who uses an address.
+    pub fn who(&self, ip: Ipv4Addr) -> Option<(HwAddr, Known)> {
+        let leased = self.leased.read().unwrap_or_else(PoisonError::into_inner).get(&ip).copied();
+        leased
+            .map(|hw| (hw, Known::ByLease))
+            .or_else(|| lock(&self.reported).get(&ip).map(|&hw| (hw, Known::ByReport)))
+            .or_else(|| net::neighbour(ip).map(|mac| (mac.into(), Known::ByNeighbour)))
+    }
+
+    /// Believes what a machine without a lease of ours says of itself, until a lease says otherwise.
+    pub fn reported(&self, ip: Ipv4Addr, hw: HwAddr) {
+        let mut reported = lock(&self.reported);
+        if reported.len() < REPORTED_MAX || reported.contains_key(&ip) {
+            reported.insert(ip, hw);
+        }
+    }
+
+    /// A lease was committed or ended.
+    pub fn leased(&self, changes: impl IntoIterator<Item = (Ipv4Addr, Option<HwAddr>)>) {
+        let mut leased = self.leased.write().unwrap_or_else(PoisonError::into_inner);
+        for (ip, holder) in changes {
+            match holder {
+                Some(hw) => leased.insert(ip, hw),
+                None => leased.remove(&ip),
+            };
+        }
+    }
+
+    /// The journal's writer, for its counters and the last flush.
+    pub fn journal(&self) -> &Handle {
+        &self.journal
+    }
+}
+
+/// A panic while the lock was held has been logged; what it guards is a cache of what happened, never wrong
+/// enough to stop serving.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,74 @@
+//! Gives up what a boot server does not need, before any thread exists (invariant 7).
+
+use std::fs;
+use std::os::unix::fs::chown;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use caps::{CapSet, Capability, CapsHashSet};
+use rustix::process::{Gid, Uid};
+use rustix::thread::{set_thread_gid, set_thread_groups, set_thread_uid};
+
+/// What stays: frames to clients without an address, and ports under 1024 for interfaces that come later.
+const KEPT: [Capability; 2] = [Capability::CAP_NET_RAW, Capability::CAP_NET_BIND_SERVICE];
+
+/// Drops all capabilities but [`KEPT`], and becomes `user` if one is named. A process that started without any
+/// capability keeps what it has: nothing.
+pub(crate) fn drop(user: Option<&str>) -> Result<()> {
+    let held = caps::read(None, CapSet::Permitted).context("cannot read this process's capabilities")?;
+    let kept: CapsHashSet = KEPT.into_iter().filter(|cap| held.contains(cap)).collect();
+    if let Some(user) = user {
+        become_user(user, &held)?;
+    }
+    caps::set(None, CapSet::Inheritable, &CapsHashSet::new()).context("cannot drop capabilities")?;
+    caps::set(None, CapSet::Effective, &kept).context("cannot drop capabilities")?;
+    caps::set(None, CapSet::Permitted, &kept).context("cannot drop capabilities")
+}
+
+/// Makes `user` the owner of a file.
+pub(crate) fn give(path: &Path, user: &str) -> Result<()> {
+    let (uid, gid) = look_up(user)?;
+    chown(path, Some(uid.as_raw()), Some(gid.as_raw()))?;
+    Ok(())
+}
+
+fn look_up(user: &str) -> Result<(Uid, Gid)> {
+    let passwd = fs::read_to_string("/etc/passwd").context("cannot read /etc/passwd")?;
+    find_user(&passwd, user).with_context(|| {
+        format!("there is no user {user}; create it with: useradd --system --no-create-home {user}")
+    })
+}
+
+/// Changes group and user of the only thread there is, keeping its capabilities across the change.
+fn become_user(user: &str, held: &CapsHashSet) -> Result<()> {
+    let (uid, gid) = look_up(user)?;
+    rustix::thread::set_keep_capabilities(true).context("cannot keep capabilities")?;
+    set_thread_groups(&[]).with_context(|| format!("cannot become {user}: not started as root"))?;
+    set_thread_gid(gid).with_context(|| format!("cannot become {user}"))?;
+    set_thread_uid(uid).with_context(|| format!("cannot become {user}"))?;
+    rustix::thread::set_keep_capabilities(false).context("cannot stop keeping capabilities")?;
+    // Effective capabilities went with the user id; the permitted ones are still there to be cut down.
+    caps::set(None, CapSet::Effective, held).context("cannot take capabilities back")
+}
+
+fn find_user(passwd: &str, name: &str) -> Option<(Uid, Gid)> {
+    let line = passwd.lines().find(|line| line.split(':').next() == Some(name))?;
+    let mut fields = line.split(':').skip(2).map(str::parse::<u32>);
+    match (fields.next()?, fields.next()?) {
+        (Ok(uid), Ok(gid)) => Some((Uid::from_raw(uid), Gid::from_raw(gid))),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn users_are_found_by_their_whole_name() {
+        let passwd =
+            "root:x:0:0:root:/root:/bin/bash\nboot:x:7:8::/:/bin/false\nbootlace:x:101:102::/:/bin/false\n";
+        assert_eq!(find_user(passwd, "bootlace"), Some((Uid::from_raw(101), Gid::from_raw(102))));
+        assert_eq!(find_user(passwd, "nobody"), None);
+    }
+}

@@ -1,0 +1,274 @@
+//! The DHCP service: one thread that owns the lease table and its store.
+//!
+//! Batch in, decisions, one commit, batch out. While a commit waits for the disk the kernel queues the next
+//! batch, so that the number of commits follows the disk and not the number of packets. A commit that fails
+//! sends nothing: no address is promised that a power loss could take back (invariant 2).
+
+use std::io;
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use arc_swap::ArcSwap;
+use bootlace_core::dhcp::{
+    Destination, LeaseChange, LeaseState, LeaseTable, Received, Reply, classify, decide,
+};
+use bootlace_core::event::{DhcpAnswer, DhcpEvent, Event, EventKind, Peer};
+use bootlace_core::model::Timestamp;
+use bootlace_store::Store;
+use bootlace_wire::HwAddr;
+use bootlace_wire::dhcp::{CLIENT_PORT, Message, SERVER_PORT, describe};
+use bootlace_wire::frame::udp_frame;
+use rustix::event::{PollFd, PollFlags, poll};
+
+use crate::hub::{self, Hub};
+use crate::net::{Arrived, Datagram, DatagramSocket, Frame, Interface, PacketSocket, RecvBatch};
+use crate::serving::Serving;
+
+/// A served interface.
+pub struct Port {
+    /// As it was at the start.
+    pub interface: Interface,
+    /// Port 67 of this interface.
+    pub socket: DatagramSocket,
+}
+
+/// What the thread owns.
+pub struct Dhcp {
+    /// Where requests come from.
+    pub ports: Vec<Port>,
+    /// For clients without an address.
+    pub frames: PacketSocket,
+    /// Config and loaders, swapped whole.
+    pub serving: Arc<ArcSwap<Serving>>,
+    /// Every lease.
+    pub table: LeaseTable,
+    /// Its durable log.
+    pub store: Store,
+    /// Sessions, journal, who has which address.
+    pub hub: Arc<Hub>,
+    /// What was not answered.
+    pub counters: Arc<Counters>,
+    /// Readable (or closed) when the service must end.
+    pub stop: OwnedFd,
+}
+
+/// Packets that got no answer for reasons outside of decisions.
+#[derive(Debug, Default)]
+pub struct Counters {
+    /// No DHCP, or nothing for a server.
+    pub malformed: AtomicU64,
+    /// Decided, but the leases could not be stored.
+    pub not_stored: AtomicU64,
+    /// Decided and stored, but the kernel did not take the answer.
+    pub not_sent: AtomicU64,
+}
+
+/// A decision on its way out.
+struct Pending {
+    port: usize,
+    hw: HwAddr,
+    at: Timestamp,
+    reply: Option<Reply>,
+    event: DhcpEvent,
+}
+
+impl Dhcp {
+    /// Serves until `stop` is readable.
+    pub fn run(mut self) -> io::Result<()> {
+        let mut batch = RecvBatch::new();
+        loop {
+            let ready = self.wait()?;
+            let Some(ready) = ready else { return Ok(()) };
+            let mut pending = Vec::new();
+            let mut changes = Vec::new();
+            for port in ready {
+                match batch.receive(self.ports[port].socket.as_fd()) {
+                    Ok(_) => self.decide(port, &batch, &mut pending, &mut changes),
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                    // The interface may be down: it says so again until it is up, and costs a poll each time.
+                    Err(error) => {
+                        tracing::warn!(%error, interface = self.ports[port].interface.name, "DHCP port");
+                    }
+                }
+            }
+            self.settle(pending, &changes);
+        }
+    }
+
+    /// The ports with datagrams; `None` at the end.
+    fn wait(&self) -> io::Result<Option<Vec<usize>>> {
+        let mut fds: Vec<PollFd<'_>> =
+            self.ports.iter().map(|port| PollFd::new(&port.socket, PollFlags::IN)).collect();
+        fds.push(PollFd::new(&self.stop, PollFlags::IN));
+        match poll(&mut fds, None) {
+            Err(rustix::io::Errno::INTR) => return Ok(Some(Vec::new())),
+            done => done?,
+        };
+        let stopped = fds.pop().is_some_and(|stop| !stop.revents().is_empty());
+        let ready =
+            fds.iter().enumerate().filter(|(_, fd)| !fd.revents().is_empty()).map(|(at, _)| at).collect();
+        Ok((!stopped).then_some(ready))
+    }
+
+    fn decide(
+        &mut self,
+        port: usize,
+        batch: &RecvBatch,
+        pending: &mut Vec<Pending>,
+        changes: &mut Vec<LeaseChange>,
+    ) {
+        let now = hub::now();
+        let serving = self.serving.load();
+        let mut received = received(&self.ports[port].interface);
+        for arrived in batch.iter() {
+            let Ok(message) = Message::decode(arrived.bytes) else {
+                self.counters.malformed.fetch_add(1, Relaxed);
+                continue;
+            };
+            log_packet("received", &message, &arrived);
+            received.source = arrived.source;
+            received.destination = arrived.destination;
+            let query = match classify(&message, &received) {
+                Ok(query) => query,
+                Err(why) => {
+                    self.counters.malformed.fetch_add(1, Relaxed);
+                    tracing::debug!(mac = %message.hw, reason = %why, "DHCP packet ignored");
+                    continue;
+                }
+            };
+            let hw = query.hw;
+            let view = self.hub.with_session(hw, now, |session| {
+                session.map(|session| session.dhcp_view(&query, now)).unwrap_or_default()
+            });
+            let decision = decide(&serving.config, &serving.loaders, &mut self.table, view, &query, now);
+            changes.extend(decision.changes);
+            pending.push(Pending { port, hw, at: now, reply: decision.reply, event: decision.event });
+        }
+    }
+
+    /// Stores, sends, records: in this order.
+    fn settle(&mut self, mut pending: Vec<Pending>, changes: &[LeaseChange]) {
+        if let Err(error) = self.store.commit(changes) {
+            tracing::error!(%error, "leases cannot be stored: nobody gets an answer");
+            self.counters.not_stored.fetch_add(pending.len() as u64, Relaxed);
+            for pending in &mut pending {
+                pending.reply = None;
+                pending.event.answer = DhcpAnswer::Silence(format!("the lease could not be stored: {error}"));
+            }
+        } else {
+            self.hub.leased(changes.iter().map(holder));
+            self.send(&pending);
+        }
+        for Pending { hw, at, event, .. } in pending {
+            let ip = event.answer.given().map(|given| given.address).filter(|ip| !ip.is_unspecified());
+            self.hub.record(Event { at, peer: Peer { hw: Some(hw), ip }, kind: EventKind::Dhcp(event) });
+        }
+    }
+
+    fn send(&self, pending: &[Pending]) {
+        for (index, port) in self.ports.iter().enumerate() {
+            let replies: Vec<Outgoing> = pending
+                .iter()
+                .filter(|pending| pending.port == index)
+                .filter_map(|pending| pending.reply.as_ref())
+                .map(|reply| Outgoing::new(reply, &port.interface))
+                .collect();
+            let datagrams: Vec<Datagram<'_>> =
+                replies.iter().filter_map(|reply| reply.datagram(&port.interface)).collect();
+            let frames: Vec<Frame<'_>> =
+                replies.iter().filter_map(|reply| reply.frame(&port.interface)).collect();
+            self.send_all(datagrams.len(), |from| port.socket.send(&datagrams[from..]));
+            self.send_all(frames.len(), |from| self.frames.send(&frames[from..]));
+        }
+    }
+
+    /// Sends in as many calls as it takes; what the kernel refuses is counted and skipped, since the client
+    /// asks again.
+    fn send_all(&self, count: usize, send: impl Fn(usize) -> io::Result<usize>) {
+        let mut from = 0;
+        while from < count {
+            match send(from) {
+                Ok(sent) if sent > 0 => from += sent,
+                refused => {
+                    if let Err(error) = refused {
+                        tracing::warn!(%error, "a DHCP answer was not sent");
+                    }
+                    self.counters.not_sent.fetch_add(1, Relaxed);
+                    from += 1;
+                }
+            }
+        }
+    }
+}
+
+/// A reply as bytes, and where they go.
+struct Outgoing {
+    bytes: Vec<u8>,
+    to: To,
+    source: Option<Ipv4Addr>,
+}
+
+enum To {
+    Datagram(SocketAddrV4),
+    /// `bytes` is a whole frame.
+    Frame,
+}
+
+impl Outgoing {
+    fn new(reply: &Reply, interface: &Interface) -> Self {
+        let bytes = reply.message.encode(reply.limit).bytes;
+        let source =
+            reply.message.server_id().filter(|ip| interface.addresses.iter().any(|own| own.ip == *ip));
+        let source = source.or_else(|| interface.addresses.first().map(|own| own.ip));
+        let broadcast = SocketAddrV4::new(Ipv4Addr::BROADCAST, CLIENT_PORT);
+        match (reply.destination, interface.mac, source) {
+            (Destination::UnicastHw { ip, hw }, Some(own), Some(from)) => {
+                let from = SocketAddrV4::new(from, SERVER_PORT);
+                let frame = udp_frame(hw, own, from, SocketAddrV4::new(ip, CLIENT_PORT), &bytes);
+                Self { bytes: frame, to: To::Frame, source }
+            }
+            // An interface without Ethernet addresses has no frames to build: everybody hears a broadcast.
+            (Destination::UnicastHw { .. } | Destination::Broadcast, _, _) => {
+                Self { bytes, to: To::Datagram(broadcast), source }
+            }
+            (Destination::Relay(to) | Destination::UnicastIp(to), _, _) => {
+                Self { bytes, to: To::Datagram(to), source }
+            }
+        }
+    }
+
+    fn datagram(&self, interface: &Interface) -> Option<Datagram<'_>> {
+        let To::Datagram(to) = self.to else { return None };
+        Some(Datagram { bytes: &self.bytes, to, from: self.source, ifindex: interface.index })
+    }
+
+    fn frame(&self, interface: &Interface) -> Option<Frame<'_>> {
+        matches!(self.to, To::Frame).then_some(Frame { bytes: &self.bytes, ifindex: interface.index })
+    }
+}
+
+fn received(interface: &Interface) -> Received {
+    Received {
+        interface: interface.name.clone(),
+        local: interface.addresses.iter().map(|address| (address.ip, address.prefix)).collect(),
+        mtu: u16::try_from(interface.mtu).unwrap_or(u16::MAX),
+        source: SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0),
+        destination: Ipv4Addr::UNSPECIFIED,
+    }
+}
+
+/// Who holds the address after a change.
+fn holder(change: &LeaseChange) -> (Ipv4Addr, Option<HwAddr>) {
+    match change {
+        LeaseChange::Put(lease) => (lease.address, (lease.state == LeaseState::Bound).then_some(lease.hw)),
+        LeaseChange::Remove(address) => (*address, None),
+    }
+}
+
+fn log_packet(what: &str, message: &Message, arrived: &Arrived<'_>) {
+    if tracing::enabled!(tracing::Level::DEBUG) {
+        tracing::debug!(from = %arrived.source, to = %arrived.destination, "DHCP packet {what}\n{}", describe::describe(message));
+    }
+}

@@ -1,0 +1,91 @@
+//! What all services read: the config in force and what belongs to it, swapped whole.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use bootlace_core::boot::loader::{LoaderInventory, all_candidates};
+use bootlace_core::config::Config;
+use bootlace_core::event::{Event, EventKind, Peer};
+use bootlace_core::files::{FileRequest, Identity, Resolution, reported_mac, resolve};
+use bootlace_core::model::{Facts, Text, Var};
+use bootlace_wire::HwAddr;
+
+use crate::files::FilePlane;
+use crate::hub::{self, Hub, Known};
+use crate::resolver::{Ask, Purpose, Resolver};
+
+/// A config and the loaders that were there when it came into force.
+pub struct Serving {
+    /// The config.
+    pub config: Config,
+    /// Loaders in `boot_dir` or the distribution's folders.
+    pub loaders: LoaderInventory,
+}
+
+impl Serving {
+    /// Looks which loaders there are: those of every firmware, and those that machines and rules name.
+    pub fn new(config: Config, plane: &FilePlane) -> Self {
+        let named = config.machines.iter().map(|machine| &machine.overrides);
+        let named = named.chain(config.rules.iter().map(|rule| &rule.overrides));
+        let mut names: Vec<&str> = all_candidates().collect();
+        names.extend(named.filter_map(|overrides| overrides.loader.as_deref()));
+        let loaders = plane.inventory(names);
+        Self { config, loaders }
+    }
+}
+
+/// The resolver of a running server: names are decided by the config in force and by what the hub knows of the
+/// peer; events go to the hub.
+pub fn resolver(plane: Arc<FilePlane>, serving: Arc<ArcSwap<Serving>>, hub: Arc<Hub>) -> Resolver {
+    let recorder = Arc::clone(&hub);
+    Resolver::new(
+        plane,
+        move |ask| find(&serving.load(), &hub, ask),
+        move |peer, kind| {
+            let hw = recorder.who(*peer.ip()).map(|(hw, _)| hw);
+            recorder.record(Event { at: hub::now(), peer: Peer { hw, ip: Some(*peer.ip()) }, kind });
+        },
+    )
+}
+
+fn find(serving: &Serving, hub: &Hub, ask: &Ask<'_>) -> Resolution {
+    let now = hub::now();
+    let ip = *ask.peer.ip();
+    let claimed = reported_mac(ask.query).map(HwAddr::from);
+    if let (Some(claimed), None, Purpose::Fetch) = (claimed, hub.who(ip), ask.purpose) {
+        hub.reported(ip, claimed);
+    }
+    let known = hub.who(ip);
+    let identity = match (known, claimed) {
+        (Some((hw, Known::ByLease | Known::ByNeighbour)), Some(claimed)) if hw != claimed => {
+            if ask.purpose == Purpose::Fetch {
+                let kind =
+                    EventKind::Contradiction { seen: hw, claimed: Text::from(claimed.to_string().as_str()) };
+                hub.record(Event { at: now, peer: Peer { hw: Some(hw), ip: Some(ip) }, kind });
+            }
+            Identity::Contradicted
+        }
+        _ => Identity::Agreed,
+    };
+    let told = known.map(|(hw, _)| {
+        hub.with_session(hw, now, |session| {
+            session.map(|session| (session.facts.clone(), session.features.clone(), session.chained))
+        })
+    });
+    let (mut facts, features, chained) = told.flatten().unwrap_or((Facts::new(), None, false));
+    // A machine that is known by its address need not be asked who it is.
+    if let (None, Some(mac)) = (facts.mac(), known.and_then(|(hw, _)| hw.mac())) {
+        facts.set(Var::Mac, mac.to_string().as_str());
+    }
+    let request = FileRequest {
+        protocol: ask.protocol,
+        query: ask.query,
+        facts: &facts,
+        identity,
+        server: *ask.local.ip(),
+        features: features.as_ref(),
+        chained,
+        loaders: &serving.loaders,
+    };
+    resolve(&serving.config, ask.name, &request)
+}

@@ -1,0 +1,59 @@
+//! Reads a config with the files that it names, and hands their texts to the pure check.
+
+use std::fs;
+use std::io::{self, Read};
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+use bootlace_core::config::{self, Files, Loaded, Source};
+
+use crate::cli::render::{self, Colour, Texts};
+
+/// Largest config or template read: beyond it something else lies there.
+const TEXT_BYTES_MAX: u64 = 16 << 20;
+
+/// Reads and checks the config; the error lists all findings with their places.
+pub(crate) fn load(path: &Path) -> Result<Loaded> {
+    let (source, files) = read(path)?;
+    let texts = texts(&source, &files);
+    config::load(&source, &files).map_err(|findings| {
+        let colour = Colour::of(&io::stderr());
+        anyhow::anyhow!(
+            "{} cannot be used\n\n{}",
+            path.display(),
+            render::findings(&findings, &texts, colour)
+        )
+    })
+}
+
+/// The config's text and the texts of the files that it names.
+pub(crate) fn read(path: &Path) -> Result<(Source, Files)> {
+    let text = read_text(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let source = Source { name: path.display().to_string(), folder: folder.to_owned(), text };
+    let files = config::wanted(&source)
+        .into_iter()
+        .map(|wanted| {
+            let text = read_text(&wanted).map_err(|error| error.to_string());
+            (wanted, text)
+        })
+        .collect();
+    Ok((source, files))
+}
+
+/// The texts that findings can point into.
+pub(crate) fn texts(source: &Source, files: &Files) -> Texts {
+    let others =
+        files.iter().filter_map(|(path, text)| Some((path.display().to_string(), text.clone().ok()?)));
+    others.chain([(source.name.clone(), source.text.clone())]).collect()
+}
+
+fn read_text(path: &Path) -> Result<String> {
+    let mut text = String::new();
+    let file = fs::File::open(path)?;
+    file.take(TEXT_BYTES_MAX + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > TEXT_BYTES_MAX {
+        bail!("larger than {TEXT_BYTES_MAX} bytes");
+    }
+    Ok(text)
+}

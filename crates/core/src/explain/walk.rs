@@ -1,0 +1,332 @@
+//! Walks a machine through its boot.
+
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+use bootlace_wire::dhcp::{Feature, MessageType, describe};
+use bootlace_wire::tftp::clean_name;
+
+use super::clients::{self, Client, Speaker};
+use super::{Exchange, Explanation, Rom, Subject, World, ipxe, pxelinux};
+use crate::boot::loader::candidates;
+use crate::boot::template::Server;
+use crate::dhcp::{Decision, classify, decide};
+use crate::event::{DhcpAnswer, Event, EventKind, FileEvent, FileOutcome, Given, Peer, Protocol};
+use crate::files::{FileRequest, Identity, Resource, resolve};
+use crate::model::{Facts, Text, Var};
+use crate::session::{Session, SessionId};
+
+/// Scripts and loaders that one boot goes through before it counts as a loop.
+const HOPS_MAX: u32 = 12;
+
+/// Plays the boot of `subject`.
+pub fn explain(world: World<'_>, subject: &Subject) -> Explanation {
+    let client = Client {
+        mac: subject.mac,
+        firmware: subject.firmware,
+        uuid: subject.facts.uuid(),
+        vendor_class: subject.facts.get(Var::VendorClass).map(Text::from),
+    };
+    let session = Session::new(SessionId(0), subject.mac.into(), world.now);
+    let mut walk =
+        Walk { world, subject, client, session, events: Vec::new(), exchanges: Vec::new(), hops: 0 };
+    let end = walk.boot();
+    Explanation { events: walk.events, exchanges: walk.exchanges, end }
+}
+
+struct Walk<'a> {
+    world: World<'a>,
+    subject: &'a Subject,
+    client: Client,
+    session: Session,
+    events: Vec<Event>,
+    exchanges: Vec<Exchange>,
+    hops: u32,
+}
+
+impl Walk<'_> {
+    fn boot(&mut self) -> String {
+        match &self.subject.rom {
+            Rom::Pxe => {
+                let Some(given) = self.dhcp(&Speaker::Firmware) else { return NO_ANSWER.to_owned() };
+                match given.boot_file.clone() {
+                    Some(loader) => self.loader(&loader),
+                    None => {
+                        "gets an address and no boot file: the firmware goes on with its next boot device"
+                            .to_owned()
+                    }
+                }
+            }
+            Rom::Ipxe(features) => {
+                let features = features.clone().unwrap_or_else(|| clients::ROM_FEATURES.to_vec());
+                self.ipxe(&features)
+            }
+        }
+    }
+
+    /// A loader came over TFTP: iPXE goes on, pxelinux too; others are not known.
+    fn loader(&mut self, name: &str) -> String {
+        if !self.file(Protocol::Tftp, name) {
+            return format!("{name} is not there: the firmware gives up");
+        }
+        let base = name.rsplit('/').next().unwrap_or(name);
+        if candidates(self.subject.firmware).contains(&base) || base.contains("ipxe") {
+            return self.ipxe(&clients::own_features(self.subject.firmware));
+        }
+        if base.contains("pxelinux") {
+            return self.pxelinux(Protocol::Tftp, name);
+        }
+        format!("starts {name}, which goes its own way")
+    }
+
+    /// iPXE asks for an address and follows what it gets.
+    fn ipxe(&mut self, features: &[Feature]) -> String {
+        self.hops += 1;
+        if self.hops > HOPS_MAX {
+            return "goes in circles".to_owned();
+        }
+        let Some(given) = self.dhcp(&Speaker::Ipxe(features)) else { return NO_ANSWER.to_owned() };
+        match given.boot_file {
+            None => {
+                "iPXE gets no boot file and leaves: the firmware goes on with its next boot device".to_owned()
+            }
+            Some(url) if url.contains("://") => self.fetch(&url),
+            Some(name) if given.chained => self.loader(&name),
+            Some(name) => {
+                let server = given.next_server.unwrap_or(Ipv4Addr::UNSPECIFIED);
+                self.fetch(&format!("tftp://{server}/{name}"))
+            }
+        }
+    }
+
+    /// iPXE runs what lies at `url`.
+    fn fetch(&mut self, url: &str) -> String {
+        self.hops += 1;
+        if self.hops > HOPS_MAX {
+            return "goes in circles".to_owned();
+        }
+        let Some((protocol, name, query)) = self.ours(url) else {
+            return format!("goes on with {url}, which is not ours");
+        };
+        let resolution = {
+            let request = FileRequest {
+                protocol,
+                query: &query,
+                facts: &self.session.facts,
+                identity: Identity::Agreed,
+                server: self.server(),
+                features: self.session.features.as_ref(),
+                chained: self.session.chained,
+                loaders: self.world.loaders,
+            };
+            resolve(self.world.config, &name, &request)
+        };
+        match resolution.resource {
+            Resource::Text { body, .. } => {
+                self.exchanges
+                    .push(Exchange { title: format!("{} {name}", protocol.name()), text: body.clone() });
+                if let Some(script) = resolution.script {
+                    self.record(EventKind::Script(script));
+                }
+                self.run(&body, url)
+            }
+            Resource::File(file) => {
+                if !self.file(protocol, &name) {
+                    return format!("{name} is not there");
+                }
+                self.program(protocol, &file, url)
+            }
+            Resource::Absent(why) => {
+                let outcome = FileOutcome::Absent(why.clone());
+                self.record(EventKind::File(FileEvent {
+                    protocol,
+                    name: Text::from(name.as_str()),
+                    outcome,
+                }));
+                format!("{name} is not there: {why}")
+            }
+        }
+    }
+
+    /// A file that iPXE starts: a script, a loader, or something else.
+    fn program(&mut self, protocol: Protocol, name: &str, url: &str) -> String {
+        let base = name.rsplit('/').next().unwrap_or(name);
+        if base.contains("pxelinux") {
+            return self.pxelinux(protocol, name);
+        }
+        if candidates(self.subject.firmware).contains(&base) {
+            return self.ipxe(&clients::own_features(self.subject.firmware));
+        }
+        match (self.world.look_up)(name) {
+            Some(text) if text.starts_with("#!ipxe") => self.run(&text, url),
+            _ => format!("starts {name}"),
+        }
+    }
+
+    /// Follows a script.
+    fn run(&mut self, script: &str, url: &str) -> String {
+        let walked = ipxe::walk(script, url, &self.settings());
+        let mut outside = Vec::new();
+        for url in walked.fetches {
+            match self.ours(&url) {
+                Some((protocol, name, _)) if !self.file(protocol, &name) => {
+                    return format!("{name} is not there");
+                }
+                Some(_) => {}
+                None => outside.push(url),
+            }
+        }
+        let elsewhere = if outside.is_empty() {
+            String::new()
+        } else {
+            format!(", with {} from elsewhere", outside.join(" and "))
+        };
+        match walked.end {
+            ipxe::End::Boots => format!("starts what it fetched{elsewhere}"),
+            ipxe::End::Chains(next) => self.fetch(&next),
+            ipxe::End::Disk(disk) => format!("starts the disk {disk}"),
+            ipxe::End::Exits(_) => "leaves iPXE: the firmware goes on with its next boot device".to_owned(),
+            ipxe::End::Stops(what) => format!("ends in {what}"),
+            ipxe::End::Lost(why) => format!("cannot be followed further: {why}"),
+        }
+    }
+
+    /// pxelinux looks for its config, and boots what that names.
+    fn pxelinux(&mut self, protocol: Protocol, loader: &str) -> String {
+        let folder = loader.rsplit_once('/').map_or(String::new(), |(folder, _)| format!("{folder}/"));
+        if !self.file(protocol, &format!("{folder}ldlinux.c32")) {
+            return format!("{loader} finds no ldlinux.c32 beside it");
+        }
+        let address = self.session.address.unwrap_or(Ipv4Addr::UNSPECIFIED);
+        let names = pxelinux::config_names(self.client.uuid, self.subject.mac, address);
+        let found = names
+            .into_iter()
+            .map(|name| format!("{folder}pxelinux.cfg/{name}"))
+            .find(|name| self.file(protocol, name));
+        let Some(config) = found else { return "pxelinux finds no config and restarts".to_owned() };
+        let text = (self.world.look_up)(&config).unwrap_or_default();
+        let files = pxelinux::default_files(&text);
+        if files.is_empty() {
+            return format!("pxelinux shows what {config} says");
+        }
+        for file in &files {
+            let name = if file.starts_with('/') { file.clone() } else { format!("{folder}{file}") };
+            if !file.contains("://") && !self.file(protocol, &name) {
+                return format!("{name} is not there");
+            }
+        }
+        format!("pxelinux starts {} as {config} says", files.join(" with "))
+    }
+
+    /// A file by its name; whether it is there.
+    fn file(&mut self, protocol: Protocol, name: &str) -> bool {
+        let name = clean_name(name.as_bytes()).unwrap_or_default();
+        let found = (self.world.look_up)(&name).is_some();
+        let outcome = if found {
+            FileOutcome::Sent { bytes: 0, took: Duration::ZERO, retransmits: 0 }
+        } else {
+            FileOutcome::Absent("no such file".to_owned())
+        };
+        self.record(EventKind::File(FileEvent { protocol, name: Text::from(name.as_str()), outcome }));
+        found
+    }
+
+    /// DISCOVER and REQUEST; what the ACK gives.
+    fn dhcp(&mut self, speaker: &Speaker<'_>) -> Option<Given> {
+        let discover = self.client.discover(speaker, self.hops);
+        let offer = self.exchange(&discover)?.reply?.message;
+        let request = clients::request(&discover, &offer);
+        let ack = self.exchange(&request)?;
+        match ack.event.answer {
+            DhcpAnswer::Ack(given)
+                if ack.reply.is_some_and(|reply| reply.message.message_type() == Some(MessageType::Ack)) =>
+            {
+                Some(given)
+            }
+            _ => None,
+        }
+    }
+
+    fn exchange(&mut self, message: &bootlace_wire::dhcp::Message) -> Option<Decision> {
+        let received = self.world.received.clone();
+        let query = classify(message, &received).ok()?;
+        let view = self.session.dhcp_view(&query, self.world.now);
+        let World { config, loaders, table, now, .. } = &mut self.world;
+        let decision = decide(config, loaders, table, view, &query, *now);
+        if let Some(reply) = &decision.reply {
+            let kind = reply
+                .message
+                .message_type()
+                .map_or(String::new(), |kind| format!("{kind:?} ").to_uppercase());
+            let title = format!("{kind}to {}", decision.event.client.name());
+            self.exchanges.push(Exchange { title, text: describe::describe(&reply.message) });
+        }
+        self.record(EventKind::Dhcp(decision.event.clone()));
+        Some(decision)
+    }
+
+    fn record(&mut self, kind: EventKind) {
+        let ip = match &kind {
+            EventKind::Dhcp(dhcp) => dhcp.answer.given().map(|given| given.address),
+            _ => self.session.address,
+        };
+        let event = Event { at: self.world.now, peer: Peer { hw: Some(self.subject.mac.into()), ip }, kind };
+        self.session.apply(&event);
+        self.events.push(event);
+    }
+
+    /// The protocol, name and query of a URL that leads to this server.
+    fn ours(&self, url: &str) -> Option<(Protocol, String, String)> {
+        let (scheme, rest) = url.split_once("://")?;
+        let protocol = match scheme {
+            "http" => Protocol::Http,
+            "tftp" => Protocol::Tftp,
+            _ => return None,
+        };
+        let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
+        let server = self.server();
+        let own = Server::new(self.world.config, server).url;
+        let is_own = own.ends_with(&format!("//{host}"))
+            || host.split(':').next() == Some(server.to_string().as_str());
+        let (name, query) = path.split_once('?').unwrap_or((path, ""));
+        is_own.then(|| (protocol, name.to_owned(), query.to_owned()))
+    }
+
+    /// Our address, as the last answer told it.
+    fn server(&self) -> Ipv4Addr {
+        let told = self.events.iter().rev().find_map(|event| match &event.kind {
+            EventKind::Dhcp(dhcp) => dhcp.answer.given()?.next_server,
+            _ => None,
+        });
+        let config = self.world.config;
+        let by_subnet =
+            |ip: Ipv4Addr| config.dhcp.subnets.iter().find(|subnet| subnet.cidr.contains(ip))?.server;
+        let own = || self.world.received.local.first().map(|&(ip, _)| ip);
+        let configured = self.session.address.and_then(by_subnet).or(config.server);
+        configured.or(told).or_else(own).unwrap_or(Ipv4Addr::UNSPECIFIED)
+    }
+
+    /// The iPXE settings of the machine, as far as they are known.
+    fn settings(&self) -> BTreeMap<String, String> {
+        let mut facts: Facts = self.session.facts.clone();
+        facts.merge(&self.subject.facts);
+        if let Some(address) = self.session.address {
+            facts.set(Var::Ip, address.to_string().as_str());
+        }
+        facts.set(Var::Mac, self.subject.mac.to_string().as_str());
+        let mut settings: BTreeMap<String, String> = facts
+            .iter()
+            .filter_map(|(var, value)| {
+                let setting = var.ipxe_setting()?;
+                Some((setting.strip_prefix("netX/").unwrap_or(setting).to_owned(), value.to_owned()))
+            })
+            .collect();
+        let (platform, buildarch) = clients::build(self.subject.firmware);
+        settings.entry("platform".to_owned()).or_insert_with(|| platform.to_owned());
+        settings.entry("buildarch".to_owned()).or_insert_with(|| buildarch.to_owned());
+        settings
+    }
+}
+
+const NO_ANSWER: &str = "gets no answer";
