@@ -13,7 +13,7 @@ const NAME: &str = "lock";
 /// The claim on a state directory. The kernel ends it with the process, however that dies.
 #[derive(Debug)]
 pub(crate) struct StateLock {
-    _file: File,
+    file: File,
 }
 
 impl StateLock {
@@ -41,7 +41,16 @@ impl StateLock {
             Err(TryLockError::Error(error)) => return Err(StoreError::io(&path, "lock", &error)),
         }
         sign(&mut file).map_err(|error| StoreError::io(&path, "write", &error))?;
-        Ok(Self { _file: file })
+        Ok(Self { file })
+    }
+}
+
+impl Drop for StateLock {
+    /// A child process between its fork and its exec shares the open file: closing ours would leave the claim to
+    /// it for that moment.
+    fn drop(&mut self) {
+        // When even this fails, the claim ends with the process.
+        let _ = self.file.unlock();
     }
 }
 
@@ -57,4 +66,20 @@ fn holder(file: &mut File) -> Option<u32> {
     let mut text = String::new();
     file.take(LEN_MAX).read_to_string(&mut text).ok()?;
     text.trim().parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_released_claim_is_free_whoever_shares_its_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let lock = StateLock::take(dir.path()).unwrap();
+        let shared = lock.file.try_clone().unwrap();
+        assert!(matches!(StateLock::take(dir.path()), Err(StoreError::Locked { .. })));
+        drop(lock);
+        StateLock::take(dir.path()).unwrap();
+        drop(shared);
+    }
 }

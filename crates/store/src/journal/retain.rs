@@ -15,6 +15,9 @@ pub const AGE_DEFAULT: Duration = Duration::from_secs(90 * 24 * 60 * 60);
 /// Some 200,000 events, about 10,000 boots.
 pub const BYTES_DEFAULT: u64 = 256 << 20;
 
+/// Old events go before the last sixteenth of the limit is used: new ones then find their pages free inside the
+/// file, and pages need not be moved, which costs as much as writing them.
+const HEADROOM: u64 = 16;
 /// Events removed by one call at most: more than come between two of them, so that it keeps up.
 pub(super) const STEP: usize = 1024;
 /// Pages given back to the file system by one call at most: what [`STEP`] events of 2 KiB free.
@@ -34,7 +37,7 @@ const REMOVE_SESSION: &str = "DELETE FROM sessions WHERE id = $1 AND id < (SELEC
 pub struct Retention {
     /// Events older than this go.
     pub age: Duration,
-    /// When the file holds more bytes than this, the oldest events go.
+    /// The file's size: before it is reached, the oldest events go.
     pub bytes: u64,
 }
 
@@ -57,12 +60,15 @@ impl Journal {
     /// Takes one step towards `limits`. The newest event and session stay whatever their age: the next numbers
     /// follow from them.
     pub fn trim(&mut self, limits: Retention, now: Timestamp) -> Result<Trimmed, StoreError> {
-        let over = used(&self.db.conn).map_err(|error| self.db.error("measure", &error))? > limits.bytes;
+        let size = Size::of(&self.db.conn).map_err(|error| self.db.error("measure", &error))?;
+        let over = size.used > limits.bytes - limits.bytes / HEADROOM;
         let removed = self.db.write("remove old events from", |conn| {
             forget_beyond(conn, MACHINES_MAX)?;
             if over { remove_oldest(conn) } else { remove_aged(conn, before(now, limits.age)) }
         })?;
-        self.give_back().map_err(|error| self.db.error("shrink", &error))?;
+        if size.file > limits.bytes {
+            self.give_back().map_err(|error| self.db.error("shrink", &error))?;
+        }
         Ok(if removed == STEP { Trimmed::More } else { Trimmed::Done })
     }
 
@@ -75,11 +81,23 @@ impl Journal {
     }
 }
 
-/// Bytes that hold something.
-fn used(conn: &Connection) -> rusqlite::Result<u64> {
-    let pragma = |name| conn.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
-    let pages = pragma("page_count")? - pragma("freelist_count")?;
-    Ok(u64::try_from(pages * pragma("page_size")?).unwrap_or(0))
+/// Bytes of a journal.
+struct Size {
+    /// Those of the file.
+    file: u64,
+    /// Those that hold something.
+    used: u64,
+}
+
+impl Size {
+    fn of(conn: &Connection) -> rusqlite::Result<Self> {
+        let pragma = |name| {
+            let value = conn.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
+            value.map(|value| u64::try_from(value).unwrap_or(0))
+        };
+        let (page, pages, free) = (pragma("page_size")?, pragma("page_count")?, pragma("freelist_count")?);
+        Ok(Self { file: page * pages, used: page * pages.saturating_sub(free) })
+    }
 }
 
 fn before(now: Timestamp, age: Duration) -> Timestamp {

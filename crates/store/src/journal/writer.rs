@@ -1,5 +1,6 @@
 //! The journal's thread: services hand over records and never wait.
 
+use std::ops::ControlFlow;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -175,6 +176,14 @@ impl Shared {
         }
         self.done.notify_all();
     }
+
+    /// Counts what still waits as dropped: a shutdown waits for one failing batch, not for each.
+    fn give_up(&self) {
+        let mut state = self.lock();
+        let lost = state.queue.take(usize::MAX).len() as u64;
+        state.settled += lost;
+        state.counters.dropped += lost;
+    }
 }
 
 /// The thread's own state.
@@ -189,12 +198,15 @@ struct Scribe {
 impl Scribe {
     fn run(mut self) {
         while let Some(batch) = self.shared.next() {
-            self.write(&batch);
+            if self.write(&batch).is_break() {
+                return self.shared.give_up();
+            }
             self.trim(&batch);
         }
     }
 
-    fn write(&mut self, batch: &[Record]) {
+    /// Breaks when the end has come and the journal still cannot be written.
+    fn write(&mut self, batch: &[Record]) -> ControlFlow<()> {
         let mut outcome = self.journal.append(batch);
         while let Err(error) = &outcome {
             let stage = self.shared.retry_after(error.clone());
@@ -203,7 +215,9 @@ impl Scribe {
                 break;
             }
         }
+        let flow = if outcome.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) };
         self.shared.settle(batch.len(), outcome);
+        flow
     }
 
     /// The newest event tells the time: a journal that gets no events needs no room either.

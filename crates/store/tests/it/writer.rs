@@ -96,6 +96,21 @@ fn a_journal_that_cannot_be_written_keeps_the_services_going() {
 }
 
 #[test]
+fn a_shutdown_does_not_insist_on_a_broken_disk() {
+    let dir = tempfile::tempdir().unwrap();
+    let journal = Journal::open(dir.path()).unwrap();
+    let other = rusqlite::Connection::open(dir.path().join("journal.db")).unwrap();
+    let trigger = "CREATE TRIGGER no BEFORE INSERT ON events BEGIN SELECT RAISE(ABORT, 'disk on fire'); END";
+    other.execute_batch(trigger).unwrap();
+    let handle = Writer::spawn(journal, Retention::default()).unwrap();
+    for number in 0..1000 {
+        handle.send(record(1, secs(number), sent("a", number)));
+    }
+    drop(handle);
+    assert_eq!(count(&dir), 0);
+}
+
+#[test]
 fn retention_runs_by_itself() {
     let dir = tempfile::tempdir().unwrap();
     let limits = Retention { bytes: 1 << 20, ..Retention::default() };
