@@ -26,6 +26,11 @@ pub const FRAME_TIME_MAX: Duration = Duration::from_secs(120);
 /// One read of a file and one write to a socket.
 pub const FRAME_BYTES: usize = 256 * 1024;
 
+/// What the kernel holds of a connection beside what is on its way (TCP_NOTSENT_LOWAT). Left alone it takes
+/// over a megabyte for each client that stopped reading: 2.3 GB for two thousand of them. What is on its way is
+/// not limited, so a fast client far away is not slowed.
+pub const UNSENT_BYTES_MAX: u32 = 128 * 1024;
+
 /// Frames that are lent at once before further ones shrink to [`FRAME_BYTES_SMALL`]: 64 MiB that are busy
 /// whatever the number of clients that do not read.
 pub const FRAMES_MAX: usize = 256;

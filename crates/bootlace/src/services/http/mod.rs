@@ -22,6 +22,7 @@ use std::sync::Arc;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -31,7 +32,7 @@ use self::answer::{Ends, answer};
 use self::frames::Frames;
 use self::limits::{
     ACCEPT_PAUSE, CONNECTIONS_MAX, DRAIN_TIME_MAX, FRAME_TIME_MAX, HEAD_BYTES_MAX, HEAD_TIME_MAX,
-    HEADERS_MAX, STILL_MIN,
+    HEADERS_MAX, STILL_MIN, UNSENT_BYTES_MAX,
 };
 use self::stream::Watched;
 use self::table::{Place, Table};
@@ -87,6 +88,7 @@ pub async fn serve(listener: TcpListener, http: Arc<BootHttp>, shutdown: impl Fu
 fn ends(stream: &TcpStream, peer: SocketAddr) -> Option<Ends> {
     // Answers are written in large pieces, and the last small one must not wait for an acknowledgement.
     stream.set_nodelay(true).ok()?;
+    SockRef::from(stream).set_tcp_notsent_lowat(UNSENT_BYTES_MAX).ok()?;
     match (peer, stream.local_addr().ok()?) {
         (SocketAddr::V4(peer), SocketAddr::V4(local)) => Some(Ends { peer, local }),
         _ => None,
