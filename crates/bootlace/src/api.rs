@@ -203,6 +203,8 @@ fn describe(kind: &EventKind) -> (String, Option<&Trail>) {
         }
         EventKind::File(file) => {
             let outcome = match &file.outcome {
+                // Only what was not really sent took no time.
+                FileOutcome::Sent { bytes, took, .. } if took.is_zero() => format!("{bytes} bytes"),
                 FileOutcome::Sent { bytes, took, .. } => format!("{bytes} bytes in {} ms", took.as_millis()),
                 FileOutcome::SizeProbe => "size asked".to_owned(),
                 FileOutcome::Absent(why) => format!("absent: {why}"),

@@ -13,7 +13,7 @@ pub mod explain;
 pub mod files;
 pub mod finding;
 pub mod model;
-mod nearest;
+pub mod nearest;
 pub mod session;
 
 pub use nearest::nearest;

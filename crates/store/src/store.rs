@@ -116,6 +116,11 @@ pub struct LeaseReader {
 }
 
 impl LeaseReader {
+    /// Whether a server has made a store in `dir` yet.
+    pub fn exists(dir: &Path) -> bool {
+        dir.join(FILE).exists()
+    }
+
     /// Opens the store that a [`Store`] of this release has made in `dir`.
     pub fn open(dir: &Path) -> Result<Self, StoreError> {
         Ok(Self { db: Db::open_reader(dir.join(FILE), &MIGRATIONS)? })

@@ -3,6 +3,7 @@
 mod boots;
 mod check;
 mod client;
+mod explain;
 
 mod leases;
 mod machines;
@@ -30,6 +31,8 @@ enum Command {
     /// Read the config and its templates, and say all that is wrong
     Check(check::Check),
 
+    /// Foretell the whole boot of a machine: every offer, script and file it would get, and why
+    Explain(explain::Explain),
     /// Machines of the config and those that were seen
     Machines(machines::Machines),
     /// Addresses and who holds them
@@ -75,6 +78,7 @@ pub fn main() -> ExitCode {
         Command::Serve(command) => command.run(),
         Command::Check(command) => command.run(),
 
+        Command::Explain(command) => command.run(),
         Command::Machines(command) => command.run(),
         Command::Leases(command) => command.run(),
         Command::Boots(command) => command.run(),

@@ -55,8 +55,17 @@ pub struct World<'a> {
     pub received: Received,
     /// The time of the boot.
     pub now: Timestamp,
-    /// Looks a served file up: its text as far as it is one, or nothing when there is no such file.
-    pub look_up: &'a dyn Fn(&str) -> Option<String>,
+    /// Looks a served file up.
+    pub look_up: &'a dyn Fn(&str) -> Option<Found>,
+}
+
+/// A served file.
+#[derive(Clone, Debug, Default)]
+pub struct Found {
+    /// Its length in bytes.
+    pub len: u64,
+    /// Its beginning as text, for scripts and configs.
+    pub text: String,
 }
 
 /// What would happen.

@@ -159,7 +159,7 @@ impl Walk<'_> {
             return self.ipxe(&clients::own_features(self.subject.firmware));
         }
         match (self.world.look_up)(name) {
-            Some(text) if text.starts_with("#!ipxe") => self.run(&text, url),
+            Some(found) if found.text.starts_with("#!ipxe") => self.run(&found.text, url),
             _ => format!("starts {name}"),
         }
     }
@@ -205,8 +205,8 @@ impl Walk<'_> {
             .map(|name| format!("{folder}pxelinux.cfg/{name}"))
             .find(|name| self.file(protocol, name));
         let Some(config) = found else { return "pxelinux finds no config and restarts".to_owned() };
-        let text = (self.world.look_up)(&config).unwrap_or_default();
-        let files = pxelinux::default_files(&text);
+        let found = (self.world.look_up)(&config).unwrap_or_default();
+        let files = pxelinux::default_files(&found.text);
         if files.is_empty() {
             return format!("pxelinux shows what {config} says");
         }
@@ -222,14 +222,13 @@ impl Walk<'_> {
     /// A file by its name; whether it is there.
     fn file(&mut self, protocol: Protocol, name: &str) -> bool {
         let name = clean_name(name.as_bytes()).unwrap_or_default();
-        let found = (self.world.look_up)(&name).is_some();
-        let outcome = if found {
-            FileOutcome::Sent { bytes: 0, took: Duration::ZERO, retransmits: 0 }
-        } else {
-            FileOutcome::Absent("no such file".to_owned())
+        let found = (self.world.look_up)(&name);
+        let outcome = match &found {
+            Some(found) => FileOutcome::Sent { bytes: found.len, took: Duration::ZERO, retransmits: 0 },
+            None => FileOutcome::Absent("no such file".to_owned()),
         };
         self.record(EventKind::File(FileEvent { protocol, name: Text::from(name.as_str()), outcome }));
-        found
+        found.is_some()
     }
 
     /// DISCOVER and REQUEST; what the ACK gives.

@@ -1,0 +1,217 @@
+//! `bootlace explain`.
+
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+use bootlace_core::config::Config;
+use bootlace_core::dhcp::{Lease, LeaseTable, Received};
+use bootlace_core::explain::{Explanation, Found, Rom, Subject, World, explain};
+use bootlace_core::model::{Facts, Firmware, Var};
+use bootlace_core::nearest::nearest;
+use bootlace_store::LeaseReader;
+use bootlace_wire::Mac;
+use bootlace_wire::dhcp::{CLIENT_PORT, Feature};
+use clap::Args;
+use serde::Serialize;
+
+use super::{ConfigFile, Format, JsonFlag};
+use crate::api::{EventView, StepView};
+use crate::files::{Body, FilePlane};
+use crate::serving::Serving;
+use crate::{hub, net, sources};
+
+/// Bytes of a served file that are looked at: configs and scripts are far smaller.
+const LOOK_BYTES_MAX: usize = 64 << 10;
+/// The MTU of the network that is explained when the interface is not here to be asked.
+const MTU: u16 = 1500;
+
+/// Foretells the whole boot of a machine.
+#[derive(Args)]
+pub(super) struct Explain {
+    #[command(flatten)]
+    file: ConfigFile,
+    /// MAC of the interface that boots
+    #[arg(long, value_name = "MAC")]
+    mac: Mac,
+    /// What it boots with: bios, uefi-x64, ...
+    #[arg(long, value_name = "FIRMWARE", default_value = "bios")]
+    firmware: String,
+    /// Something the machine reports, such as serial=X1 or "manufacturer=Dell Inc."; loader=ipxe: its ROM is an
+    /// iPXE already, as in QEMU and KVM
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    set: Vec<String>,
+    /// What that iPXE can do, such as http,iscsi,menu; without, what QEMU's can
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    features: Option<Vec<String>>,
+    #[command(flatten)]
+    json: JsonFlag,
+}
+
+impl Explain {
+    pub(super) fn run(&self) -> Result<()> {
+        let subject = self.subject()?;
+        let config = sources::load(&self.file.config)?.config;
+        let plane = FilePlane::new(&config.boot_dir, &config.follow).with_context(|| {
+            format!("cannot open boot_dir {} or a folder of follow", config.boot_dir.display())
+        })?;
+        let Serving { config, loaders } = Serving::new(config, &plane);
+        let leases = leases(&config.state_dir)?;
+        let world = World {
+            table: LeaseTable::new(&config, leases),
+            received: received(&config),
+            config: &config,
+            loaders: &loaders,
+            now: hub::now(),
+            look_up: &|name| look_up(&plane, name),
+        };
+        let explanation = explain(world, &subject);
+        match self.json.format() {
+            Format::Json => println!("{}", serde_json::to_string_pretty(&View::new(&explanation))?),
+            Format::Human => print(&explanation),
+        }
+        Ok(())
+    }
+
+    fn subject(&self) -> Result<Subject> {
+        let known = Firmware::all().map(|firmware| firmware.to_string()).collect::<Vec<_>>();
+        let Ok(firmware) = self.firmware.parse() else {
+            bail!("there is no firmware {:?}: use one of {}", self.firmware, known.join(", "));
+        };
+        let (mut facts, mut ipxe) = (Facts::new(), false);
+        for setting in &self.set {
+            let Some((key, value)) = setting.split_once('=') else {
+                bail!("--set {setting:?}: write KEY=VALUE")
+            };
+            match key.parse() {
+                Ok(Var::Loader) if value == "ipxe" => ipxe = true,
+                Ok(Var::Loader) => bail!("--set loader={value}: the only loader that speaks first is ipxe"),
+                Ok(var) => facts.set(var, value),
+                Err(()) => {
+                    let near = nearest(key, Var::all().map(Var::name));
+                    let near = near.map(|near| format!("; did you mean {near}?")).unwrap_or_default();
+                    bail!("--set {key}: no machine reports that{near}");
+                }
+            }
+        }
+        let rom = match (&self.features, ipxe) {
+            (Some(names), _) => {
+                Rom::Ipxe(Some(names.iter().map(|name| feature(name)).collect::<Result<_>>()?))
+            }
+            (None, true) => Rom::Ipxe(None),
+            (None, false) => Rom::Pxe,
+        };
+        Ok(Subject { mac: self.mac, firmware, rom, facts })
+    }
+}
+
+fn feature(name: &str) -> Result<Feature> {
+    let found = Feature::ALL.into_iter().find(|feature| feature.name() == name);
+    let known = || Feature::ALL.map(Feature::name).join(", ");
+    found.with_context(|| format!("iPXE has no feature {name:?}: there are {}", known()))
+}
+
+/// What the server has promised so far; before its first start, nothing.
+fn leases(state_dir: &Path) -> Result<Vec<Lease>> {
+    if !LeaseReader::exists(state_dir) {
+        return Ok(Vec::new());
+    }
+    Ok(LeaseReader::open(state_dir)?.leases()?)
+}
+
+/// The interface that the machine is behind: the first that is served. On another host than the server's its
+/// address is the config's, else the first of the first subnet.
+fn received(config: &Config) -> Received {
+    let here = net::interfaces().unwrap_or_default();
+    let named = config.interfaces.iter().find_map(|name| here.get(name));
+    let in_subnet = |ip: Ipv4Addr| config.dhcp.subnets.iter().any(|subnet| subnet.cidr.contains(ip));
+    let fitting = || here.values().find(|interface| interface.addresses.iter().any(|own| in_subnet(own.ip)));
+    // An interface of the same name on another host than the server's is another one.
+    let real =
+        named.filter(|interface| interface.addresses.iter().any(|own| in_subnet(own.ip))).or_else(fitting);
+    let local = match real {
+        Some(interface) => interface.addresses.iter().map(|own| (own.ip, own.prefix)).collect(),
+        None => config
+            .dhcp
+            .subnets
+            .iter()
+            .map(|subnet| {
+                let first = Ipv4Addr::from(u32::from(subnet.cidr.network()).saturating_add(1));
+                (subnet.server.or(config.server).unwrap_or(first), subnet.cidr.prefix())
+            })
+            .collect(),
+    };
+    Received {
+        interface: real.map_or_else(|| "?".to_owned(), |interface| interface.name.clone()),
+        local,
+        mtu: real.map_or(MTU, |interface| u16::try_from(interface.mtu).unwrap_or(u16::MAX)),
+        source: SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, CLIENT_PORT),
+        destination: Ipv4Addr::BROADCAST,
+    }
+}
+
+/// A file's length and the beginning of it as text.
+fn look_up(plane: &FilePlane, name: &str) -> Option<Found> {
+    let content = plane.open(name).ok()?;
+    let len = usize::try_from(content.len).unwrap_or(usize::MAX).min(LOOK_BYTES_MAX);
+    let mut bytes = vec![0; len];
+    let read = match &content.body {
+        Body::File(file) => file.read_waiting(0, &mut bytes).unwrap_or(0),
+        Body::Bytes(text) => {
+            bytes.copy_from_slice(&text[..len]);
+            len
+        }
+    };
+    Some(Found { len: content.len, text: String::from_utf8_lossy(&bytes[..read]).into_owned() })
+}
+
+/// `--json`.
+#[derive(Serialize)]
+struct View {
+    steps: Vec<StepView>,
+    end: String,
+    timeline: Vec<EventView>,
+    exchanges: Vec<ExchangeView>,
+}
+
+#[derive(Serialize)]
+struct ExchangeView {
+    title: String,
+    text: String,
+}
+
+impl View {
+    fn new(explanation: &Explanation) -> Self {
+        let exchanges = explanation.exchanges.iter();
+        Self {
+            steps: explanation.steps().iter().map(Into::into).collect(),
+            end: explanation.end.clone(),
+            timeline: explanation.events.iter().map(|event| EventView::new(event, 0)).collect(),
+            exchanges: exchanges
+                .map(|one| ExchangeView { title: one.title.clone(), text: one.text.clone() })
+                .collect(),
+        }
+    }
+}
+
+fn print(explanation: &Explanation) {
+    println!("What happens:");
+    let mut last = Vec::new();
+    for event in &explanation.events {
+        let view = EventView::new(event, 0);
+        println!("  {}", view.text);
+        // The way to an ACK is mostly that to its OFFER.
+        for line in view.trail.iter().filter(|line| !last.contains(*line)) {
+            println!("      {line}");
+        }
+        last = view.trail;
+    }
+    println!("  In the end it {}.\n", explanation.end);
+    println!("What is sent:");
+    for exchange in &explanation.exchanges {
+        println!("  {}", exchange.title);
+        for line in exchange.text.lines() {
+            println!("      {line}");
+        }
+    }
+}
