@@ -4,7 +4,7 @@ use anyhow::Result;
 use clap::Args;
 
 use super::client::Server;
-use super::{Format, JsonFlag, table};
+use super::{Format, JsonFlag, say, table};
 use crate::api::{BootDetail, BootView};
 
 /// Boots that happened, newest first; with a number, one boot and its timeline.
@@ -28,18 +28,16 @@ impl Boots {
             (None, Some(mac)) => format!("/api/v1/boots?mac={mac}"),
             (None, None) => "/api/v1/boots".to_owned(),
         };
-        if self.json.format() == Format::Json {
-            println!("{}", self.server.get(&path)?);
-        } else if self.session.is_some() {
-            print_one(self.server.read(&path)?);
-        } else {
-            print_list(self.server.read(&path)?);
-        }
-        Ok(())
+        let text = match (self.json.format(), self.session) {
+            (Format::Json, _) => self.server.get(&path)?,
+            (Format::Human, Some(_)) => one(self.server.read(&path)?),
+            (Format::Human, None) => list(self.server.read(&path)?),
+        };
+        say(&text)
     }
 }
 
-fn print_list(boots: Vec<BootView>) {
+fn list(boots: Vec<BootView>) -> String {
     let rows: Vec<_> = boots
         .into_iter()
         .map(|boot| {
@@ -55,26 +53,25 @@ fn print_list(boots: Vec<BootView>) {
             ]
         })
         .collect();
-    table::print(["BOOT", "STARTED", "MACHINE", "ADDRESS", "STAGE", "BOOTS", "BY", "PROBLEM"], &rows);
+    table::table(["BOOT", "STARTED", "MACHINE", "ADDRESS", "STAGE", "BOOTS", "BY", "PROBLEM"], &rows)
 }
 
-fn print_one(detail: BootDetail) {
+fn one(detail: BootDetail) -> String {
     let boot = detail.boot;
-    println!(
-        "boot {} of {} ({})",
-        boot.session,
-        boot.machine.as_deref().unwrap_or("an unnamed machine"),
-        boot.mac
-    );
-    println!("reached {}, {} bytes sent", boot.stage, boot.bytes);
-    if let Some(problem) = boot.problem {
-        println!("problem: {problem}");
-    }
+    let mut lines = vec![
+        format!(
+            "boot {} of {} ({})",
+            boot.session,
+            boot.machine.as_deref().unwrap_or("an unnamed machine"),
+            boot.mac
+        ),
+        format!("reached {}, {} bytes sent", boot.stage, boot.bytes),
+    ];
+    lines.extend(boot.problem.map(|problem| format!("problem: {problem}")));
     for event in detail.timeline {
-        let repeats = if event.repeats > 1 { format!(" (x{})", event.repeats) } else { String::new() };
-        println!("{}  {}{repeats}", event.at, event.text);
-        for line in event.trail {
-            println!("    {line}");
-        }
+        let more = if event.repeats > 0 { format!(" (and {} more)", event.repeats) } else { String::new() };
+        lines.push(format!("{}  {}{more}", event.at, event.text));
+        lines.extend(event.trail.iter().map(|line| format!("    {line}")));
     }
+    lines.join("\n")
 }

@@ -3,13 +3,19 @@
 use std::io;
 
 use anyhow::{Result, bail};
-use bootlace_core::config;
-use bootlace_core::finding::Severity;
+use bootlace_core::boot::loader::LoaderInventory;
+use bootlace_core::config::{self, BootKind, Config, Location};
+use bootlace_core::finding::{Finding, Severity};
 use clap::Args;
 
-use super::ConfigFile;
 use super::render::{self, Colour};
+use super::{ConfigFile, say};
+use crate::files::FilePlane;
+use crate::serving::Serving;
 use crate::sources;
+
+/// Names that are answered before any file: a file of such a name is never served.
+const RESERVED: [&str; 2] = ["boot.ipxe", "script"];
 
 /// Reads the config and its templates, and says all that is wrong.
 #[derive(Args)]
@@ -23,7 +29,11 @@ impl Check {
         let path = &self.file.config;
         let (source, files) = sources::read(path)?;
         let findings = match config::load(&source, &files) {
-            Ok(loaded) => loaded.warnings,
+            Ok(loaded) => {
+                let mut findings = loaded.warnings;
+                findings.extend(of_files(loaded.config));
+                findings
+            }
             Err(findings) => findings,
         };
         if !findings.is_empty() {
@@ -34,7 +44,63 @@ impl Check {
         if errors > 0 {
             bail!("{} has {errors} {}", path.display(), if errors == 1 { "error" } else { "errors" });
         }
-        println!("{} is fine", path.display());
-        Ok(())
+        say(&format!("{} is fine", path.display()))
     }
+}
+
+/// What will be missed when machines ask: only warnings, since files may come later.
+fn of_files(config: Config) -> Vec<Finding> {
+    let plane = match FilePlane::new(&config.boot_dir, &config.follow) {
+        Ok(plane) => plane,
+        Err(error) => {
+            let message = format!("boot_dir {} cannot be opened: {error}", config.boot_dir.display());
+            return vec![Finding::warning("boot-dir", message).fix("make the folder, or name another")];
+        }
+    };
+    let Serving { config, loaders } = Serving::new(config, &plane);
+    let mut findings: Vec<Finding> = missing_files(&config, &plane).collect();
+    findings.extend(RESERVED.into_iter().filter(|name| plane.open(name).is_ok()).map(hidden));
+    findings.extend(no_loader(&loaders));
+    findings
+}
+
+fn missing_files<'a>(config: &'a Config, plane: &'a FilePlane) -> impl Iterator<Item = Finding> {
+    let of_boot = |boot: &'a config::Boot| -> Vec<&'a str> {
+        match &boot.kind {
+            BootKind::Linux { kernel, initrd, .. } => {
+                [kernel].into_iter().chain(initrd).filter_map(served_name).collect()
+            }
+            BootKind::Efi { file } => served_name(file).into_iter().collect(),
+            BootKind::Pxelinux { file } => vec![file.as_str()],
+            _ => Vec::new(),
+        }
+    };
+    config.boots.values().flat_map(move |boot| {
+        of_boot(boot).into_iter().filter(|name| plane.open(name).is_err()).map(|name| {
+            let message = format!("boot {} names {name}, which is not there", boot.name);
+            let folder = config.boot_dir.display();
+            Finding::warning("file-missing", message).fix(format!("put it into {folder}"))
+        })
+    })
+}
+
+fn served_name(location: &Location) -> Option<&str> {
+    match location {
+        Location::File(name) => Some(name),
+        Location::Url(_) => None,
+    }
+}
+
+fn hidden(name: &str) -> Finding {
+    let message = format!("{name} in boot_dir is never served: the name is Bootlace's own");
+    Finding::warning("file-hidden", message).fix("give the file another name")
+}
+
+fn no_loader(loaders: &LoaderInventory) -> Option<Finding> {
+    let none = *loaders == LoaderInventory::default();
+    none.then(|| {
+        let message = "there is no loader: machines whose firmware is not iPXE cannot boot";
+        Finding::warning("loader-missing", message)
+            .fix("install the package ipxe, or put undionly.kpxe and snponly.efi into boot_dir")
+    })
 }

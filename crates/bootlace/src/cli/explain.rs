@@ -15,7 +15,7 @@ use bootlace_wire::dhcp::{CLIENT_PORT, Feature};
 use clap::Args;
 use serde::Serialize;
 
-use super::{ConfigFile, Format, JsonFlag};
+use super::{ConfigFile, Format, JsonFlag, say};
 use crate::api::{EventView, StepView};
 use crate::files::{Body, FilePlane};
 use crate::serving::Serving;
@@ -67,10 +67,9 @@ impl Explain {
         };
         let explanation = explain(world, &subject);
         match self.json.format() {
-            Format::Json => println!("{}", serde_json::to_string_pretty(&View::new(&explanation))?),
-            Format::Human => print(&explanation),
+            Format::Json => say(&serde_json::to_string_pretty(&View::new(&explanation))?),
+            Format::Human => say(&text(&explanation)),
         }
-        Ok(())
     }
 
     fn subject(&self) -> Result<Subject> {
@@ -194,24 +193,23 @@ impl View {
     }
 }
 
-fn print(explanation: &Explanation) {
-    println!("What happens:");
+fn text(explanation: &Explanation) -> String {
+    let mut lines = vec!["What happens:".to_owned()];
     let mut last = Vec::new();
     for event in &explanation.events {
         let view = EventView::new(event, 0);
-        println!("  {}", view.text);
+        lines.push(format!("  {}", view.text));
         // The way to an ACK is mostly that to its OFFER.
-        for line in view.trail.iter().filter(|line| !last.contains(*line)) {
-            println!("      {line}");
-        }
+        lines.extend(
+            view.trail.iter().filter(|line| !last.contains(*line)).map(|line| format!("      {line}")),
+        );
         last = view.trail;
     }
-    println!("  In the end it {}.\n", explanation.end);
-    println!("What is sent:");
+    lines.push(format!("  In the end it {}.", explanation.end));
+    lines.push("\nWhat is sent:".to_owned());
     for exchange in &explanation.exchanges {
-        println!("  {}", exchange.title);
-        for line in exchange.text.lines() {
-            println!("      {line}");
-        }
+        lines.push(format!("  {}", exchange.title));
+        lines.extend(exchange.text.lines().map(|line| format!("      {line}")));
     }
+    lines.join("\n")
 }

@@ -4,7 +4,7 @@ use anyhow::Result;
 use clap::Args;
 
 use super::client::Server;
-use super::{Format, JsonFlag, table};
+use super::{Format, JsonFlag, say, table};
 use crate::api::LeaseView;
 
 /// Addresses and who holds them.
@@ -20,8 +20,7 @@ impl Leases {
     pub(super) fn run(&self) -> Result<()> {
         const PATH: &str = "/api/v1/leases";
         if self.json.format() == Format::Json {
-            println!("{}", self.server.get(PATH)?);
-            return Ok(());
+            return say(&self.server.get(PATH)?);
         }
         let leases: Vec<LeaseView> = self.server.read(PATH)?;
         let rows: Vec<_> = leases
@@ -31,7 +30,6 @@ impl Leases {
                 [lease.address, lease.mac, name, lease.state, lease.until]
             })
             .collect();
-        table::print(["ADDRESS", "MAC", "NAME", "STATE", "UNTIL"], &rows);
-        Ok(())
+        say(&table::table(["ADDRESS", "MAC", "NAME", "STATE", "UNTIL"], &rows))
     }
 }

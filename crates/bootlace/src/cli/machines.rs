@@ -4,7 +4,7 @@ use anyhow::Result;
 use clap::Args;
 
 use super::client::Server;
-use super::{Format, JsonFlag, table};
+use super::{Format, JsonFlag, say, table};
 use crate::api::MachineView;
 
 /// Machines of the config and those that were seen.
@@ -20,8 +20,7 @@ impl Machines {
     pub(super) fn run(&self) -> Result<()> {
         const PATH: &str = "/api/v1/machines";
         if self.json.format() == Format::Json {
-            println!("{}", self.server.get(PATH)?);
-            return Ok(());
+            return say(&self.server.get(PATH)?);
         }
         let machines: Vec<MachineView> = self.server.read(PATH)?;
         let rows: Vec<_> = machines
@@ -43,7 +42,6 @@ impl Machines {
                 ]
             })
             .collect();
-        table::print(["NAME", "MAC", "ADDRESS", "SERIAL", "MODEL", "SEEN"], &rows);
-        Ok(())
+        say(&table::table(["NAME", "MAC", "ADDRESS", "SERIAL", "MODEL", "SEEN"], &rows))
     }
 }

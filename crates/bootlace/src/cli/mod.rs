@@ -11,9 +11,11 @@ pub mod render;
 mod serve;
 mod table;
 
+use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use anyhow::{Context, Result};
 use clap::{Args, Parser, Subcommand};
 
 /// Boots machines over the network: DHCP, TFTP, HTTP and per-machine decisions from one config file.
@@ -69,6 +71,16 @@ pub(crate) struct JsonFlag {
 impl JsonFlag {
     pub(crate) fn format(&self) -> Format {
         if self.json { Format::Json } else { Format::Human }
+    }
+}
+
+/// Prints an answer. Who reads only its beginning (`| head`) has read enough.
+fn say(text: &str) -> Result<()> {
+    match writeln!(io::stdout(), "{}", text.trim_end()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(error).context("cannot print the answer")
+        }
+        _ => Ok(()),
     }
 }
 

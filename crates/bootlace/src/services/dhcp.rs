@@ -4,6 +4,7 @@
 //! batch, so that the number of commits follows the disk and not the number of packets. A commit that fails
 //! sends nothing: no address is promised that a power loss could take back (invariant 2).
 
+use std::fmt;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::os::fd::{AsFd, OwnedFd};
@@ -23,7 +24,7 @@ use bootlace_wire::frame::udp_frame;
 use rustix::event::{PollFd, PollFlags, poll};
 
 use crate::hub::{self, Hub};
-use crate::net::{Arrived, Datagram, DatagramSocket, Frame, Interface, PacketSocket, RecvBatch};
+use crate::net::{Datagram, DatagramSocket, Frame, Interface, PacketSocket, RecvBatch};
 use crate::serving::Serving;
 
 /// A served interface.
@@ -127,7 +128,7 @@ impl Dhcp {
                 self.counters.malformed.fetch_add(1, Relaxed);
                 continue;
             };
-            log_packet("received", &message, &arrived);
+            log_packet("received", &message, &arrived.source);
             received.source = arrived.source;
             received.destination = arrived.destination;
             let query = match classify(&message, &received) {
@@ -219,6 +220,7 @@ enum To {
 impl Outgoing {
     fn new(reply: &Reply, interface: &Interface) -> Self {
         let bytes = reply.message.encode(reply.limit).bytes;
+        log_packet("sent", &reply.message, &reply.destination);
         let source =
             reply.message.server_id().filter(|ip| interface.addresses.iter().any(|own| own.ip == *ip));
         let source = source.or_else(|| interface.addresses.first().map(|own| own.ip));
@@ -267,8 +269,9 @@ fn holder(change: &LeaseChange) -> (Ipv4Addr, Option<HwAddr>) {
     }
 }
 
-fn log_packet(what: &str, message: &Message, arrived: &Arrived<'_>) {
+/// With every option decoded: what one looks at when a machine does not do what it should.
+fn log_packet(what: &str, message: &Message, peer: &dyn fmt::Display) {
     if tracing::enabled!(tracing::Level::DEBUG) {
-        tracing::debug!(from = %arrived.source, to = %arrived.destination, "DHCP packet {what}\n{}", describe::describe(message));
+        tracing::debug!(%peer, "DHCP packet {what}\n{}", describe::describe(message));
     }
 }

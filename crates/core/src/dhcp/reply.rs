@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::fmt;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::time::Duration;
 
@@ -42,6 +43,17 @@ pub enum Destination {
     },
     /// To a client with an address.
     UnicastIp(SocketAddrV4),
+}
+
+impl fmt::Display for Destination {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Relay(to) => write!(f, "relay {to}"),
+            Self::Broadcast => f.write_str("everybody"),
+            Self::UnicastHw { ip, hw } => write!(f, "{ip} at {hw}"),
+            Self::UnicastIp(to) => to.fmt(f),
+        }
+    }
 }
 
 /// The most that a BOOTP reply holds: the header and 64 bytes of vendor area (RFC 951).
