@@ -1,4 +1,5 @@
 //! The binary's parts on real sockets and files.
 
+mod docs;
 mod files;
 mod http;

@@ -1,0 +1,107 @@
+//! docs/limits.md says what the constants say.
+
+use std::time::Duration;
+
+use bootlace::net::RECV_BATCH_MAX;
+use bootlace::services::{http::limits as http, tftp};
+use bootlace_core::boot::template;
+use bootlace_core::{config, dhcp, files, model, session};
+use bootlace_store::journal;
+use bootlace_wire::tftp::limits as wire;
+
+use super::page;
+
+/// The rows of the page in their order: name and value.
+fn constants() -> Vec<(&'static str, String)> {
+    vec![
+        ("TEXT_BYTES_MAX", count(model::TEXT_BYTES_MAX)),
+        ("QUERY_BYTES_MAX", bytes(files::QUERY_BYTES_MAX as u64)),
+        ("NAME_BYTES_MAX", count(config::NAME_BYTES_MAX)),
+        ("TEMPLATE_BYTES_MAX", bytes(template::TEMPLATE_BYTES_MAX as u64)),
+        ("RENDERED_BYTES_MAX", bytes(template::RENDERED_BYTES_MAX as u64)),
+        ("SESSIONS_MAX", count(session::SESSIONS_MAX)),
+        ("SILENCE", time(session::SILENCE)),
+        ("OFFER_HOLD", time(dhcp::OFFER_HOLD)),
+        ("QUARANTINE", time(dhcp::QUARANTINE)),
+        ("QUARANTINES_PER_CLIENT_MAX", count(dhcp::QUARANTINES_PER_CLIENT_MAX)),
+        ("QUARANTINES_MAX", count(dhcp::QUARANTINES_MAX)),
+        ("RECV_BATCH_MAX", count(RECV_BATCH_MAX)),
+        ("TRANSFERS_MAX", count(tftp::TRANSFERS_MAX)),
+        ("TRANSFERS_PER_CLIENT_MAX", count(tftp::TRANSFERS_PER_CLIENT_MAX)),
+        ("NAME_LEN_MAX", count(wire::NAME_LEN_MAX)),
+        ("BLKSIZE_MAX", count(wire::BLKSIZE_MAX.into())),
+        ("WINDOWSIZE_DEFAULT", count(wire::WINDOWSIZE_DEFAULT.into())),
+        ("RTO_INITIAL", time(wire::RTO_INITIAL)),
+        ("RTO_MAX", time(wire::RTO_MAX)),
+        ("TRIES_MAX", count(wire::TRIES_MAX.into())),
+        ("UNPROVEN_PACKETS_MAX", count(wire::UNPROVEN_PACKETS_MAX.into())),
+        ("CONNECTIONS_MAX", count(http::CONNECTIONS_MAX)),
+        ("STILL_MIN", time(http::STILL_MIN)),
+        ("HEAD_BYTES_MAX", bytes(http::HEAD_BYTES_MAX as u64)),
+        ("HEADERS_MAX", count(http::HEADERS_MAX)),
+        ("HEAD_TIME_MAX", time(http::HEAD_TIME_MAX)),
+        ("FRAME_TIME_MAX", time(http::FRAME_TIME_MAX)),
+        ("DRAIN_TIME_MAX", time(http::DRAIN_TIME_MAX)),
+        ("AGE_DEFAULT", time(journal::AGE_DEFAULT)),
+        ("BYTES_DEFAULT", bytes(journal::BYTES_DEFAULT)),
+        ("MACHINES_MAX", count(usize::try_from(journal::MACHINES_MAX).unwrap())),
+        ("QUEUE_HIGH_WATER", count(journal::QUEUE_HIGH_WATER)),
+        ("QUEUE_MAX", count(journal::QUEUE_MAX)),
+    ]
+}
+
+/// With a comma before every three digits.
+fn count(value: usize) -> String {
+    let digits = value.to_string();
+    let (first, rest) = digits.split_at((digits.len() - 1) % 3 + 1);
+    let groups = rest.as_bytes().chunks(3).map(|group| str::from_utf8(group).unwrap());
+    std::iter::once(first).chain(groups).collect::<Vec<_>>().join(",")
+}
+
+fn bytes(value: u64) -> String {
+    match value {
+        value if value.is_multiple_of(1 << 20) => format!("{} MiB", value >> 20),
+        value => format!("{} KiB", value >> 10),
+    }
+}
+
+fn time(value: Duration) -> String {
+    const DAY: u64 = 24 * 60 * 60;
+    match value.as_secs() {
+        seconds if seconds.is_multiple_of(DAY) => format!("{} days", seconds / DAY),
+        seconds if seconds >= 120 && seconds.is_multiple_of(60) => format!("{} min", seconds / 60),
+        seconds => format!("{seconds} s"),
+    }
+}
+
+/// Rows of the tables: the last cell is the name, the second one the value.
+fn rows(text: &str) -> Vec<(String, String)> {
+    let rows = text.lines().filter(|line| line.starts_with("| ") && line.ends_with("` |"));
+    rows.map(|row| {
+        let cells: Vec<&str> = row.trim_matches('|').split('|').map(str::trim).collect();
+        (cells[3].trim_matches('`').to_owned(), cells[1].to_owned())
+    })
+    .collect()
+}
+
+#[test]
+fn the_table_of_limits_is_the_codes() {
+    let documented = rows(&page("docs/limits.md"));
+    let expected: Vec<(String, String)> =
+        constants().into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+    assert_eq!(documented, expected);
+}
+
+#[test]
+fn the_readme_repeats_the_most_important_ones() {
+    let readme = page("README.md");
+    for said in [
+        format!("{} TFTP transfers", count(tftp::TRANSFERS_MAX)),
+        format!("{} HTTP connections", count(http::CONNECTIONS_MAX)),
+        format!("{} open boots", count(session::SESSIONS_MAX)),
+        format!("{} bytes of each value", count(model::TEXT_BYTES_MAX)),
+        format!("{} or {}", time(journal::AGE_DEFAULT), bytes(journal::BYTES_DEFAULT)),
+    ] {
+        assert!(readme.contains(&said), "README.md does not say {said:?}");
+    }
+}
