@@ -141,7 +141,7 @@ fn rank(subjects: &[(&'static str, Vec<Sample>)]) -> Vec<Place> {
 }
 
 /// The middle value; of an even number of them the mean of the middle two.
-fn median(mut values: Vec<f64>) -> f64 {
+pub(super) fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     let upper = values.len() / 2;
     match (values.get(upper), values.len().is_multiple_of(2)) {

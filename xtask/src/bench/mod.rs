@@ -1,13 +1,18 @@
 //! `cargo xtask bench`: Bootlace and its peers side by side, on this computer, in one run.
 //!
 //! What counts is the ratio of two servers that took turns under the same load within the same minutes; absolute
-//! numbers only say what kind of computer it was. A bench is a list of [`Contest`]s; adding one is a file
-//! beside `tftp/` and a line in [`Bench`].
+//! numbers only say what kind of computer it was. Most benches are a list of [`Contest`]s; adding one is a
+//! file beside `tftp/` and a line in [`Bench`].
 
 mod contest;
 mod cpu;
+mod dhcp;
+mod http;
 mod report;
+mod script;
+mod start;
 mod tftp;
+mod wire;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -20,7 +25,7 @@ use clap::{Args, Subcommand};
 use crate::gate;
 use crate::project::Project;
 use crate::setup::{self, Need};
-use contest::{Contest, Floor, Sample, Subject};
+use contest::{Contest, Floor, Sample, Standings, Subject};
 
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Arguments {
@@ -37,21 +42,65 @@ pub(crate) struct Arguments {
 /// What is measured.
 #[derive(Debug, Clone, Copy, Subcommand)]
 enum Bench {
+    /// Four-way exchanges with durable leases, against Kea and dnsmasq
+    Dhcp,
     /// One large file to several clients, against atftpd and dnsmasq
     Tftp,
+    /// Large files, against nginx
+    Http,
+    /// Boot decisions, against PHP in apache
+    Script,
+    /// Time to `ready`, and memory
+    Start,
+    /// One after the other
+    All,
+}
+
+/// Where the files of a bench are.
+#[derive(Debug, Clone, Copy)]
+enum Medium {
+    /// So that no disk takes part.
+    Memory,
+    /// For what has to be durable.
+    Disk,
 }
 
 impl Bench {
+    const EACH: [Self; 5] = [Self::Dhcp, Self::Tftp, Self::Http, Self::Script, Self::Start];
+
     fn name(self) -> &'static str {
         match self {
+            Self::Dhcp => "dhcp",
             Self::Tftp => "tftp",
+            Self::Http => "http",
+            Self::Script => "script",
+            Self::Start => "start",
+            Self::All => "all",
         }
     }
 
-    fn run(self, bootlace: &Path, dir: &Path, rounds: u32) -> Result<Vec<contest::Standings>> {
+    fn medium(self) -> Medium {
         match self {
-            Self::Tftp => tftp::run(bootlace, dir, rounds),
+            Self::Dhcp | Self::Start => Medium::Disk,
+            Self::Tftp | Self::Http | Self::Script | Self::All => Medium::Memory,
         }
+    }
+
+    /// Measures; returns what to write and what falls short.
+    fn run(self, bootlace: &Path, dir: &Path, rounds: u32) -> Result<(String, Vec<String>)> {
+        let standings = match self {
+            Self::Dhcp => dhcp::run(bootlace, dir, rounds)?,
+            Self::Tftp => tftp::run(bootlace, dir, rounds)?,
+            Self::Http => http::run(bootlace, dir, rounds)?,
+            Self::Script => script::run(bootlace, dir, rounds)?,
+            Self::Start => {
+                let start = start::run(bootlace, dir, rounds)?;
+                return Ok((start.table(), start.shortfall().into_iter().collect()));
+            }
+            Self::All => bail!("each bench has a sandbox of its own"),
+        };
+        let tables = standings.iter().map(report::table).collect();
+        Ok((tables, standings.iter().filter_map(Standings::shortfall).collect()))
     }
 }
 
@@ -63,24 +112,50 @@ pub(crate) fn run(project: &Project, arguments: &Arguments) -> Result<ExitCode> 
     setup::run(&[Need::Test, Need::Bench])?;
     println!("building bootlace as users get it; the first time takes some minutes");
     gate::cargo(project, &["build", "--release", "--package", "bootlace"])?;
-    let rounds = arguments.rounds.to_string();
-    let again = ["bench", arguments.bench.name(), "--rounds", &rounds, "--inside"];
-    let status = sandbox::command(project.exe(), again)?.status().context("start a sandbox")?;
-    Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    let benches = match arguments.bench {
+        Bench::All => Bench::EACH.to_vec(),
+        one => vec![one],
+    };
+    let mut short = Vec::new();
+    for bench in benches {
+        let rounds = arguments.rounds.to_string();
+        let again = ["bench", bench.name(), "--rounds", &rounds, "--inside"];
+        let status = sandbox::command(project.exe(), again)?.status().context("start a sandbox")?;
+        if !status.success() {
+            short.push(bench.name());
+        }
+    }
+    ensure!(short.is_empty(), "failed, or below the floor: {}", short.join(", "));
+    Ok(ExitCode::SUCCESS)
 }
 
 fn inside(project: &Project, arguments: &Arguments) -> Result<ExitCode> {
     let bootlace = project.bootlace_release().context("this program lies in target/debug")?;
     let name = arguments.bench.name();
-    let dir = memory_dir(project, name)?;
-    let standings = arguments.bench.run(&bootlace, &dir, arguments.rounds)?;
-    let short: Vec<String> = standings.iter().filter_map(contest::Standings::shortfall).collect();
-    report::write(project.root(), name, arguments.rounds, &standings)?;
+    let dir = match arguments.bench.medium() {
+        Medium::Memory => memory_dir(project, name)?,
+        Medium::Disk => disk_dir(project, name)?,
+    };
+    let (tables, short) = arguments.bench.run(&bootlace, &dir, arguments.rounds)?;
+    report::write(project.root(), name, arguments.rounds, &tables)?;
     println!("written to {}", report::FILE);
     if !short.is_empty() {
         bail!("below the floor: {}", short.join("; "));
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// An empty directory on the disk of the build, kept until the next run.
+fn disk_dir(project: &Project, name: &str) -> Result<PathBuf> {
+    let dir = project.lab_dir().join("bench").join(name);
+    match fs::remove_dir_all(&dir) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            return Err(error).with_context(|| format!("empty {}", dir.display()));
+        }
+        _ => {}
+    }
+    fs::create_dir_all(&dir).with_context(|| format!("make {}", dir.display()))?;
+    Ok(dir)
 }
 
 /// An empty directory in memory, so that no disk takes part; it ends with the sandbox.

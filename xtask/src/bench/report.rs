@@ -19,14 +19,16 @@ what counts: medians of the ratios within each round. CPU time is the server's a
 ";
 
 /// Puts the results of bench `name` in place of its last ones.
-pub(super) fn write(root: &Path, name: &str, rounds: u32, standings: &[Standings]) -> Result<()> {
+pub(super) fn write(root: &Path, name: &str, rounds: u32, tables: &str) -> Result<()> {
     let path = root.join(FILE);
     let old = match fs::read_to_string(&path) {
         Ok(text) => text,
         Err(error) if error.kind() == ErrorKind::NotFound => INTRODUCTION.to_owned(),
         Err(error) => return Err(error).with_context(|| format!("read {FILE}")),
     };
-    let section = section(name, rounds, &circumstances(root)?, standings);
+    let circumstances = circumstances(root)?;
+    let section =
+        format!("## {name}\n\n`cargo xtask bench {name} --rounds {rounds}`: {circumstances}\n{tables}");
     fs::write(&path, replace(&old, name, &section)).with_context(|| format!("write {FILE}"))
 }
 
@@ -41,15 +43,8 @@ fn replace(text: &str, name: &str, section: &str) -> String {
     }
 }
 
-fn section(name: &str, rounds: u32, circumstances: &str, standings: &[Standings]) -> String {
-    let mut text = format!("## {name}\n\n`cargo xtask bench {name} --rounds {rounds}`: {circumstances}\n");
-    for standing in standings {
-        text.push_str(&table(standing));
-    }
-    text
-}
-
-fn table(standings: &Standings) -> String {
+/// One contest.
+pub(super) fn table(standings: &Standings) -> String {
     let Standings { work, unit, floor, places } = standings;
     let cpu_floor = floor.cpu.map(|cpu| format!(", at most {cpu:.2} of its CPU")).unwrap_or_default();
     let verdict = standings.shortfall().map_or("met", |_| "**missed**");
