@@ -16,6 +16,8 @@ use crate::project::Project;
 /// Only ends what hangs.
 const LIMIT: Duration = Duration::from_secs(400);
 const CONFIG: &str = include_str!("../../examples/demo.toml");
+/// Debian lets everybody open it; what it allows is up to the sandbox.
+const TUN: &str = "/dev/net/tun";
 /// As the config has them.
 const NAME: &str = "web1";
 const MAC: &str = "00:12:34:56:78:90";
@@ -28,8 +30,14 @@ udhcpc -i eth0 -n -q 2>/dev/null
 
 /// Prepares everything and runs the demo in a sandbox, whose network has no way out.
 pub(crate) fn run(project: &Project) -> Result<ExitCode> {
-    // Before the long part: it fails at once where the host allows no namespaces, and says what to do.
+    // Both before the long part: where the host does not allow a demo, it fails at once and says what to do.
     let mut sandbox = sandbox::command(project.exe(), ["demo-inside"])?;
+    fs::File::options().read(true).write(true).open(TUN).with_context(|| {
+        format!(
+            "the machine's network cable is a tap, and {TUN} cannot be opened: run as root; in a container, \
+             pass it in with --device {TUN}"
+        )
+    })?;
     println!("Preparing packages, a test kernel and the server. The first time takes some minutes.");
     // The debug build is good enough for one machine. It is ready in half the time of a release build, and
     // the tests use it too.
@@ -53,6 +61,7 @@ pub(crate) fn inside(project: &Project) -> Result<ExitCode> {
     bootlace.show(&["explain", "-c", "bootlace.toml", "--mac", MAC, "--set", "loader=ipxe"])?;
 
     heading("Now for real: the server starts, and a virtual machine with SeaBIOS and iPXE is switched on");
+    println!("(When iPXE has its address it waits some 15 seconds for an IPv6 router that is not there.)\n");
     let mut daemon = bootlace.serve()?;
     let mut machine = Machine::new(NAME, MAC, Firmware::SeaBios).start(&lan, &dir)?;
     machine.console().show();

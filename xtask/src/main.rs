@@ -5,6 +5,8 @@ mod bench;
 mod demo;
 mod gate;
 mod lab;
+#[cfg(test)]
+mod pages;
 mod plan;
 mod project;
 mod record;
