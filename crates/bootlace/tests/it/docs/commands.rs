@@ -2,15 +2,15 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::{Command, Output};
 
-use tempfile::TempDir;
-
+use super::sandbox::{Sandbox, stderr};
 use super::{PAGES, blocks, page, path};
 
 /// Configs that stand in pages; the same texts lie in `examples/`, less comments at their head.
 const CONFIGS_SHOWN: usize = 2;
 const EXAMPLES: usize = 3;
+/// Blocks with a command and what it says.
+const OUTPUTS_SHOWN: usize = 1;
 /// Commands of the pages that ask a running server. Without one they say where they looked for it, which shows
 /// that they were understood; what they answer is shown by the demo and the lab's scenarios.
 const ASKED_OF_A_SERVER: [&str; 4] = ["boots", "boots 1", "leases", "machines"];
@@ -22,58 +22,8 @@ const RUN: [&str; 5] = [
     "check -c FILE",
     "explain --mac 52:54:00:12:34:56",
     "explain --mac 52:54:00:12:34:56 --firmware uefi-x64",
-    "explain -c FILE --mac 00:11:22:33:44:55",
+    "explain -c examples/classic.toml --mac 00:11:22:33:44:55",
 ];
-
-/// Files that the configs name. Loaders are among them since the distribution's may not be installed.
-const SERVED: [&str; 6] =
-    ["vmlinuz", "initrd", "debian/linux", "debian/initrd.gz", "lpxelinux.0", "undionly.kpxe"];
-
-/// A folder with a config whose paths lie in the folder.
-struct Sandbox(TempDir);
-
-impl Sandbox {
-    fn new(config: &str) -> Self {
-        let sandbox = Self(tempfile::tempdir().unwrap());
-        let here = sandbox.0.path();
-        for file in SERVED {
-            let file = here.join("boot").join(file);
-            fs::create_dir_all(file.parent().unwrap()).unwrap();
-            fs::write(file, "contents").unwrap();
-        }
-        let paths: String = [("state_dir", "state"), ("boot_dir", "boot")]
-            .map(|(key, folder)| format!("{key} = {:?}\n", here.join(folder)))
-            .concat();
-        let others =
-            config.lines().filter(|line| !line.starts_with("boot_dir") && !line.starts_with("state_dir"));
-        let config: String = others.map(|line| format!("{line}\n")).collect();
-        fs::write(here.join("bootlace.toml"), paths + &config).unwrap();
-        sandbox
-    }
-
-    /// Runs `bootlace` with this folder's config in the place of every other.
-    fn bootlace(&self, command: &str) -> Output {
-        let config = self.0.path().join("bootlace.toml");
-        let mut words = command.split_whitespace();
-        let mut bootlace = Command::new(env!("CARGO_BIN_EXE_bootlace"));
-        bootlace.args(words.next()).arg("-c").arg(config);
-        while let Some(word) = words.next() {
-            match word {
-                "-c" => drop(words.next()),
-                word => drop(bootlace.arg(word)),
-            }
-        }
-        bootlace.output().unwrap()
-    }
-}
-
-fn first_machine() -> Sandbox {
-    Sandbox::new(&page("examples/first-machine.toml"))
-}
-
-fn stderr(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
-}
 
 fn examples() -> Vec<String> {
     let entries = fs::read_dir(path("examples")).unwrap().map(|entry| entry.unwrap().path());
@@ -81,32 +31,32 @@ fn examples() -> Vec<String> {
     configs.map(|path| fs::read_to_string(path).unwrap()).collect()
 }
 
-/// Every `bootlace` command of the pages' blocks and of the lines between them, without `sudo` and comments.
+/// Every `bootlace` command of the pages, without `sudo` and comments: lines of `sh` blocks, lines of `console`
+/// blocks behind a `$`, and code between backticks that has an option.
 fn commands() -> Vec<String> {
-    let mut commands = Vec::new();
+    let mut lines = Vec::new();
     for name in PAGES {
         let page = page(name);
-        let fenced =
-            blocks(&page).into_iter().filter(|block| ["sh", "console"].contains(&block.language.as_str()));
-        let fenced: Vec<String> =
-            fenced.flat_map(|block| block.text.lines().map(str::to_owned).collect::<Vec<_>>()).collect();
-        let inline = page
-            .split('`')
-            .skip(1)
-            .step_by(2)
-            .filter(|code| code.contains(" -c ") || code.contains(" --"))
-            .map(str::to_owned);
-        for line in fenced.into_iter().chain(inline) {
-            let line = line.trim_start_matches("$ ").trim_start_matches("sudo ");
-            let line = line.split(" #").next().unwrap_or_default().trim();
-            if let Some(command) = line.strip_prefix("bootlace ") {
-                commands.push(command.to_owned());
-            }
+        for block in blocks(&page) {
+            let typed = block.text.lines().filter_map(|line| match block.language.as_str() {
+                "sh" => Some(line),
+                "console" => line.strip_prefix("$ "),
+                _ => None,
+            });
+            lines.extend(typed.map(str::to_owned));
         }
+        let inline = page.split('`').skip(1).step_by(2);
+        lines.extend(inline.filter(|code| code.contains(" -c ") || code.contains(" --")).map(str::to_owned));
     }
+    let mut commands: Vec<String> = lines.iter().filter_map(|line| command(line)).collect();
     commands.sort();
     commands.dedup();
     commands
+}
+
+fn command(line: &str) -> Option<String> {
+    let line = line.trim_start_matches("sudo ").split(" #").next()?;
+    line.trim().strip_prefix("bootlace ").map(str::to_owned)
 }
 
 #[test]
@@ -138,9 +88,8 @@ fn commands_in_pages_are_all_known_here() {
 
 #[test]
 fn commands_that_need_no_server_do_their_work() {
-    let sandbox = first_machine();
     for command in RUN {
-        let done = sandbox.bootlace(command);
+        let done = Sandbox::for_command(command).bootlace(command);
         assert!(done.status.success(), "bootlace {command}: {}", stderr(&done));
         assert!(!done.stdout.is_empty(), "bootlace {command} says nothing");
     }
@@ -148,7 +97,7 @@ fn commands_that_need_no_server_do_their_work() {
 
 #[test]
 fn commands_that_ask_a_server_look_for_it() {
-    let sandbox = first_machine();
+    let sandbox = Sandbox::for_command("");
     for command in ASKED_OF_A_SERVER {
         let asked = sandbox.bootlace(command);
         assert_eq!(asked.status.code(), Some(1), "bootlace {command}: {}", stderr(&asked));
@@ -160,9 +109,31 @@ fn commands_that_ask_a_server_look_for_it() {
     }
 }
 
+/// `...` stands for lines or for the rest of a line that are not shown.
+#[test]
+fn output_in_pages_is_what_the_program_says() {
+    let shown = PAGES.iter().flat_map(|name| blocks(&page(name)));
+    let shown: Vec<_> = shown.filter(|block| block.language == "console").collect();
+    assert_eq!(shown.len(), OUTPUTS_SHOWN);
+    for block in shown {
+        let (typed, expected) = block.text.split_once('\n').unwrap();
+        let command = command(typed.strip_prefix("$ ").unwrap()).unwrap();
+        let output = Sandbox::for_command(&command).bootlace(&command);
+        let said = String::from_utf8(output.stdout).unwrap();
+        let mut said = said.lines();
+        for line in expected.lines().filter(|line| line.trim() != "...") {
+            let fits = |actual: &str| match line.strip_suffix("...") {
+                Some(start) => actual.starts_with(start),
+                None => actual == line,
+            };
+            assert!(said.any(fits), "bootlace {command} does not say, or not there: {line}");
+        }
+    }
+}
+
 #[test]
 fn a_wrong_command_would_be_noticed() {
-    let sandbox = first_machine();
+    let sandbox = Sandbox::for_command("");
     for command in ["serve --nonsense --help", "explain --mac nonsense", "boots one"] {
         assert_eq!(sandbox.bootlace(command).status.code(), Some(2), "bootlace {command}");
     }

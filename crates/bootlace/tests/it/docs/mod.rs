@@ -2,6 +2,7 @@
 
 mod commands;
 mod limits;
+mod sandbox;
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,0 +1,61 @@
+//! Folders in which the real program runs commands of the pages.
+
+use std::fs;
+use std::process::{Command, Output};
+
+use tempfile::TempDir;
+
+use super::page;
+
+/// Files that the configs name. Loaders are among them since the distribution's may not be installed.
+const SERVED: [&str; 6] =
+    ["vmlinuz", "initrd", "debian/linux", "debian/initrd.gz", "lpxelinux.0", "undionly.kpxe"];
+
+/// A folder with a config whose paths lie in the folder.
+pub(super) struct Sandbox(TempDir);
+
+impl Sandbox {
+    pub(super) fn new(config: &str) -> Self {
+        let sandbox = Self(tempfile::tempdir().unwrap());
+        let here = sandbox.0.path();
+        for file in SERVED {
+            let file = here.join("boot").join(file);
+            fs::create_dir_all(file.parent().unwrap()).unwrap();
+            fs::write(file, "contents").unwrap();
+        }
+        let paths: String = [("state_dir", "state"), ("boot_dir", "boot")]
+            .map(|(key, folder)| format!("{key} = {:?}\n", here.join(folder)))
+            .concat();
+        let others =
+            config.lines().filter(|line| !line.starts_with("boot_dir") && !line.starts_with("state_dir"));
+        let config: String = others.map(|line| format!("{line}\n")).collect();
+        fs::write(here.join("bootlace.toml"), paths + &config).unwrap();
+        sandbox
+    }
+
+    /// With the example that the command names, else the first machine's.
+    pub(super) fn for_command(command: &str) -> Self {
+        let named = command.split_whitespace().find(|word| word.starts_with("examples/"));
+        Self::new(&page(named.unwrap_or("examples/first-machine.toml")))
+    }
+
+    /// Runs `bootlace` with this folder's config in the place of every other.
+    pub(super) fn bootlace(&self, command: &str) -> Output {
+        let config = self.0.path().join("bootlace.toml");
+        let mut words = command.split_whitespace();
+        let mut bootlace = Command::new(env!("CARGO_BIN_EXE_bootlace"));
+        bootlace.args(words.next()).arg("-c").arg(config);
+        while let Some(word) = words.next() {
+            if word == "-c" {
+                words.next();
+            } else {
+                bootlace.arg(word);
+            }
+        }
+        bootlace.output().unwrap()
+    }
+}
+
+pub(super) fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
