@@ -9,6 +9,7 @@ pub mod cursor;
 pub mod dhcp;
 pub mod frame;
 mod hwaddr;
+pub mod ndp;
 pub mod tftp;
 
 pub use hwaddr::{HwAddr, Mac, ParseMacError};

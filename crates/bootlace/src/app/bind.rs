@@ -2,19 +2,19 @@
 
 use std::fs;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener, UdpSocket};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
-use bootlace_core::config::{AdminConfig, Cidr, Config, DhcpMode};
+use bootlace_core::config::{AdminConfig, Cidr, Config, DhcpMode, Ipv6Wait};
 use bootlace_wire::dhcp::SERVER_PORT;
 use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::ADMIN_SOCKET;
 use crate::http::Token;
-use crate::net::{DatagramSocket, Interface, PacketSocket, interfaces};
+use crate::net::{DatagramSocket, Interface, PacketSocket, interfaces, solicitations};
 use crate::services::{dhcp, tftp};
 
 /// Connections that wait to be accepted: a classroom that is switched on at once.
@@ -28,6 +28,7 @@ pub(super) struct Bound {
     pub(super) dhcp: Option<(Vec<dhcp::Port>, PacketSocket)>,
     pub(super) tftp: Vec<tftp::Listener>,
     pub(super) http: Vec<TcpListener>,
+    pub(super) solicitations: Vec<(String, UdpSocket)>,
     pub(super) admin_socket: UnixListener,
     pub(super) admin: Option<(TcpListener, Option<Token>)>,
     pub(super) served: Vec<Cidr>,
@@ -56,6 +57,7 @@ impl Bound {
             dhcp,
             tftp,
             http,
+            solicitations: bind_solicitations(config.ipv6_wait, &interfaces),
             admin_socket: bind_admin_socket(&config.state_dir.join(ADMIN_SOCKET))?,
             admin: bind_admin(&config.admin)?,
             served,
@@ -107,6 +109,21 @@ fn bind_dhcp(interfaces: &[Interface]) -> Result<(Vec<dhcp::Port>, PacketSocket)
     let ports = ports.collect::<Result<Vec<_>>>()?;
     let frames = PacketSocket::open().map_err(|error| port_error(error, "DHCP", "a packet socket"))?;
     Ok((ports, frames))
+}
+
+/// A convenience that a host without IPv6 goes without.
+fn bind_solicitations(wait: Ipv6Wait, interfaces: &[Interface]) -> Vec<(String, UdpSocket)> {
+    if wait == Ipv6Wait::Keep {
+        return Vec::new();
+    }
+    let bind = |interface: &Interface| match solicitations(&interface.name, interface.index) {
+        Ok(socket) => Some((interface.name.clone(), socket)),
+        Err(error) => {
+            tracing::info!(%error, interface = interface.name, "iPXE will wait for IPv6 routers");
+            None
+        }
+    };
+    interfaces.iter().filter_map(bind).collect()
 }
 
 fn bind_tftp(interface: &Interface, port: u16) -> Result<tftp::Listener> {

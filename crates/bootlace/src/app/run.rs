@@ -21,7 +21,7 @@ use crate::http::{Admin, Guard, routes};
 use crate::hub::Hub;
 use crate::resolver::Resolver;
 use crate::services::http::BootHttp;
-use crate::services::{dhcp, http, tftp};
+use crate::services::{dhcp, http, ndp, tftp};
 use crate::serving;
 
 /// How long transfers under way may take once the server was told to stop.
@@ -40,6 +40,7 @@ pub(super) fn run(opened: Opened) -> Result<()> {
     let Bound {
         dhcp: dhcp_sockets,
         tftp: tftp_listeners,
+        solicitations,
         http: http_listeners,
         admin_socket,
         admin,
@@ -69,6 +70,9 @@ pub(super) fn run(opened: Opened) -> Result<()> {
         let (stopping, stop) = watch::channel(());
         let mut tasks = JoinSet::new();
         spawn_http(&mut tasks, http_listeners, &resolver, &stop)?;
+        for (interface, socket) in solicitations {
+            tasks.spawn(ndp::serve(socket, interface, Arc::clone(&hub)));
+        }
         let tftp = tftp::Tftp {
             resolver,
             served: served.into(),

@@ -8,6 +8,7 @@
 )]
 
 mod batch;
+mod icmp6;
 mod interface;
 mod neighbour;
 mod packet;
@@ -16,6 +17,7 @@ mod sockopt;
 mod udp;
 
 pub use batch::{Arrived, Datagram, RECV_BATCH_MAX, RecvBatch, send};
+pub use icmp6::solicitations;
 pub use interface::{Address, Interface, interfaces};
 pub use neighbour::neighbour;
 pub use packet::{Frame, PacketSocket};

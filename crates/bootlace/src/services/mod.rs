@@ -2,4 +2,5 @@
 
 pub mod dhcp;
 pub mod http;
+pub mod ndp;
 pub mod tftp;

@@ -24,6 +24,7 @@ pub(super) static TOP: Section = Section {
         "dhcp",
         "tftp",
         "http",
+        "ipxe",
         "admin",
         "boot",
         "machine",
@@ -44,6 +45,8 @@ pub(super) static TFTP: Section =
 
 pub(super) static HTTP: Section = Section { title: "[http]", keys: &["port"] };
 
+pub(super) static IPXE: Section = Section { title: "[ipxe]", keys: &["ipv6_wait"] };
+
 pub(super) static ADMIN: Section = Section { title: "[admin]", keys: &["listen", "token_file"] };
 
 pub(super) static BOOT: Section = Section { title: "[boot.NAME]", keys: &["kind", "title", "vars"] };
@@ -57,8 +60,8 @@ pub(super) static RULE: Section =
     Section { title: "[[rule]]", keys: &["match", "boot", "loader", "ignore", "options", "vars"] };
 
 /// Every section but those of the boot kinds.
-pub(super) static SECTIONS: [&Section; 9] =
-    [&TOP, &DHCP, &SUBNET, &TFTP, &HTTP, &ADMIN, &BOOT, &MACHINE, &RULE];
+pub(super) static SECTIONS: [&Section; 10] =
+    [&TOP, &DHCP, &SUBNET, &TFTP, &HTTP, &IPXE, &ADMIN, &BOOT, &MACHINE, &RULE];
 
 /// What `kind` of a boot may say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

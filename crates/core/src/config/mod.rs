@@ -132,6 +132,7 @@ fn read(main: &Source, report: &mut Report<'_>) -> Option<Config> {
         dhcp: network.config,
         tftp: services::tftp(&top, report),
         http: services::http(&top, report),
+        ipv6_wait: services::ipv6_wait(&top, report),
         admin: services::admin(&top, report),
         boots,
         machines,

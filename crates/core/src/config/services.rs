@@ -4,10 +4,10 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use super::file::Table;
-use super::keys::{ADMIN, HTTP, TFTP};
+use super::keys::{ADMIN, HTTP, IPXE, TFTP};
 use super::report::Report;
 use super::scalar;
-use super::types::{AdminConfig, HttpConfig, TftpConfig};
+use super::types::{AdminConfig, HttpConfig, Ipv6Wait, TftpConfig};
 use crate::finding::Finding;
 
 /// Where the distributions put loaders and what they need beside them: Debian's packages ipxe, pxelinux,
@@ -91,6 +91,19 @@ pub(super) fn tftp(top: &Table<'_>, report: &mut Report<'_>) -> TftpConfig {
 pub(super) fn http(top: &Table<'_>, report: &mut Report<'_>) -> HttpConfig {
     let table = top.section("http", &HTTP, report);
     HttpConfig { port: table.map_or(HTTP_PORT, |table| table.port("port", HTTP_PORT, report)) }
+}
+
+pub(super) fn ipv6_wait(top: &Table<'_>, report: &mut Report<'_>) -> Ipv6Wait {
+    let table = top.section("ipxe", &IPXE, report);
+    let Some(text) = table.and_then(|table| table.text("ipv6_wait", report)) else { return Ipv6Wait::Skip };
+    match text.value {
+        "skip" => Ipv6Wait::Skip,
+        "keep" => Ipv6Wait::Keep,
+        other => {
+            report.add(super::one_of("ipv6_wait", other, &["skip", "keep"]), &text.span);
+            Ipv6Wait::Keep
+        }
+    }
 }
 
 pub(super) fn admin(top: &Table<'_>, report: &mut Report<'_>) -> AdminConfig {

@@ -42,6 +42,8 @@ pub struct Config {
     pub tftp: TftpConfig,
     /// HTTP for machines.
     pub http: HttpConfig,
+    /// Whether iPXE waits for IPv6 routers.
+    pub ipv6_wait: Ipv6Wait,
     /// API for people and programs.
     pub admin: AdminConfig,
     /// All boots by name.
@@ -213,6 +215,16 @@ pub struct TftpConfig {
 pub struct HttpConfig {
     /// TCP port for machines.
     pub port: u16,
+}
+
+/// `[ipxe] ipv6_wait`: iPXE asks for IPv6 routers beside its DHCP and goes on only when one has answered or
+/// after some 16 seconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ipv6Wait {
+    /// A booting iPXE is told at once that there is no router here to wait for.
+    Skip,
+    /// Nothing is said; it waits.
+    Keep,
 }
 
 /// `[admin]`.

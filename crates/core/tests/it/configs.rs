@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use bootlace_core::config::{
-    AdminConfig, Boot, BootKind, BootName, Cidr, Config, DhcpConfig, DhcpMode, HttpConfig, LocalHow, Machine,
-    Overrides, Serve, Subnet, TftpConfig, Vars,
+    AdminConfig, Boot, BootKind, BootName, Cidr, Config, DhcpConfig, DhcpMode, HttpConfig, Ipv6Wait,
+    LocalHow, Machine, Overrides, Serve, Subnet, TftpConfig, Vars,
 };
 
 /// `ranges` are pairs of first and last address of 10.0.N.0/24, one subnet for each N.
@@ -42,6 +42,7 @@ pub(crate) fn config(ranges: &[(&str, &str)]) -> Config {
         dhcp: DhcpConfig { mode: DhcpMode::Server, authoritative: true, subnets, options: BTreeMap::new() },
         tftp: TftpConfig { enabled: true, port: 69, single_port: false, ports: None },
         http: HttpConfig { port: 80 },
+        ipv6_wait: Ipv6Wait::Skip,
         admin: AdminConfig { listen: None, token_file: None },
         boots: BTreeMap::from([(
             local.clone(),
