@@ -11,7 +11,7 @@ use anyhow::{Context, Result};
 use arc_swap::ArcSwap;
 use bootlace_store::journal::{Retention, Writer};
 use tokio::runtime::{Builder, Runtime};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
@@ -145,12 +145,21 @@ fn report(served: io::Result<()>) {
     }
 }
 
+/// A SIGHUP by habit must not end the server.
+async fn ignore(hangup: &mut Signal) {
+    while hangup.recv().await.is_some() {
+        tracing::warn!("SIGHUP changes nothing: restart to read the config again");
+    }
+}
+
 async fn wait_for_signal() -> Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut hangup = signal(SignalKind::hangup())?;
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
+        () = ignore(&mut hangup) => {}
     }
     Ok(())
 }

@@ -14,7 +14,8 @@ use super::{Body, Content, OpenError, OpenFile, mime_of};
 /// All files that machines may read.
 #[derive(Debug)]
 pub struct FilePlane {
-    boot_dir: Root,
+    /// None where only loaders are looked for.
+    boot_dir: Option<Root>,
     follow: Vec<Follow>,
 }
 
@@ -38,10 +39,14 @@ impl FilePlane {
     /// Opens `boot_dir` and those entries of `follow` that exist: the defaults name the loader folders of
     /// several distributions.
     pub fn new(boot_dir: &Path, follow: &[PathBuf]) -> io::Result<Self> {
-        let boot_dir = Root::open(boot_dir)?;
+        Ok(Self { boot_dir: Some(Root::open(boot_dir)?), ..Self::loaders(follow)? })
+    }
+
+    /// The same without a `boot_dir`: what a machine would get before there is one.
+    pub fn loaders(follow: &[PathBuf]) -> io::Result<Self> {
         let entries = follow.iter().map(|path| Follow::open(path));
         let follow = entries.filter_map(Result::transpose).collect::<io::Result<_>>()?;
-        Ok(Self { boot_dir, follow })
+        Ok(Self { boot_dir: None, follow })
     }
 
     /// Opens a cleaned name: a file in `boot_dir`; for a bare name also a loader of the `follow` entries.
@@ -70,9 +75,10 @@ impl FilePlane {
 
     /// `Ok(None)`: the kernel would have to wait for a disk to tell.
     fn find(&self, name: &str, patience: Patience) -> Result<Option<Content>, OpenError> {
-        match self.find_beneath(&self.boot_dir, name, patience) {
-            Err(OpenError::Absent) => {}
-            other => return other,
+        let in_boot_dir = self.boot_dir.as_ref().map(|root| self.find_beneath(root, name, patience));
+        match in_boot_dir {
+            None | Some(Err(OpenError::Absent)) => {}
+            Some(other) => return other,
         }
         if name.contains('/') {
             return Err(OpenError::Absent);
@@ -114,7 +120,7 @@ impl FilePlane {
             Follow::Folder(root) => Some(root),
             Follow::File { path: own, parent, .. } => (own == path).then_some(parent),
         });
-        let opened = std::iter::once(&self.boot_dir).chain(folders).find_map(|root| root.open_resolved(path));
+        let opened = self.boot_dir.iter().chain(folders).find_map(|root| root.open_resolved(path));
         content(opened.unwrap_or(Err(OpenError::Refused(LEADS_OUT)))?, name)
     }
 }

@@ -20,10 +20,10 @@ pub struct DatagramSocket {
 }
 
 impl DatagramSocket {
-    /// Binds a port on one interface only, whatever addresses it has or gets: broadcasts included.
+    /// Binds a port on one interface only, whatever addresses it has or gets: broadcasts included. Sockets of
+    /// different interfaces do not conflict; another server on the same port does, and must (no SO_REUSEADDR).
     pub fn bind_interface(interface: &str, port: u16) -> io::Result<Self> {
         let socket = open()?;
-        socket.set_reuse_address(true)?;
         socket.set_broadcast(true)?;
         socket.bind_device(Some(interface.as_bytes()))?;
         Self::bind(socket, SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, port))
@@ -32,7 +32,6 @@ impl DatagramSocket {
     /// Binds a port on one address (0.0.0.0: on all).
     pub fn bind_address(address: SocketAddrV4) -> io::Result<Self> {
         let socket = open()?;
-        socket.set_reuse_address(true)?;
         Self::bind(socket, address)
     }
 
