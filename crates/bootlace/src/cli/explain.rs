@@ -52,9 +52,7 @@ impl Explain {
     pub(super) fn run(&self) -> Result<()> {
         let subject = self.subject()?;
         let config = sources::load(&self.file.config)?.config;
-        let plane = FilePlane::new(&config.boot_dir, &config.follow).with_context(|| {
-            format!("cannot open boot_dir {} or a folder of follow", config.boot_dir.display())
-        })?;
+        let plane = plane(&config)?;
         let Serving { config, loaders } = Serving::new(config, &plane);
         let leases = leases(&config.state_dir)?;
         let world = World {
@@ -108,6 +106,17 @@ fn feature(name: &str) -> Result<Feature> {
     let found = Feature::ALL.into_iter().find(|feature| feature.name() == name);
     let known = || Feature::ALL.map(Feature::name).join(", ");
     found.with_context(|| format!("iPXE has no feature {name:?}: there are {}", known()))
+}
+
+/// The files as they are now. Without a `boot_dir` yet, a boot is foretold with its files missing.
+fn plane(config: &Config) -> Result<FilePlane> {
+    let boot_dir = config.boot_dir.display();
+    if config.boot_dir.exists() {
+        return FilePlane::new(&config.boot_dir, &config.follow)
+            .with_context(|| format!("cannot open boot_dir {boot_dir} or a folder of follow"));
+    }
+    eprintln!("bootlace: boot_dir {boot_dir} is not there yet: its files count as missing");
+    FilePlane::loaders(&config.follow).context("cannot open a folder of follow")
 }
 
 /// What the server has promised so far; before its first start, nothing.
