@@ -13,6 +13,7 @@
 mod db;
 mod error;
 pub mod journal;
+mod lease_log;
 mod lock;
 mod migrate;
 mod store;

@@ -4,26 +4,23 @@ use std::path::Path;
 
 use bootlace_core::dhcp::{Lease, LeaseChange, LeaseState};
 use bootlace_core::model::{Text, Timestamp};
-use rusqlite::{Row, params};
+use rusqlite::Row;
 
 use crate::StoreError;
 use crate::db::{Db, Durability};
+use crate::lease_log::LeaseLog;
 use crate::lock::StateLock;
 use crate::migrate::Migration;
 
 /// The database file in the state directory.
 const FILE: &str = "bootlace.db";
 
-const MIGRATIONS: [Migration; 1] =
-    [Migration { version: 1, sql: include_str!("../migrations/store-0001.sql") }];
+const MIGRATIONS: [Migration; 2] = [
+    Migration { version: 1, sql: include_str!("../migrations/store-0001.sql") },
+    Migration { version: 2, sql: include_str!("../migrations/store-0002.sql") },
+];
 
 const READ: &str = "SELECT address, hw, state, since, until, client_id, uuid, hostname FROM leases";
-const PUT: &str = "INSERT INTO leases (address, hw, state, since, until, client_id, uuid, hostname) \
-     VALUES ($1, $2, $3, $4, $5, $6, $7, $8) \
-     ON CONFLICT (address) DO UPDATE SET hw = excluded.hw, state = excluded.state, since = excluded.since, \
-     until = excluded.until, client_id = excluded.client_id, uuid = excluded.uuid, \
-     hostname = excluded.hostname";
-const REMOVE: &str = "DELETE FROM leases WHERE address = $1";
 
 /// The durable log of the lease table, which itself lives in memory: read once at start, then only written.
 #[derive(Debug)]
@@ -36,6 +33,7 @@ pub enum Store {
 #[derive(Debug)]
 pub struct Sqlite {
     db: Db,
+    log: LeaseLog,
     _lock: StateLock,
 }
 
@@ -69,44 +67,26 @@ impl Sqlite {
     fn open(dir: &Path) -> Result<Self, StoreError> {
         let lock = StateLock::take(dir)?;
         let db = Db::open(dir.join(FILE), Durability::EveryCommit, &MIGRATIONS)?;
-        let store = Self { db, _lock: lock };
-        store.check()?;
-        Ok(store)
-    }
-
-    /// A damaged page must stop the start, not the DHCP service an hour later. The file is small: a lease takes
-    /// some 150 bytes.
-    fn check(&self) -> Result<(), StoreError> {
-        let verdict: String = self
-            .db
-            .conn
-            .query_row("PRAGMA quick_check(1)", [], |row| row.get(0))
-            .map_err(|error| self.db.error("check", &error))?;
-        if verdict == "ok" { Ok(()) } else { Err(StoreError::corrupt(&self.db.file, verdict)) }
+        check(&db)?;
+        let log = LeaseLog::read(&db.conn).map_err(|error| db.error("read", &error))?;
+        Ok(Self { db, log, _lock: lock })
     }
 
     fn commit(&mut self, changes: &[LeaseChange]) -> Result<(), StoreError> {
-        self.db.write("save leases in", |conn| {
-            let mut put = conn.prepare_cached(PUT)?;
-            let mut remove = conn.prepare_cached(REMOVE)?;
-            for change in changes {
-                match change {
-                    LeaseChange::Put(lease) => put.execute(params![
-                        lease.address.to_string(),
-                        lease.hw.to_string(),
-                        state_name(lease.state),
-                        lease.since.0,
-                        lease.until.0,
-                        lease.client_id.as_deref().map(hex),
-                        lease.uuid.map(|uuid| uuid.to_string()),
-                        lease.hostname.as_str(),
-                    ])?,
-                    LeaseChange::Remove(address) => remove.execute([address.to_string()])?,
-                };
-            }
-            Ok(())
-        })
+        let draft = self.db.write("save leases in", |conn| self.log.write(conn, changes))?;
+        self.log.committed(draft);
+        Ok(())
     }
+}
+
+/// A damaged page must stop the start, not the DHCP service an hour later. The file is small: a lease takes some
+/// 300 bytes.
+fn check(db: &Db) -> Result<(), StoreError> {
+    let verdict: String = db
+        .conn
+        .query_row("PRAGMA quick_check(1)", [], |row| row.get(0))
+        .map_err(|error| db.error("check", &error))?;
+    if verdict == "ok" { Ok(()) } else { Err(StoreError::corrupt(&db.file, verdict)) }
 }
 
 /// Reads the leases beside the server that owns them; what it reads was committed.
@@ -196,7 +176,7 @@ impl LeaseRow {
 }
 
 /// The names in the database; they never change.
-fn state_name(state: LeaseState) -> &'static str {
+pub(crate) fn state_name(state: LeaseState) -> &'static str {
     match state {
         LeaseState::Bound => "bound",
         LeaseState::Released => "released",
@@ -209,7 +189,7 @@ fn state_of(name: &str) -> Option<LeaseState> {
     ALL.into_iter().find(|&state| state_name(state) == name)
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub(crate) fn hex(bytes: &[u8]) -> String {
     const DIGITS: [u8; 16] = *b"0123456789abcdef";
     let digit = |nibble: u8| char::from(DIGITS[usize::from(nibble & 15)]);
     bytes.iter().flat_map(|&byte| [digit(byte >> 4), digit(byte)]).collect()

@@ -55,6 +55,10 @@ impl Journal {
 fn append_events(conn: &Connection, records: &[Record]) -> rusqlite::Result<()> {
     let mut append = conn.prepare_cached(APPEND)?;
     for Record { session, event, repeats } in records {
+        // Of an operating system that renews its lease outside of any boot only the sighting is kept.
+        if session.is_none() && event.is_plain_lease() {
+            continue;
+        }
         append.execute(params![
             session.map(|id| to_sql(id.0)),
             event.at.0,

@@ -21,8 +21,17 @@ const PUT: &str = "INSERT INTO machines (hw, first_seen, last_seen, address, fac
      ON CONFLICT (hw) DO UPDATE SET last_seen = CASE WHEN excluded.last_seen > machines.last_seen \
      THEN excluded.last_seen ELSE machines.last_seen END, \
      address = COALESCE(excluded.address, machines.address), facts = excluded.facts";
+/// A machine that tells nothing new; not written if it was seen at $5 or later, where it is now.
+const TOUCH: &str = "INSERT INTO machines (hw, first_seen, last_seen, address, facts) VALUES ($1, $2, $3, $4, '{}') \
+     ON CONFLICT (hw) DO UPDATE SET last_seen = excluded.last_seen, \
+     address = COALESCE(excluded.address, machines.address) \
+     WHERE machines.last_seen < $5 \
+     OR COALESCE(excluded.address, machines.address) IS DISTINCT FROM machines.address";
 const COUNT: &str = "SELECT COUNT(*) FROM machines";
 const FORGET: &str = "DELETE FROM machines WHERE hw IN (SELECT hw FROM machines ORDER BY last_seen LIMIT $1)";
+
+/// How exact the last sighting is of a machine that only renews its lease, which it does every few hours.
+const RENEWAL_SLACK_MILLIS: i64 = 60_000;
 
 /// What a batch of records tells of each machine in it.
 #[derive(Default)]
@@ -33,19 +42,25 @@ struct Sighting {
     last: Timestamp,
     address: Option<Ipv4Addr>,
     facts: Facts,
+    /// How much later than the last time it must be to be worth a page.
+    slack_millis: i64,
 }
 
 impl Sightings {
     pub(super) fn of(records: &[Record]) -> Self {
         let mut seen = Self::default();
-        for Record { event, .. } in records {
+        for Record { session, event, .. } in records {
             let Some(hw) = event.peer.hw else { continue };
             let machine = seen.0.entry(hw).or_insert_with(|| Sighting {
                 first: event.at,
                 last: event.at,
                 address: None,
                 facts: Facts::new(),
+                slack_millis: RENEWAL_SLACK_MILLIS,
             });
+            if session.is_some() || !event.is_plain_lease() {
+                machine.slack_millis = 0;
+            }
             machine.last = event.at.max(machine.last);
             machine.address = address(event).or(machine.address);
             if let Some(facts) = told(event) {
@@ -58,14 +73,20 @@ impl Sightings {
     pub(super) fn save(self, conn: &Connection) -> rusqlite::Result<()> {
         let mut known = conn.prepare_cached(KNOWN_FACTS)?;
         let mut put = conn.prepare_cached(PUT)?;
+        let mut touch = conn.prepare_cached(TOUCH)?;
         for (hw, seen) in self.0 {
             let hw = hw.to_string();
+            let address = seen.address.map(|address| address.to_string());
+            if seen.facts.iter().next().is_none() {
+                let newest = seen.last.0.saturating_sub(seen.slack_millis);
+                touch.execute(params![hw, seen.first.0, seen.last.0, address, newest])?;
+                continue;
+            }
             let known: Option<String> = known.query_row([&hw], |row| row.get(0)).optional()?;
             // What cannot be read is learned again.
             let mut facts: Facts =
                 known.and_then(|known| serde_json::from_str(&known).ok()).unwrap_or_default();
             facts.merge(&seen.facts);
-            let address = seen.address.map(|address| address.to_string());
             put.execute(params![hw, seen.first.0, seen.last.0, address, json(&facts)?])?;
         }
         Ok(())

@@ -9,8 +9,9 @@ use super::Record;
 /// Records that wait at most, some 2 KiB each. A thousand machines that boot within a minute make 500 a second,
 /// which the writer takes in its stride: this is for the second in which a disk stalls.
 pub const QUEUE_MAX: usize = 8192;
-/// From here on repeats are folded: the writer is behind.
-pub const QUEUE_HIGH_WATER: usize = 2048;
+/// From here on repeats are folded: more than any one machine's boot leaves within the moment that records wait for
+/// company, so that this is a storm, or a client in a loop, or the writer is behind.
+pub const QUEUE_HIGH_WATER: usize = 128;
 
 /// What became of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

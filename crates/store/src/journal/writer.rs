@@ -17,6 +17,8 @@ use crate::StoreError;
 pub const BATCH_MAX: usize = 256;
 /// Old events are looked for after this many new ones; half a step of retention, which therefore keeps up.
 const TRIM_EVERY: usize = STEP / 2;
+/// How long a record may wait for company: a storm is then a few large transactions, and people see no delay.
+const LINGER: Duration = Duration::from_millis(100);
 /// How long to wait before a failed batch is tried again: a full disk does not empty sooner.
 const RETRY: Duration = Duration::from_secs(1);
 
@@ -61,6 +63,8 @@ struct Shared {
 struct State {
     queue: JournalQueue,
     counters: Counters,
+    /// Somebody waits for what waits: write it at once.
+    hurry: bool,
     /// Records that were written or given up, to compare with [`JournalQueue::accepted`].
     settled: u64,
     stage: Stage,
@@ -97,8 +101,12 @@ impl Handle {
             Fate::Folded => state.counters.folded += 1,
             Fate::Dropped => state.counters.dropped += 1,
         }
+        let waiting = state.queue.len();
         drop(state);
-        self.shared.wake.notify_one();
+        // Between the first of a batch and the last that it has room for the writer has no use for a call.
+        if fate == Fate::Kept && (waiting == 1 || waiting == BATCH_MAX) {
+            self.shared.wake.notify_one();
+        }
         fate
     }
 
@@ -107,6 +115,8 @@ impl Handle {
         let mut state = self.shared.lock();
         let (target, failures) = (state.queue.accepted(), state.counters.failures);
         while state.settled < target {
+            state.hurry = true;
+            self.shared.wake.notify_one();
             if let Some(error) = &state.counters.error
                 && state.counters.failures > failures
             {
@@ -144,7 +154,12 @@ impl Shared {
     /// The next batch; none when the end has come and nothing waits.
     fn next(&self) -> Option<Vec<Record>> {
         let idle = |state: &mut State| state.queue.is_empty() && state.stage == Stage::Open;
-        let mut state = self.wake.wait_while(self.lock(), idle).unwrap_or_else(PoisonError::into_inner);
+        let state = self.wake.wait_while(self.lock(), idle).unwrap_or_else(PoisonError::into_inner);
+        let lonely =
+            |state: &mut State| state.queue.len() < BATCH_MAX && state.stage == Stage::Open && !state.hurry;
+        let waited = self.wake.wait_timeout_while(state, LINGER, lonely);
+        let mut state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        state.hurry = false;
         Some(state.queue.take(BATCH_MAX)).filter(|batch| !batch.is_empty())
     }
 

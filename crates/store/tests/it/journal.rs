@@ -1,6 +1,6 @@
 //! Appending, and what can be asked of the journal.
 
-use bootlace_core::event::{ClientClass, DhcpAnswer, DhcpMessage, EventKind, Peer, ScriptStep};
+use bootlace_core::event::{ClientClass, DhcpAnswer, DhcpMessage, EventKind, Given, Peer, ScriptStep};
 use bootlace_core::model::{Facts, Timestamp, Var};
 use bootlace_core::session::SessionId;
 use bootlace_store::journal::{EventId, MachineSeen, Record, SessionRow};
@@ -156,4 +156,29 @@ fn a_reader_sees_all_or_nothing_of_a_batch_from_another_thread() {
         writer.append(&batch).unwrap();
     }
     assert!(watcher.join().unwrap() > 0);
+}
+
+/// An operating system that renews its lease outside of any boot: nobody looks for that event.
+#[test]
+fn a_renewal_is_a_sighting_and_no_event() {
+    let Both { mut writer, reader, .. } = journal();
+    let renewed = |at, address: u32| {
+        let mut renewed = record(7, secs(at), discover(ClientClass::Os, Facts::new(), 1));
+        renewed.session = None;
+        let EventKind::Dhcp(dhcp) = &mut renewed.event.kind else { unreachable!() };
+        let DhcpAnswer::Offer(given) = dhcp.answer.clone() else { unreachable!() };
+        dhcp.answer = DhcpAnswer::Ack(Given { address: ip(address), ..given });
+        renewed
+    };
+    let mut seen_after = |at, address| {
+        writer.append(&[renewed(at, address)]).unwrap();
+        let machine = reader.machine(hw(7)).unwrap().unwrap();
+        assert_eq!(machine.first_seen, secs(0));
+        (machine.last_seen, machine.address)
+    };
+    assert_eq!(seen_after(0, 5), (secs(0), Some(ip(5))));
+    assert_eq!(seen_after(30, 5), (secs(0), Some(ip(5))), "not worth a page");
+    assert_eq!(seen_after(31, 6), (secs(31), Some(ip(6))));
+    assert_eq!(seen_after(4000, 6), (secs(4000), Some(ip(6))));
+    assert!(reader.events_after(EventId(0), 9).unwrap().events.is_empty());
 }

@@ -4,6 +4,7 @@ mod battery;
 mod fixtures;
 mod journal;
 mod kill;
+mod lease_log;
 mod make;
 mod open;
 mod queue;

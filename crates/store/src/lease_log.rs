@@ -1,0 +1,139 @@
+//! The log that leases are kept in: what it costs to change one does not depend on how many there are.
+//!
+//! Changes are appended. Once rows that count no more are in the majority, each commit also takes some rows from
+//! the front: those that still count are appended again, all of them go. The log stays within twice the number
+//! of leases, and nothing ever stops to rewrite it.
+
+use std::collections::HashMap;
+use std::net::Ipv4Addr;
+
+use bootlace_core::dhcp::{Lease, LeaseChange};
+use rusqlite::{Connection, params};
+
+use crate::store::{hex, state_name};
+
+/// Rows beyond twice the number of leases before any is taken from the front: some 500 KiB.
+const SLACK: u64 = 4096;
+/// Rows taken from the front for each one appended. At worst half of them still count and are appended again, so
+/// that two would stand still.
+const SWEEP: usize = 3;
+/// The state of a row that says that its address has no lease.
+const REMOVED: &str = "removed";
+
+const APPEND: &str = "INSERT INTO lease_log (id, address, hw, state, since, until, client_id, uuid, hostname) \
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
+const AGAIN: &str = "INSERT INTO lease_log (id, address, hw, state, since, until, client_id, uuid, hostname) \
+     SELECT $1, address, hw, state, since, until, client_id, uuid, hostname FROM lease_log WHERE id = $2";
+const OLDEST: &str = "SELECT id, address FROM lease_log ORDER BY id LIMIT $1";
+const DROP: &str = "DELETE FROM lease_log WHERE id <= $1";
+const CURRENT: &str = "SELECT id, address FROM leases";
+const EXTENT: &str = "SELECT COUNT(*), COALESCE(MAX(id), 0) FROM lease_log";
+
+/// Where in the log each lease is.
+#[derive(Debug)]
+pub(crate) struct LeaseLog {
+    /// The row that is the lease of an address.
+    current: HashMap<Ipv4Addr, i64>,
+    rows: u64,
+    last: i64,
+}
+
+/// What a transaction does to the log; it counts once that is committed.
+#[derive(Debug)]
+pub(crate) struct Draft {
+    changed: Vec<(Ipv4Addr, Option<i64>)>,
+    dropped: u64,
+    first: i64,
+    next: i64,
+}
+
+impl LeaseLog {
+    /// Reads where the leases are. A row without a good address is none of them; reading the leases tells.
+    pub(crate) fn read(conn: &Connection) -> rusqlite::Result<Self> {
+        let (rows, last): (i64, i64) = conn.query_row(EXTENT, [], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        let mut select = conn.prepare(CURRENT)?;
+        let current = select.query_map([], |row| Ok((row.get(1)?, row.get(0)?)))?;
+        let current = current.collect::<rusqlite::Result<Vec<(String, i64)>>>()?;
+        let current = current.into_iter().filter_map(|(address, id)| Some((address.parse().ok()?, id)));
+        Ok(Self { current: current.collect(), rows: rows.unsigned_abs(), last })
+    }
+
+    /// Writes all changes in the transaction of `conn`.
+    pub(crate) fn write(&self, conn: &Connection, changes: &[LeaseChange]) -> rusqlite::Result<Draft> {
+        let first = self.last + 1;
+        let mut draft = Draft { changed: Vec::with_capacity(changes.len()), dropped: 0, first, next: first };
+        if self.rows > 2 * self.current.len() as u64 + SLACK {
+            self.sweep(conn, SWEEP * changes.len(), &mut draft)?;
+        }
+        let mut append = conn.prepare_cached(APPEND)?;
+        for change in changes {
+            let id = draft.next;
+            match change {
+                LeaseChange::Put(lease) => {
+                    put(&mut append, id, lease)?;
+                    draft.note(lease.address, Some(id));
+                }
+                LeaseChange::Remove(address) => {
+                    let none = None::<String>;
+                    append.execute(params![id, address.to_string(), "", REMOVED, 0, 0, none, none, ""])?;
+                    draft.note(*address, None);
+                }
+            }
+        }
+        Ok(draft)
+    }
+
+    /// The transaction of this draft was committed.
+    pub(crate) fn committed(&mut self, draft: Draft) {
+        self.rows = self.rows + (draft.next - draft.first).unsigned_abs() - draft.dropped;
+        self.last = draft.next - 1;
+        for (address, id) in draft.changed {
+            match id {
+                Some(id) => self.current.insert(address, id),
+                None => self.current.remove(&address),
+            };
+        }
+    }
+
+    fn sweep(&self, conn: &Connection, count: usize, draft: &mut Draft) -> rusqlite::Result<()> {
+        let mut oldest = conn.prepare_cached(OLDEST)?;
+        let oldest = oldest.query_map([count as i64], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        let oldest = oldest.collect::<rusqlite::Result<Vec<(i64, String)>>>()?;
+        let mut again = conn.prepare_cached(AGAIN)?;
+        for (id, address) in &oldest {
+            let Ok(address) = address.parse() else { continue };
+            if self.current.get(&address) == Some(id) {
+                again.execute([draft.next, *id])?;
+                draft.note(address, Some(draft.next));
+            }
+        }
+        if let Some((last, _)) = oldest.last() {
+            conn.prepare_cached(DROP)?.execute([last])?;
+            draft.dropped = oldest.len() as u64;
+        }
+        Ok(())
+    }
+}
+
+impl Draft {
+    /// A row was appended; it is the lease of `address`, or says that there is none.
+    fn note(&mut self, address: Ipv4Addr, id: Option<i64>) {
+        self.changed.push((address, id));
+        self.next += 1;
+    }
+}
+
+fn put(append: &mut rusqlite::Statement<'_>, id: i64, lease: &Lease) -> rusqlite::Result<()> {
+    append.execute(params![
+        id,
+        lease.address.to_string(),
+        lease.hw.to_string(),
+        state_name(lease.state),
+        lease.since.0,
+        lease.until.0,
+        lease.client_id.as_deref().map(hex),
+        lease.uuid.map(|uuid| uuid.to_string()),
+        lease.hostname.as_str(),
+    ])?;
+    Ok(())
+}
