@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::net::Ipv4Addr;
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bootlace_core::event::Event;
 use bootlace_core::model::Timestamp;
@@ -15,6 +15,12 @@ use crate::{logging, net};
 
 /// Addresses remembered that machines without a lease of ours reported as theirs; beyond it none is learned.
 const REPORTED_MAX: usize = 10_000;
+
+/// Neighbours whose address is remembered; beyond it all are forgotten, and asked for again.
+const NEIGHBOURS_MAX: usize = 10_000;
+/// A machine's boot asks for dozens of files within a second; another machine does not take over its address that
+/// fast.
+const NEIGHBOUR_AGE_MAX: Duration = Duration::from_secs(1);
 
 /// The wall clock, read once per packet or request.
 pub fn now() -> Timestamp {
@@ -38,7 +44,18 @@ pub struct Hub {
     sessions: Mutex<Sessions>,
     leased: RwLock<HashMap<Ipv4Addr, HwAddr>>,
     reported: Mutex<HashMap<Ipv4Addr, HwAddr>>,
+    /// Read so lately from the kernel that it is not asked again.
+    neighbours: Mutex<HashMap<Ipv4Addr, (Option<HwAddr>, Timestamp)>>,
     journal: Handle,
+}
+
+/// What an event is to its session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Progress {
+    /// It took it further.
+    Step,
+    /// It is where it was.
+    Repeats,
 }
 
 impl Hub {
@@ -52,21 +69,31 @@ impl Hub {
             sessions: Mutex::new(Sessions::new(next)),
             leased: RwLock::new(leased.into_iter().collect()),
             reported: Mutex::new(HashMap::new()),
+            neighbours: Mutex::new(HashMap::new()),
             journal,
         }
     }
 
     /// Takes an event into its session, the log and the journal. Never waits.
     pub fn record(&self, event: Event) {
-        let session = {
-            let mut sessions = lock(&self.sessions);
-            let before = event.peer.hw.and_then(|hw| sessions.current(hw, event.at)).map(|s| (s.id, s.stage));
-            let id = sessions.apply(&event);
-            let after = event.peer.hw.and_then(|hw| sessions.current(hw, event.at)).map(|s| (s.id, s.stage));
-            logging::event(&event, id, before, after);
-            id
-        };
+        let (session, progress) = self.apply(&event);
+        // Not under the lock: the other threads need not wait for the log.
+        logging::event(&event, session, progress);
+        if session.is_none() && event.is_plain_lease() && event.is_offer() {
+            return;
+        }
         self.journal.send(Record { session, event, repeats: 0 });
+    }
+
+    fn apply(&self, event: &Event) -> (Option<SessionId>, Progress) {
+        let mut sessions = lock(&self.sessions);
+        let mark = |sessions: &Sessions| {
+            event.peer.hw.and_then(|hw| sessions.current(hw, event.at)).map(Session::mark)
+        };
+        let before = mark(&sessions);
+        let session = sessions.apply(event);
+        let progress = if mark(&sessions) == before { Progress::Repeats } else { Progress::Step };
+        (session, progress)
     }
 
     /// Looks into the machine's open session.
@@ -75,12 +102,27 @@ impl Hub {
     }
 
     /// Who uses an address.
-    pub fn who(&self, ip: Ipv4Addr) -> Option<(HwAddr, Known)> {
+    pub fn who(&self, ip: Ipv4Addr, now: Timestamp) -> Option<(HwAddr, Known)> {
         let leased = self.leased.read().unwrap_or_else(PoisonError::into_inner).get(&ip).copied();
         leased
             .map(|hw| (hw, Known::ByLease))
             .or_else(|| lock(&self.reported).get(&ip).map(|&hw| (hw, Known::ByReport)))
-            .or_else(|| net::neighbour(ip).map(|mac| (mac.into(), Known::ByNeighbour)))
+            .or_else(|| self.neighbour(ip, now).map(|hw| (hw, Known::ByNeighbour)))
+    }
+
+    fn neighbour(&self, ip: Ipv4Addr, now: Timestamp) -> Option<HwAddr> {
+        let mut neighbours = lock(&self.neighbours);
+        if let Some((hw, read)) = neighbours.get(&ip)
+            && now.since(*read) < NEIGHBOUR_AGE_MAX
+        {
+            return *hw;
+        }
+        let hw = net::neighbour(ip).map(HwAddr::from);
+        if neighbours.len() >= NEIGHBOURS_MAX {
+            neighbours.clear();
+        }
+        neighbours.insert(ip, (hw, now));
+        hw
     }
 
     /// Believes what a machine without a lease of ours says of itself, until a lease says otherwise.

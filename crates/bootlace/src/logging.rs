@@ -3,12 +3,18 @@
 //! Fields: `mac`, `ip`, `session`, `client`, `firmware`, `boot`, `by`, `file`, `bytes`, `ms`, `reason`. A message
 //! is readable alone; what came from the network was made harmless on arrival.
 
+use std::net::Ipv4Addr;
+
 use bootlace_core::event::{
     DhcpAnswer, DhcpEvent, Event, EventKind, FileEvent, FileOutcome, ScriptEvent, ScriptStep,
 };
-use bootlace_core::session::{SessionId, Stage};
+use bootlace_core::session::SessionId;
+use bootlace_wire::HwAddr;
+use tracing::field::{DisplayValue, display};
 use tracing::level_filters::LevelFilter;
 use tracing::{debug, info, warn};
+
+use crate::hub::Progress;
 
 /// Sends the log to stderr; `RUST_LOG`-like filters are not a config language of ours, the level is.
 pub(crate) fn start(level: LevelFilter) {
@@ -21,17 +27,12 @@ pub(crate) fn start(level: LevelFilter) {
 }
 
 /// Writes the line of an event: info when it takes the session a step on, debug when it repeats.
-pub(crate) fn event(
-    event: &Event,
-    session: Option<SessionId>,
-    before: Option<(SessionId, Stage)>,
-    after: Option<(SessionId, Stage)>,
-) {
+pub(crate) fn event(event: &Event, session: Option<SessionId>, progress: Progress) {
     let line = Line {
-        mac: event.peer.hw.map(|hw| hw.to_string()),
-        ip: event.peer.ip.map(|ip| ip.to_string()),
+        mac: event.peer.hw.map(display),
+        ip: event.peer.ip.map(display),
         session: session.map(|id| id.0),
-        advanced: before != after,
+        progress,
     };
     match &event.kind {
         EventKind::Dhcp(dhcp) => line.dhcp(dhcp),
@@ -45,10 +46,10 @@ pub(crate) fn event(
 }
 
 struct Line {
-    mac: Option<String>,
-    ip: Option<String>,
+    mac: Option<DisplayValue<HwAddr>>,
+    ip: Option<DisplayValue<Ipv4Addr>>,
     session: Option<u64>,
-    advanced: bool,
+    progress: Progress,
 }
 
 impl Line {
@@ -82,7 +83,12 @@ impl Line {
             ScriptStep::Chain { loader, lacks } => {
                 info!(mac, ip, session, file = loader, reason = lacks, "sent into our own loader");
             }
-            ScriptStep::Boot { boot, by } => info!(mac, ip, session, %boot, %by, file = name, "boots"),
+            ScriptStep::Boot { boot, by } if self.progress == Progress::Step => {
+                info!(mac, ip, session, %boot, %by, file = name, "boots");
+            }
+            ScriptStep::Boot { boot, by } => {
+                debug!(mac, ip, session, %boot, %by, file = name, "asked again");
+            }
             ScriptStep::Problem { boot, by, why } => {
                 warn!(mac, ip, session, %boot, %by, reason = why, "cannot boot");
             }
@@ -95,7 +101,7 @@ impl Line {
         match &file.outcome {
             FileOutcome::Sent { bytes, took, retransmits } => {
                 let ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
-                if self.advanced {
+                if self.progress == Progress::Step {
                     info!(mac, ip, session, file = name, protocol, bytes, ms, retransmits, "sent");
                 } else {
                     debug!(mac, ip, session, file = name, protocol, bytes, ms, retransmits, "sent");

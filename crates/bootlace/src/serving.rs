@@ -42,8 +42,9 @@ pub fn resolver(plane: Arc<FilePlane>, serving: Arc<ArcSwap<Serving>>, hub: Arc<
         plane,
         move |ask| find(&serving.load(), &hub, ask),
         move |peer, kind| {
-            let hw = recorder.who(*peer.ip()).map(|(hw, _)| hw);
-            recorder.record(Event { at: hub::now(), peer: Peer { hw, ip: Some(*peer.ip()) }, kind });
+            let now = hub::now();
+            let hw = recorder.who(*peer.ip(), now).map(|(hw, _)| hw);
+            recorder.record(Event { at: now, peer: Peer { hw, ip: Some(*peer.ip()) }, kind });
         },
     )
 }
@@ -52,10 +53,11 @@ fn find(serving: &Serving, hub: &Hub, ask: &Ask<'_>) -> Resolution {
     let now = hub::now();
     let ip = *ask.peer.ip();
     let claimed = reported_mac(ask.query).map(HwAddr::from);
-    if let (Some(claimed), None, Purpose::Fetch) = (claimed, hub.who(ip), ask.purpose) {
+    let mut known = hub.who(ip, now);
+    if let (Some(claimed), None, Purpose::Fetch) = (claimed, known, ask.purpose) {
         hub.reported(ip, claimed);
+        known = hub.who(ip, now);
     }
-    let known = hub.who(ip);
     let identity = match (known, claimed) {
         (Some((hw, Known::ByLease | Known::ByNeighbour)), Some(claimed)) if hw != claimed => {
             if ask.purpose == Purpose::Fetch {

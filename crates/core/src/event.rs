@@ -31,6 +31,20 @@ pub struct Event {
     pub kind: EventKind,
 }
 
+impl Event {
+    /// An operating system was offered or given its address. Where that belongs to no boot, the lease itself and
+    /// a line of the log say all there is to say.
+    pub fn is_plain_lease(&self) -> bool {
+        let EventKind::Dhcp(dhcp) = &self.kind else { return false };
+        dhcp.client == ClientClass::Os && dhcp.answer.given().is_some()
+    }
+
+    /// Nothing came of it yet: what was offered has to be asked for.
+    pub fn is_offer(&self) -> bool {
+        matches!(&self.kind, EventKind::Dhcp(DhcpEvent { answer: DhcpAnswer::Offer(_), .. }))
+    }
+}
+
 /// Who an event is about, as far as it is known.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Peer {

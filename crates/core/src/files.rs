@@ -77,7 +77,7 @@ pub enum Resource {
 
 /// The MAC that a machine reports in the query of `script`, if it does.
 pub fn reported_mac(query: &str) -> Option<Mac> {
-    query::read(query).facts.mac()
+    query::mac(query)
 }
 
 /// Says what a name stands for. `name` is as the client wrote it, percent-decoded for HTTP.

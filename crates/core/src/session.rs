@@ -59,6 +59,14 @@ impl Stage {
     }
 }
 
+/// The progress of a session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mark {
+    id: SessionId,
+    stage: Stage,
+    boot: Option<BootName>,
+}
+
 /// One attempt to boot.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Session {
@@ -111,6 +119,11 @@ impl Session {
             problem: None,
             bytes: 0,
         }
+    }
+
+    /// How far it is: whoever sees another mark has seen a step.
+    pub fn mark(&self) -> Mark {
+        Mark { id: self.id, stage: self.stage, boot: self.boot.as_ref().map(|(boot, _)| boot.clone()) }
     }
 
     /// Whether `event` belongs to the machine's next session.

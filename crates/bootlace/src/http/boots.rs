@@ -31,6 +31,8 @@ pub(super) async fn list(
     let mac = mac.map_err(|error| Failure::bad(&error.to_string()))?;
     read(move || {
         let serving = admin.serving.load();
+        // What has just happened is asked for most.
+        admin.hub.journal().flush()?;
         let journal = JournalReader::open(&admin.state_dir)?;
         let rows = match mac {
             Some(mac) => journal.sessions_of(HwAddr::from(mac), BOOTS_MAX)?,

@@ -16,6 +16,8 @@ const MACHINES_MAX: usize = 10_000;
 pub(super) async fn list(State(admin): State<Admin>) -> Result<Json<Vec<MachineView>>, Failure> {
     read(move || {
         let serving = admin.serving.load();
+        // What has just happened is asked for most.
+        admin.hub.journal().flush()?;
         let seen = JournalReader::open(&admin.state_dir)?.machines(MACHINES_MAX)?;
         Ok(views(&serving.config, &seen))
     })

@@ -1,5 +1,7 @@
 //! The query of `/script`: what a machine says of itself.
 
+use bootlace_wire::Mac;
+
 use crate::model::{Facts, Firmware, Reporting, Text, Var};
 
 /// What is read of a query. All variables at their longest fit.
@@ -20,23 +22,35 @@ pub(super) struct Report {
 pub(super) fn read(query: &str) -> Report {
     let mut facts = Facts::new();
     let mut pick = None;
-    let bounded = &query.as_bytes()[..query.len().min(QUERY_BYTES_MAX)];
-    for pair in bounded.split(|&b| b == b'&').take(PAIRS_MAX) {
-        let (key, value) = match pair.iter().position(|&b| b == b'=') {
-            Some(at) => (&pair[..at], &pair[at + 1..]),
-            None => continue,
-        };
-        let Ok(key) = str::from_utf8(key) else { continue };
-        let value = Text::clean(&percent_decoded(value));
+    for (key, value) in pairs(query) {
         if key == "boot" {
-            pick.get_or_insert(value);
+            pick.get_or_insert_with(|| cleaned(value));
         } else if let Ok(var) = key.parse::<Var>()
             && facts.get(var).is_none()
         {
-            facts.set(var, value);
+            facts.set(var, cleaned(value));
         }
     }
     Report { facts, pick }
+}
+
+/// The MAC of a query, as [`read`] finds it.
+pub(super) fn mac(query: &str) -> Option<Mac> {
+    let of_mac = pairs(query).filter(|(key, _)| *key == Var::Mac.name());
+    of_mac.map(|(_, value)| cleaned(value)).find(|text| !text.is_empty())?.as_str().parse().ok()
+}
+
+/// Keys and raw values, bounded.
+fn pairs(query: &str) -> impl Iterator<Item = (&str, &[u8])> {
+    let bounded = &query.as_bytes()[..query.len().min(QUERY_BYTES_MAX)];
+    bounded.split(|&b| b == b'&').take(PAIRS_MAX).filter_map(|pair| {
+        let at = pair.iter().position(|&b| b == b'=')?;
+        Some((str::from_utf8(&pair[..at]).ok()?, &pair[at + 1..]))
+    })
+}
+
+fn cleaned(value: &[u8]) -> Text {
+    if value.contains(&b'%') { Text::clean(&percent_decoded(value)) } else { Text::clean(value) }
 }
 
 /// What is known after the report: it wins over the session, but for what only DHCP tells.
@@ -98,6 +112,18 @@ mod tests {
             [(Var::Mac, "52:54:00:12:34:56"), (Var::Asset, "a+b"), (Var::Manufacturer, "Dell Inc.")];
         assert_eq!(facts, expected);
         assert_eq!(report.pick.unwrap().as_str(), "rescue");
+    }
+
+    #[test]
+    fn the_mac_alone_is_the_mac_of_the_report() {
+        for query in [
+            "mac=52:54:00:12:34:56",
+            "x=1&mac=&mac=52%3a54:00:12:34:56&mac=00:00:00:00:00:01",
+            "mac=no",
+            "mac",
+        ] {
+            assert_eq!(mac(query), read(query).facts.mac(), "{query}");
+        }
     }
 
     #[test]

@@ -18,6 +18,10 @@ impl Text {
         let end = raw.iter().position(|&b| b == 0).unwrap_or(raw.len());
         // Four times the limit is enough to fill it whatever the trimming removes, and bounds the work.
         let bounded = &raw[..end.min(TEXT_BYTES_MAX * 4)];
+        // Nearly every value: nothing to replace, and a byte is a character.
+        if bounded.len() <= TEXT_BYTES_MAX && bounded.iter().all(|byte| matches!(byte, b' '..=b'~')) {
+            return Self(String::from_utf8_lossy(bounded.trim_ascii()).into_owned());
+        }
         let decoded = String::from_utf8_lossy(bounded);
         let mut text = String::new();
         for c in decoded.trim().chars() {
