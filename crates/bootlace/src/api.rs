@@ -186,7 +186,9 @@ fn describe(kind: &EventKind) -> (String, Option<&Trail>) {
                     format!("leased {}{}", given.address, boot_file(given.boot_file.as_deref()))
                 }
                 DhcpAnswer::Nak(why) => format!("refused: {why}"),
-                DhcpAnswer::Silence(why) => format!("not answered: {why}"),
+                silent @ (DhcpAnswer::Exhausted | DhcpAnswer::Silence(_)) => {
+                    format!("not answered: {}", silent.silence().unwrap_or_default())
+                }
             };
             (format!("{asked} -> {answer}"), Some(&dhcp.trail))
         }

@@ -2,6 +2,7 @@
 //! (invariant 7). A start that fails says why and leaves nothing running.
 
 mod bind;
+mod descriptors;
 mod run;
 
 use std::fs;
@@ -33,6 +34,7 @@ struct Opened {
 
 /// Runs the server until SIGTERM or SIGINT.
 pub fn serve(config: &Path, interfaces: &[String]) -> Result<()> {
+    descriptors::raise_limit();
     let opened = open(config, interfaces)?;
     run::run(opened)
 }

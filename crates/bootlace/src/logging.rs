@@ -68,7 +68,8 @@ impl Line {
                 info!(mac, %ip, session, client, firmware, boot, file, "leased");
             }
             DhcpAnswer::Nak(reason) => info!(mac, session, client, reason, "address refused"),
-            DhcpAnswer::Silence(reason) => {
+            silent @ (DhcpAnswer::Exhausted | DhcpAnswer::Silence(_)) => {
+                let reason = silent.silence();
                 let message = dhcp.message.name();
                 debug!(mac, session, client, firmware, message, reason, "not answered");
             }

@@ -173,6 +173,8 @@ pub enum DhcpAnswer {
     Ack(Given),
     /// Refused, and why.
     Nak(String),
+    /// Nothing, since all that could be lent is lent: the one silence that somebody has to do something about.
+    Exhausted,
     /// Nothing, and why.
     Silence(String),
 }
@@ -182,7 +184,16 @@ impl DhcpAnswer {
     pub fn given(&self) -> Option<&Given> {
         match self {
             Self::Offer(given) | Self::Ack(given) => Some(given),
-            Self::Nak(_) | Self::Silence(_) => None,
+            Self::Nak(_) | Self::Exhausted | Self::Silence(_) => None,
+        }
+    }
+
+    /// Why nothing was answered, if nothing was.
+    pub fn silence(&self) -> Option<&str> {
+        match self {
+            Self::Exhausted => Some("no address is left"),
+            Self::Silence(why) => Some(why),
+            Self::Offer(_) | Self::Ack(_) | Self::Nak(_) => None,
         }
     }
 }

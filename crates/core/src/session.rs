@@ -240,7 +240,9 @@ impl Session {
                 self.problem = None;
             }
             DhcpAnswer::Nak(why) => self.problem = Some(format!("address refused: {why}")),
-            DhcpAnswer::Silence(why) => self.problem = Some(format!("not answered: {why}")),
+            silent @ (DhcpAnswer::Exhausted | DhcpAnswer::Silence(_)) => {
+                self.problem = silent.silence().map(|why| format!("not answered: {why}"));
+            }
         }
     }
 

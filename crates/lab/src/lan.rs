@@ -87,6 +87,8 @@ impl Lan {
         self.ns.links().add_veth(&port_name, HOST_LINK, mac, std::os::fd::AsFd::as_fd(&ns))?;
         self.attach(&port_name)?;
         ns.links().up(HOST_LINK)?;
+        ns.links().wait_running(HOST_LINK)?;
+        self.ns.links().wait_running(&port_name)?;
         Ok(Host { name: name.to_owned(), cidr, mac, ns })
     }
 

@@ -3,10 +3,14 @@
 use std::net::Ipv4Addr;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::str::FromStr;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 
-use crate::netlink::{Intent, RTM_DELLINK, RTM_NEWADDR, RTM_NEWLINK, RTM_NEWROUTE, Request, Socket};
+use crate::netlink::{
+    Intent, RTM_DELLINK, RTM_GETLINK, RTM_NEWADDR, RTM_NEWLINK, RTM_NEWROUTE, Request, Socket,
+};
 
 /// Attributes of `linux/if_link.h`, `linux/if_addr.h` and `linux/veth.h`.
 const IFLA_ADDRESS: u16 = 1;
@@ -14,6 +18,7 @@ const IFLA_IFNAME: u16 = 3;
 const IFLA_MTU: u16 = 4;
 const IFLA_LINK: u16 = 5;
 const IFLA_MASTER: u16 = 10;
+const IFLA_OPERSTATE: u16 = 16;
 const IFLA_LINKINFO: u16 = 18;
 const IFLA_NET_NS_FD: u16 = 28;
 const IFLA_INFO_KIND: u16 = 1;
@@ -31,7 +36,13 @@ const RT_TABLE_MAIN: u8 = 254;
 const RTPROT_STATIC: u8 = 4;
 const RTN_UNICAST: u8 = 1;
 const IFF_UP: u32 = 1;
+/// RFC 2863's "up", which a link is only when its queue takes packets.
+const IF_OPER_UP: u8 = 6;
 const AF_INET: u8 = 2;
+
+/// The kernel takes up to a second; this is for a busy computer.
+const CARRIER_LIMIT: Duration = Duration::from_secs(30);
+const CARRIER_PAUSE: Duration = Duration::from_millis(1);
 
 /// A link-layer address as six bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -170,6 +181,22 @@ impl Links {
     pub fn up(&self, name: &str) -> Result<()> {
         let request = Request::new(RTM_NEWLINK, Intent::Change, &ifinfo(self.index(name)?, Flags::Up));
         self.0.request(request).with_context(|| format!("bring {name} up"))
+    }
+
+    /// Waits until `name` carries packets. The kernel hears of a carrier on a thread of its own, and until then
+    /// it drops what is sent, which costs a DHCP client its first offer.
+    pub fn wait_running(&self, name: &str) -> Result<()> {
+        let index = self.index(name)?;
+        let deadline = Instant::now() + CARRIER_LIMIT;
+        loop {
+            let look = Request::new(RTM_GETLINK, Intent::Look, &ifinfo(index, Flags::Keep));
+            let state = self.0.link_attr(look, IFLA_OPERSTATE).with_context(|| format!("look at {name}"))?;
+            if state == [IF_OPER_UP] {
+                return Ok(());
+            }
+            ensure!(Instant::now() < deadline, "{name} has no carrier");
+            thread::sleep(CARRIER_PAUSE);
+        }
     }
 
     /// Takes `name` down: what a pulled cable looks like to the other end.

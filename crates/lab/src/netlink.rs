@@ -1,4 +1,4 @@
-//! The part of rtnetlink that a lab needs: one request, one acknowledgement.
+//! The part of rtnetlink that a lab needs: one request, one acknowledgement or answer.
 //!
 //! A socket belongs for ever to the network namespace in which it was opened, so a [`Socket`] also works on a
 //! namespace that the calling thread is not in.
@@ -13,6 +13,7 @@ use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, 
 /// Message types and flags, `linux/rtnetlink.h` and `linux/netlink.h`.
 pub(crate) const RTM_NEWLINK: u16 = 16;
 pub(crate) const RTM_DELLINK: u16 = 17;
+pub(crate) const RTM_GETLINK: u16 = 18;
 pub(crate) const RTM_NEWADDR: u16 = 20;
 pub(crate) const RTM_NEWROUTE: u16 = 24;
 const NLMSG_ERROR: u16 = 2;
@@ -24,14 +25,19 @@ const NLM_F_CREATE: u16 = 0x400;
 const NLA_F_NESTED: u16 = 0x8000;
 
 const HEADER_LEN: usize = 16;
-/// An acknowledgement is a header, an errno and a copy of our request, whose longest is well below this.
+/// An acknowledgement is a header, an errno and a copy of our request, whose longest is well below this. Of a
+/// link's description only the beginning is read.
 const REPLY_LEN_MAX: usize = 8192;
 
-/// Whether a request makes something new or changes what is there.
+/// `struct ifinfomsg`, which stands between the header and a link's attributes.
+const IFINFO_LEN: usize = 16;
+
+/// Whether a request makes something new, changes what is there or only looks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Intent {
     Create,
     Change,
+    Look,
 }
 
 /// A request under construction: the netlink header, then the fixed part, then attributes.
@@ -45,6 +51,7 @@ impl Request {
         let flags = match intent {
             Intent::Create => NLM_F_REQUEST | NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL,
             Intent::Change => NLM_F_REQUEST | NLM_F_ACK,
+            Intent::Look => NLM_F_REQUEST,
         };
         let mut bytes = vec![0; 4];
         bytes.extend(kind.to_ne_bytes());
@@ -117,16 +124,40 @@ impl Socket {
 
     /// Sends a request and waits for the kernel's verdict.
     pub(crate) fn request(&self, request: Request) -> Result<()> {
+        let (kind, _) = self.exchange(request)?;
+        ensure!(kind == NLMSG_ERROR, "netlink answered with message type {kind}");
+        Ok(())
+    }
+
+    /// The attribute `wanted` of the link that the request asks for.
+    pub(crate) fn link_attr(&self, request: Request, wanted: u16) -> Result<Vec<u8>> {
+        let (kind, reply) = self.exchange(request)?;
+        ensure!(kind == RTM_NEWLINK, "netlink answered with message type {kind}");
+        let mut rest = reply.get(HEADER_LEN + IFINFO_LEN..).context("half a link")?;
+        while let [len_a, len_b, kind_a, kind_b, ..] = *rest {
+            let len = usize::from(u16::from_ne_bytes([len_a, len_b]));
+            let value = rest.get(4..len).context("half an attribute")?;
+            if u16::from_ne_bytes([kind_a, kind_b]) == wanted {
+                return Ok(value.to_vec());
+            }
+            rest = rest.get(len.next_multiple_of(4)..).unwrap_or_default();
+        }
+        bail!("no attribute {wanted}")
+    }
+
+    /// The type of the answer, and all of it. A refusal is an error.
+    fn exchange(&self, request: Request) -> Result<(u16, Vec<u8>)> {
         send(&self.0, &request.finish(), SendFlags::empty()).context("send to netlink")?;
-        let mut reply = [0; REPLY_LEN_MAX];
+        let mut reply = vec![0; REPLY_LEN_MAX];
         let (len, _) = recv(&self.0, &mut reply[..], RecvFlags::empty()).context("receive from netlink")?;
         ensure!(len >= HEADER_LEN + 4, "netlink answered with {len} bytes");
         let kind = u16::from_ne_bytes([reply[4], reply[5]]);
-        ensure!(kind == NLMSG_ERROR, "netlink answered with message type {kind}");
-        match i32::from_ne_bytes([reply[16], reply[17], reply[18], reply[19]]) {
-            0 => Ok(()),
-            errno => bail!(Errno::from_raw_os_error(-errno)),
+        let errno = i32::from_ne_bytes([reply[16], reply[17], reply[18], reply[19]]);
+        if kind == NLMSG_ERROR && errno != 0 {
+            bail!(Errno::from_raw_os_error(-errno));
         }
+        reply.truncate(len);
+        Ok((kind, reply))
     }
 
     /// The index of the link called `name`.

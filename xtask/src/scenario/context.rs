@@ -31,6 +31,16 @@ impl Context {
         &self.dir
     }
 
+    /// The server.
+    pub(crate) fn bootlace(&self) -> PathBuf {
+        self.project.bootlace()
+    }
+
+    /// The server as users get it, which is not always built.
+    pub(crate) fn bootlace_release(&self) -> Option<PathBuf> {
+        self.project.bootlace_release().filter(|path| path.exists())
+    }
+
     /// What to boot.
     pub(crate) fn guest(&self) -> Result<Guest> {
         Guest::fetch(&self.project.cache_dir())

@@ -4,9 +4,13 @@
 //! that file's `SCENARIOS`, and give it a line in `gate.toml`. It runs in a sandbox of its own, may leave files
 //! in `context.dir()`, and fails by returning an error.
 
+mod clients;
 mod context;
 mod dnsmasq;
+mod hostile;
 mod links;
+mod rawdhcp;
+mod served;
 
 use anyhow::{Context as _, Result};
 
@@ -21,7 +25,8 @@ pub(crate) struct Scenario {
     pub(crate) run: fn(&Context) -> Result<()>,
 }
 
-const GROUPS: &[&[Scenario]] = &[links::SCENARIOS, dnsmasq::SCENARIOS];
+const GROUPS: &[&[Scenario]] =
+    &[links::SCENARIOS, dnsmasq::SCENARIOS, clients::SCENARIOS, hostile::SCENARIOS];
 
 pub(crate) fn all() -> impl Iterator<Item = &'static Scenario> {
     GROUPS.iter().copied().flatten()

@@ -5,6 +5,8 @@
 //! sends nothing: no address is promised that a power loss could take back (invariant 2).
 
 use std::fmt;
+mod alarm;
+
 use std::io;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::os::fd::{AsFd, OwnedFd};
@@ -23,6 +25,7 @@ use bootlace_wire::dhcp::{CLIENT_PORT, Message, SERVER_PORT, describe};
 use bootlace_wire::frame::udp_frame;
 use rustix::event::{PollFd, PollFlags, poll};
 
+use self::alarm::Alarm;
 use crate::hub::{self, Hub};
 use crate::net::{Datagram, DatagramSocket, Frame, Interface, PacketSocket, RecvBatch};
 use crate::serving::Serving;
@@ -79,6 +82,7 @@ impl Dhcp {
     /// Serves until `stop` is readable.
     pub fn run(mut self) -> io::Result<()> {
         let mut batch = RecvBatch::new();
+        let mut exhausted = Alarm::default();
         loop {
             let ready = self.wait()?;
             let Some(ready) = ready else { return Ok(()) };
@@ -94,7 +98,7 @@ impl Dhcp {
                     }
                 }
             }
-            self.settle(pending, &changes);
+            self.settle(pending, &changes, &mut exhausted);
         }
     }
 
@@ -150,7 +154,7 @@ impl Dhcp {
     }
 
     /// Stores, sends, records: in this order.
-    fn settle(&mut self, mut pending: Vec<Pending>, changes: &[LeaseChange]) {
+    fn settle(&mut self, mut pending: Vec<Pending>, changes: &[LeaseChange], exhausted: &mut Alarm) {
         if let Err(error) = self.store.commit(changes) {
             tracing::error!(%error, "leases cannot be stored: nobody gets an answer");
             self.counters.not_stored.fetch_add(pending.len() as u64, Relaxed);
@@ -162,7 +166,13 @@ impl Dhcp {
             self.hub.leased(changes.iter().map(holder));
             self.send(&pending);
         }
-        for Pending { hw, at, event, .. } in pending {
+        for Pending { port, hw, at, event, .. } in pending {
+            if event.answer == DhcpAnswer::Exhausted
+                && let Some(requests) = exhausted.ring(at)
+            {
+                let interface = self.ports[port].interface.name.as_str();
+                tracing::warn!(mac = %hw, interface, requests, "no address is left: widen the subnet's ranges");
+            }
             let ip = event.answer.given().map(|given| given.address).filter(|ip| !ip.is_unspecified());
             self.hub.record(Event { at, peer: Peer { hw: Some(hw), ip }, kind: EventKind::Dhcp(event) });
         }

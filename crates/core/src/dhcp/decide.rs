@@ -76,6 +76,7 @@ pub fn decide(
             (Some(reply::nak(query, server, &why)), Vec::new(), DhcpAnswer::Nak(why))
         }
         Verdict::Note { changes, why } => (None, changes, DhcpAnswer::Silence(why)),
+        Verdict::Exhausted => (None, Vec::new(), DhcpAnswer::Exhausted),
         Verdict::Silence(why) => (None, Vec::new(), DhcpAnswer::Silence(why.into_owned())),
     };
     let event = DhcpEvent {
@@ -124,6 +125,8 @@ enum Verdict<'a> {
         changes: Vec<LeaseChange>,
         why: String,
     },
+    /// Every address of the client's subnets is lent.
+    Exhausted,
     Silence(Cow<'static, str>),
 }
 
@@ -234,7 +237,7 @@ impl<'a> Case<'a> {
                 changes: Vec::new(),
             });
         }
-        silence("no address is left")
+        Verdict::Exhausted
     }
 
     fn selecting(

@@ -67,6 +67,7 @@ fn step_of(event: &Event) -> Option<Step> {
                     boot_file: given.boot_file.clone(),
                 })
             }
+            DhcpAnswer::Exhausted => Some(Step::NoOffer { client: dhcp.client }),
             DhcpAnswer::Silence(_) if dhcp.message == crate::event::DhcpMessage::Discover => {
                 Some(Step::NoOffer { client: dhcp.client })
             }

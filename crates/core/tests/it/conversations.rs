@@ -176,8 +176,8 @@ impl Server {
         let (answer, why) = match &event.answer {
             DhcpAnswer::Offer(_) => ("offer", None),
             DhcpAnswer::Ack(_) => ("ack", None),
-            DhcpAnswer::Nak(why) => ("nak", Some(why)),
-            DhcpAnswer::Silence(why) => ("silence", Some(why)),
+            DhcpAnswer::Nak(why) => ("nak", Some(why.as_str())),
+            silent @ (DhcpAnswer::Exhausted | DhcpAnswer::Silence(_)) => ("silence", silent.silence()),
         };
         write!(out, "= {} {}: {answer}", event.client.name(), event.message.name()).unwrap();
         writeln!(out, "{}", why.map(|why| format!(", {why}")).unwrap_or_default()).unwrap();

@@ -122,6 +122,7 @@ fn every_kind_of_event_survives() {
     }
     for (message, answer) in [
         (DhcpMessage::Request, DhcpAnswer::Nak("other network".into())),
+        (DhcpMessage::Discover, DhcpAnswer::Exhausted),
         (DhcpMessage::Decline, DhcpAnswer::Silence("declined".into())),
         (DhcpMessage::Release, DhcpAnswer::Silence("released".into())),
         (DhcpMessage::Inform, DhcpAnswer::Silence("not served".into())),
