@@ -43,6 +43,11 @@ impl Event {
     pub fn is_offer(&self) -> bool {
         matches!(&self.kind, EventKind::Dhcp(DhcpEvent { answer: DhcpAnswer::Offer(_), .. }))
     }
+
+    /// Somebody asked for the size of a file only: worth a line, and no more (design invariant 11).
+    pub fn is_size_probe(&self) -> bool {
+        matches!(&self.kind, EventKind::File(FileEvent { outcome: FileOutcome::SizeProbe, .. }))
+    }
 }
 
 /// Who an event is about, as far as it is known.

@@ -92,8 +92,10 @@ pub struct Session {
     pub loader: Option<String>,
     /// An iPXE that lacked something was sent into ours: not a second time in this session.
     pub chained: bool,
-    /// The DHCP transaction that did so, if it was one.
+    /// The DHCP transaction of the iPXE that was sent there.
     pub chained_by: Option<u32>,
+    /// The last DHCP transaction of its firmware or loader.
+    pub transaction: Option<u32>,
     /// The last thing that went wrong.
     pub problem: Option<String>,
     /// Bytes of files sent.
@@ -116,6 +118,7 @@ impl Session {
             loader: None,
             chained: false,
             chained_by: None,
+            transaction: None,
             problem: None,
             bytes: 0,
         }
@@ -157,8 +160,17 @@ impl Session {
         SessionView { chained: self.chained && by_another && !is_next }
     }
 
-    /// Takes an event of this session in.
+    /// Whether the iPXE that speaks now is the one that another was sent into. One that asks again before it went
+    /// is told the same again; without DHCP nobody can tell the two apart, and once is enough.
+    pub fn came_by_chain(&self) -> bool {
+        self.chained && (self.transaction.is_none() || self.chained_by != self.transaction)
+    }
+
+    /// Takes an event of this session in. One that only asked for a size changes nothing.
     pub fn apply(&mut self, event: &Event) {
+        if event.is_size_probe() {
+            return;
+        }
         self.last = self.last.max(event.at);
         if let Some(ip) = event.peer.ip.filter(|ip| !ip.is_unspecified()) {
             self.address = Some(ip);
@@ -170,6 +182,7 @@ impl Session {
                     self.facts.merge(&dhcp.facts);
                     // A firmware that starts again has no iPXE yet; one that was chained may be a better one.
                     self.features.clone_from(&dhcp.features);
+                    self.transaction = Some(dhcp.xid);
                 }
                 self.reach(match dhcp.client {
                     ClientClass::Firmware
@@ -191,7 +204,7 @@ impl Session {
                         self.reach(Stage::Loader);
                         self.loader = Some(loader.clone());
                         self.chained = true;
-                        self.chained_by = None;
+                        self.chained_by = self.transaction;
                     }
                     ScriptStep::Boot { boot, by } => {
                         self.reach(Stage::Script);

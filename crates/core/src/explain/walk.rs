@@ -117,7 +117,7 @@ impl Walk<'_> {
                 identity: Identity::Agreed,
                 server: self.server(),
                 features: self.session.features.as_ref(),
-                chained: self.session.chained,
+                chained: self.session.came_by_chain(),
                 loaders: self.world.loaders,
             };
             resolve(self.world.config, &name, &request)

@@ -84,7 +84,8 @@ impl Sessions {
 fn opens(event: &Event) -> bool {
     match &event.kind {
         EventKind::Dhcp(dhcp) => dhcp.client != ClientClass::Os,
-        EventKind::Script(_) | EventKind::File(_) => true,
+        EventKind::Script(_) => true,
+        EventKind::File(_) => !event.is_size_probe(),
         EventKind::Contradiction { .. } => false,
     }
 }

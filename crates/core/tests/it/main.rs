@@ -7,3 +7,4 @@ mod dhcp_properties;
 mod lease_simulation;
 mod lease_table;
 mod packets;
+mod session;
