@@ -239,6 +239,13 @@ pub struct ScriptEvent {
     pub trail: Trail,
 }
 
+impl ScriptEvent {
+    /// It says that something is wrong.
+    pub fn is_problem(&self) -> bool {
+        matches!(self.step, ScriptStep::Problem { .. })
+    }
+}
+
 /// What a script does for the machine.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

@@ -19,6 +19,7 @@ mod query;
 mod script;
 
 pub use query::QUERY_BYTES_MAX;
+pub(crate) use query::percent_decoded;
 
 /// One request for a name.
 #[derive(Clone, Copy, Debug)]
@@ -82,30 +83,41 @@ pub fn reported_mac(query: &str) -> Option<Mac> {
 
 /// Says what a name stands for. `name` is as the client wrote it, percent-decoded for HTTP.
 pub fn resolve(config: &Config, name: &str, request: &FileRequest<'_>) -> Resolution {
+    let resource = match look_up(name) {
+        Named::Boot => return script::boot(config, request),
+        Named::Script => return script::script(config, request),
+        Named::File(file) => Resource::File(file),
+        Named::Absent(why) => Resource::Absent(why),
+    };
+    Resolution { resource, script: None }
+}
+
+/// What a name stands for, whoever asks.
+pub(crate) enum Named {
+    /// `boot.ipxe`.
+    Boot,
+    /// `script`.
+    Script,
+    /// A file of this name.
+    File(String),
+    /// Nothing, and why.
+    Absent(String),
+}
+
+pub(crate) fn look_up(name: &str) -> Named {
     let cleaned = match clean_name(name.as_bytes()) {
         Ok(cleaned) => cleaned,
-        Err(error) => return absent(format!("{}: {error}", Text::from(name))),
+        Err(error) => return Named::Absent(format!("{}: {error}", Text::from(name))),
     };
-    match cleaned.as_str() {
-        "boot.ipxe" => return script::boot(config, request),
-        "script" => return script::script(config, request),
-        _ => {}
-    }
     let (folder, rest) = cleaned.split_once('/').unwrap_or((&cleaned, ""));
-    match folder {
-        "answer" | "done" => absent(format!("{folder}/ is reserved: nothing answers it yet")),
-        "ipxe" if rest.is_empty() || rest.contains('/') => {
-            absent("ipxe/ is reserved for loaders: ipxe/NAME".to_owned())
+    match (folder, rest) {
+        ("boot.ipxe", "") => Named::Boot,
+        ("script", "") => Named::Script,
+        ("answer" | "done", _) => Named::Absent(format!("{folder}/ is reserved: nothing answers it yet")),
+        ("ipxe", _) if rest.is_empty() || rest.contains('/') => {
+            Named::Absent("ipxe/ is reserved for loaders: ipxe/NAME".to_owned())
         }
-        "ipxe" | "files" if !rest.is_empty() => file(rest),
-        _ => file(&cleaned),
+        ("ipxe" | "files", _) if !rest.is_empty() => Named::File(rest.to_owned()),
+        _ => Named::File(cleaned),
     }
-}
-
-fn file(name: &str) -> Resolution {
-    Resolution { resource: Resource::File(name.to_owned()), script: None }
-}
-
-fn absent(why: String) -> Resolution {
-    Resolution { resource: Resource::Absent(why), script: None }
 }

@@ -4,7 +4,7 @@
 //! and those of users. What a script branches on but nobody knows beforehand (a key, a download that fails) is
 //! taken the way of success.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::percent::encode;
 
@@ -12,6 +12,9 @@ use super::percent::encode;
 const COMMANDS_MAX: usize = 2_000;
 /// Rounds of `${}` expansion: iPXE expands until nothing is left.
 const EXPANSIONS_MAX: usize = 16;
+/// Bytes of a word when everything is expanded: no real URL is longer, and a setting that doubles itself in a
+/// loop stays small.
+const WORD_BYTES_MAX: usize = 4096;
 
 /// How a script ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,7 +48,13 @@ pub fn walk(script: &str, url: &str, settings: &BTreeMap<String, String>) -> Wal
     if !matches!(lines.first().map(|line| line.trim_end()), Some("#!ipxe" | "#!gpxe")) {
         return Walk { fetches: Vec::new(), end: End::Lost("its first line is not #!ipxe".into()) };
     }
-    let mut walker = Walker { settings: settings.clone(), url, fetches: Vec::new(), items: Vec::new() };
+    let mut walker = Walker {
+        settings: settings.clone(),
+        url,
+        fetches: Vec::new(),
+        images: BTreeSet::new(),
+        items: Vec::new(),
+    };
     let end = walker.run(&lines);
     Walk { fetches: walker.fetches, end }
 }
@@ -70,6 +79,8 @@ struct Walker<'a> {
     settings: BTreeMap<String, String>,
     url: &'a str,
     fetches: Vec<String>,
+    /// What the fetched images are called.
+    images: BTreeSet<String>,
     items: Vec<String>,
 }
 
@@ -143,8 +154,9 @@ impl Walker<'_> {
         match name.as_str() {
             "chain" | "boot" | "imgexec" => self.exec(words),
             "kernel" | "initrd" | "module" | "imgfetch" | "imgselect" | "imgload" | "shim" => {
-                if let Some(what) = operands(words).next() {
+                if let Some(what) = operands(words).next().filter(|what| !self.images.contains(*what)) {
                     let url = self.absolute(what);
+                    self.images.extend(image_names(&url, words));
                     self.fetches.push(url);
                 }
                 Done::Succeeded
@@ -179,14 +191,16 @@ impl Walker<'_> {
 
     fn exec(&self, words: &[String]) -> Done {
         match operands(words).next() {
-            Some(what) => Done::End(End::Chains(self.absolute(what))),
-            None => Done::End(End::Boots),
+            Some(what) if !self.images.contains(what) => Done::End(End::Chains(self.absolute(what))),
+            _ => Done::End(End::Boots),
         }
     }
 
     fn set(&mut self, words: &[String]) -> Done {
         if let Some((key, value)) = words.split_first() {
-            self.settings.insert(setting_name(key).to_owned(), value.join(" "));
+            let mut value = value.join(" ");
+            value.truncate(value.floor_char_boundary(WORD_BYTES_MAX));
+            self.settings.insert(setting_name(key).to_owned(), value);
         }
         Done::Succeeded
     }
@@ -210,6 +224,7 @@ impl Walker<'_> {
             let Some(len) = text[start..].find('}') else { break };
             let value = self.value(&text[start + 2..start + len]);
             text.replace_range(start..=start + len, &value);
+            text.truncate(text.floor_char_boundary(WORD_BYTES_MAX));
         }
         text
     }
@@ -290,6 +305,13 @@ fn option_value<'a>(words: &'a [String], name: &str) -> Option<&'a str> {
     words.get(at + 1).map(String::as_str)
 }
 
+/// An image is called by the last part of its URL, or as `--name` says.
+fn image_names<'a>(url: &'a str, words: &'a [String]) -> impl Iterator<Item = String> {
+    let path = url.split(['?', '#']).next().unwrap_or_default();
+    let given = option_value(words, "--name").or_else(|| option_value(words, "-n"));
+    [path.rsplit('/').next(), given].into_iter().flatten().map(str::to_owned)
+}
+
 fn drive(words: &[String]) -> String {
     format!("drive {}", option_value(words, "--drive").unwrap_or("0x80"))
 }
@@ -330,6 +352,14 @@ mod tests {
         let script = "#!ipxe\niseq ${platform} efi && goto efi ||\nmenu Hello\nitem a First\nitem b Second\n\
                       choose --timeout 100 --default b pick || goto out\ngoto ${pick}\n:a\nexit 3\n:b\nsanboot --no-describe --drive 0x80\n:efi\nexit 1\n:out\n";
         assert_eq!(walked(script).end, End::Disk("drive 0x80".into()));
+    }
+
+    #[test]
+    fn an_image_that_was_fetched_is_not_fetched_again() {
+        let walk =
+            walked("#!ipxe\nimgfetch --name k http://h/a/vmlinuz?x=/y\nimgselect vmlinuz\nboot k a=1\n");
+        assert_eq!(walk.fetches, ["http://h/a/vmlinuz?x=/y"]);
+        assert_eq!(walk.end, End::Boots);
     }
 
     #[test]

@@ -12,8 +12,10 @@ use super::{Exchange, Explanation, Rom, Subject, World, ipxe, pxelinux};
 use crate::boot::loader::candidates;
 use crate::boot::template::Server;
 use crate::dhcp::{Decision, classify, decide};
-use crate::event::{DhcpAnswer, Event, EventKind, FileEvent, FileOutcome, Given, Peer, Protocol};
-use crate::files::{FileRequest, Identity, Resource, resolve};
+use crate::event::{
+    DhcpAnswer, Event, EventKind, FileEvent, FileOutcome, Given, Peer, Protocol, ScriptEvent,
+};
+use crate::files::{FileRequest, Identity, Named, Resource, look_up, percent_decoded, resolve};
 use crate::model::{Facts, Text, Var};
 use crate::session::{Session, SessionId};
 
@@ -68,7 +70,7 @@ impl Walk<'_> {
     /// A loader came over TFTP: iPXE goes on, pxelinux too; others are not known.
     fn loader(&mut self, name: &str) -> String {
         if !self.file(Protocol::Tftp, name) {
-            return format!("{name} is not there: the firmware gives up");
+            return format!("does not find {name}: the firmware gives up");
         }
         let base = name.rsplit('/').next().unwrap_or(name);
         if candidates(self.subject.firmware).contains(&base) || base.contains("ipxe") {
@@ -88,9 +90,7 @@ impl Walk<'_> {
         }
         let Some(given) = self.dhcp(&Speaker::Ipxe(features)) else { return NO_ANSWER.to_owned() };
         match given.boot_file {
-            None => {
-                "iPXE gets no boot file and leaves: the firmware goes on with its next boot device".to_owned()
-            }
+            None => "gets no boot file in iPXE: the firmware goes on with its next boot device".to_owned(),
             Some(url) if url.contains("://") => self.fetch(&url),
             Some(name) if given.chained => self.loader(&name),
             Some(name) => {
@@ -126,14 +126,16 @@ impl Walk<'_> {
             Resource::Text { body, .. } => {
                 self.exchanges
                     .push(Exchange { title: format!("{} {name}", protocol.name()), text: body.clone() });
+                let problem = resolution.script.as_ref().is_some_and(ScriptEvent::is_problem);
                 if let Some(script) = resolution.script {
                     self.record(EventKind::Script(script));
                 }
-                self.run(&body, url)
+                let end = self.run(&body, url);
+                if problem { format!("says on its screen what is wrong, and {end}") } else { end }
             }
             Resource::File(file) => {
                 if !self.file(protocol, &name) {
-                    return format!("{name} is not there");
+                    return format!("does not find {name}");
                 }
                 self.program(protocol, &file, url)
             }
@@ -144,7 +146,7 @@ impl Walk<'_> {
                     name: Text::from(name.as_str()),
                     outcome,
                 }));
-                format!("{name} is not there: {why}")
+                format!("does not find {name}: {why}")
             }
         }
     }
@@ -171,7 +173,7 @@ impl Walk<'_> {
         for url in walked.fetches {
             match self.ours(&url) {
                 Some((protocol, name, _)) if !self.file(protocol, &name) => {
-                    return format!("{name} is not there");
+                    return format!("does not find {name}");
                 }
                 Some(_) => {}
                 None => outside.push(url),
@@ -196,7 +198,7 @@ impl Walk<'_> {
     fn pxelinux(&mut self, protocol: Protocol, loader: &str) -> String {
         let folder = loader.rsplit_once('/').map_or(String::new(), |(folder, _)| format!("{folder}/"));
         if !self.file(protocol, &format!("{folder}ldlinux.c32")) {
-            return format!("{loader} finds no ldlinux.c32 beside it");
+            return format!("finds no ldlinux.c32 beside {loader}");
         }
         let address = self.session.address.unwrap_or(Ipv4Addr::UNSPECIFIED);
         let names = pxelinux::config_names(self.client.uuid, self.subject.mac, address);
@@ -204,25 +206,28 @@ impl Walk<'_> {
             .into_iter()
             .map(|name| format!("{folder}pxelinux.cfg/{name}"))
             .find(|name| self.file(protocol, name));
-        let Some(config) = found else { return "pxelinux finds no config and restarts".to_owned() };
+        let Some(config) = found else { return "finds no config for pxelinux and restarts".to_owned() };
         let found = (self.world.look_up)(&config).unwrap_or_default();
         let files = pxelinux::default_files(&found.text);
         if files.is_empty() {
-            return format!("pxelinux shows what {config} says");
+            return format!("shows in pxelinux what {config} says");
         }
         for file in &files {
             let name = if file.starts_with('/') { file.clone() } else { format!("{folder}{file}") };
             if !file.contains("://") && !self.file(protocol, &name) {
-                return format!("{name} is not there");
+                return format!("does not find {name}");
             }
         }
-        format!("pxelinux starts {} as {config} says", files.join(" with "))
+        format!("starts {} in pxelinux, as {config} says", files.join(" with "))
     }
 
     /// A file by its name; whether it is there.
     fn file(&mut self, protocol: Protocol, name: &str) -> bool {
+        let found = match look_up(name) {
+            Named::File(file) => (self.world.look_up)(&file),
+            Named::Boot | Named::Script | Named::Absent(_) => None,
+        };
         let name = clean_name(name.as_bytes()).unwrap_or_default();
-        let found = (self.world.look_up)(&name);
         let outcome = match &found {
             Some(found) => FileOutcome::Sent { bytes: found.len, took: Duration::ZERO, retransmits: 0 },
             None => FileOutcome::Absent("no such file".to_owned()),
@@ -289,7 +294,8 @@ impl Walk<'_> {
         let is_own = own.ends_with(&format!("//{host}"))
             || host.split(':').next() == Some(server.to_string().as_str());
         let (name, query) = path.split_once('?').unwrap_or((path, ""));
-        is_own.then(|| (protocol, name.to_owned(), query.to_owned()))
+        let name = String::from_utf8_lossy(&percent_decoded(name.as_bytes())).into_owned();
+        is_own.then(|| (protocol, name, query.to_owned()))
     }
 
     /// Our address, as the last answer told it.

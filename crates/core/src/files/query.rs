@@ -80,7 +80,7 @@ pub(super) fn complete(facts: &mut Facts) {
 }
 
 /// Bytes with `%XX` decoded once; what is no `%XX` stays. A `+` is a plus: iPXE writes a blank as `%20`.
-fn percent_decoded(raw: &[u8]) -> Vec<u8> {
+pub(crate) fn percent_decoded(raw: &[u8]) -> Vec<u8> {
     let digit = |at: usize| raw.get(at).and_then(|&b| char::from(b).to_digit(16));
     let mut out = Vec::with_capacity(raw.len());
     let mut at = 0;

@@ -4,6 +4,7 @@ mod boot;
 mod configs;
 mod conversations;
 mod dhcp_properties;
+mod explain;
 mod lease_simulation;
 mod lease_table;
 mod packets;
