@@ -49,8 +49,6 @@ fn open(path: &Path, interfaces: &[String]) -> Result<Opened> {
         config.interfaces = interfaces.to_vec();
     }
     let state_dir = config.state_dir.clone();
-    fs::create_dir_all(&state_dir)
-        .with_context(|| format!("cannot make state_dir {}", state_dir.display()))?;
     let store = Store::open(&state_dir)?;
     let leases = store.leases()?;
     let journal = Journal::open(&state_dir)?;

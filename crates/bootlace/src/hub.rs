@@ -6,6 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bootlace_core::event::Event;
+use bootlace_core::files::Identity;
 use bootlace_core::model::Timestamp;
 use bootlace_core::session::{Session, SessionId, Sessions};
 use bootlace_store::journal::{Handle, Record};
@@ -28,15 +29,13 @@ pub fn now() -> Timestamp {
     Timestamp(i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX))
 }
 
-/// How a peer's hardware address is known; the order is the order of trust.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Known {
-    /// Our lease of its address.
-    ByLease,
-    /// The MAC that it reported itself.
-    ByReport,
-    /// The kernel's neighbour table.
-    ByNeighbour,
+/// Who asks from an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Who {
+    /// The machine, if it is known at all.
+    pub hw: Option<HwAddr>,
+    /// Whether that fits with what it says of itself.
+    pub identity: Identity,
 }
 
 /// Sessions, the journal and the book of addresses.
@@ -101,13 +100,23 @@ impl Hub {
         look(lock(&self.sessions).current(hw, now))
     }
 
-    /// Who uses an address.
-    pub fn who(&self, ip: Ipv4Addr, now: Timestamp) -> Option<(HwAddr, Known)> {
-        let leased = self.leased.read().unwrap_or_else(PoisonError::into_inner).get(&ip).copied();
-        leased
-            .map(|hw| (hw, Known::ByLease))
-            .or_else(|| lock(&self.reported).get(&ip).map(|&hw| (hw, Known::ByReport)))
-            .or_else(|| self.neighbour(ip, now).map(|hw| (hw, Known::ByNeighbour)))
+    /// Who uses an address: by our lease, else by what it reported, else by the kernel's neighbour table.
+    pub fn who(&self, ip: Ipv4Addr, now: Timestamp) -> Option<HwAddr> {
+        let reported = || lock(&self.reported).get(&ip).copied();
+        self.lease_holder(ip).or_else(reported).or_else(|| self.neighbour(ip, now))
+    }
+
+    /// Who a request comes from that claims to be a machine. What a lease or the neighbour table shows is
+    /// stronger than the claim; where neither shows anything, the claim is all there is.
+    pub fn identify(&self, ip: Ipv4Addr, claimed: HwAddr, now: Timestamp) -> Who {
+        match self.lease_holder(ip).or_else(|| self.neighbour(ip, now)) {
+            Some(seen) if seen != claimed => Who { hw: Some(seen), identity: Identity::Contradicted },
+            _ => Who { hw: Some(claimed), identity: Identity::Agreed },
+        }
+    }
+
+    fn lease_holder(&self, ip: Ipv4Addr) -> Option<HwAddr> {
+        self.leased.read().unwrap_or_else(PoisonError::into_inner).get(&ip).copied()
     }
 
     fn neighbour(&self, ip: Ipv4Addr, now: Timestamp) -> Option<HwAddr> {
@@ -125,8 +134,11 @@ impl Hub {
         hw
     }
 
-    /// Believes what a machine without a lease of ours says of itself, until a lease says otherwise.
+    /// Believes what a machine without a lease of ours says of itself, until it or a lease says otherwise.
     pub fn reported(&self, ip: Ipv4Addr, hw: HwAddr) {
+        if self.lease_holder(ip).is_some() {
+            return;
+        }
         let mut reported = lock(&self.reported);
         if reported.len() < REPORTED_MAX || reported.contains_key(&ip) {
             reported.insert(ip, hw);

@@ -1,7 +1,8 @@
 //! The log: at info one line per step of a session, with fixed field names; at debug every packet and file.
 //!
-//! Fields: `mac`, `ip`, `session`, `client`, `firmware`, `boot`, `by`, `file`, `bytes`, `ms`, `reason`. A message
-//! is readable alone; what came from the network was made harmless on arrival.
+//! Fields: `mac`, `ip`, `session`, `client`, `firmware`, `request`, `boot`, `by`, `file`, `protocol`, `bytes`, `of`,
+//! `ms`, `retransmits`, `seen`, `claimed`, `reason`. A message is readable alone; what came from the network was made
+//! harmless on arrival.
 
 use std::net::Ipv4Addr;
 
@@ -70,8 +71,8 @@ impl Line {
             DhcpAnswer::Nak(reason) => info!(mac, session, client, reason, "address refused"),
             silent @ (DhcpAnswer::Exhausted | DhcpAnswer::Silence(_)) => {
                 let reason = silent.silence();
-                let message = dhcp.message.name();
-                debug!(mac, session, client, firmware, message, reason, "not answered");
+                let request = dhcp.message.name();
+                debug!(mac, session, client, firmware, request, reason, "not answered");
             }
         }
     }
@@ -115,5 +116,156 @@ impl Line {
                 warn!(mac, ip, session, file = name, protocol, bytes, of, reason = %why, "stopped");
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{self, Write};
+    use std::sync::{Arc, Mutex};
+    use std::time::Duration;
+
+    use bootlace_core::event::{ClientClass, DecidedBy, DhcpMessage, Given, Peer, Protocol};
+    use bootlace_core::finding::Trail;
+    use bootlace_core::model::{Facts, Firmware, Text, Timestamp, Var};
+    use bootlace_wire::{HwAddr, Mac};
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Memory(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Memory {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// The lines of some events, each as a step on or more of the same.
+    fn logged(level: LevelFilter, kinds: &[EventKind], progress: Progress) -> Vec<String> {
+        let memory = Memory::default();
+        let to = memory.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_max_level(level)
+            .with_writer(move || to.clone())
+            .with_ansi(false)
+            .with_target(false)
+            .without_time()
+            .finish();
+        tracing::subscriber::with_default(subscriber, || {
+            for kind in kinds {
+                let event = Event { at: Timestamp(0), peer: peer(), kind: kind.clone() };
+                super::event(&event, Some(SessionId(7)), progress);
+            }
+        });
+        let text = String::from_utf8(memory.0.lock().unwrap().clone()).unwrap();
+        text.lines().map(|line| line.trim().to_owned()).collect()
+    }
+
+    fn hw() -> HwAddr {
+        Mac([0x52, 0x54, 0, 0, 0, 1]).into()
+    }
+
+    fn peer() -> Peer {
+        Peer { hw: Some(hw()), ip: Some([10, 188, 0, 61].into()) }
+    }
+
+    fn dhcp(answer: DhcpAnswer) -> EventKind {
+        let mut facts = Facts::new();
+        facts.set(Var::Hostname, "a\x1b[31m\nb");
+        EventKind::Dhcp(DhcpEvent {
+            message: DhcpMessage::Request,
+            client: ClientClass::Ipxe,
+            firmware: Some(Firmware::Bios),
+            interface: "eth0".into(),
+            xid: 1,
+            facts,
+            features: None,
+            answer,
+            trail: Trail::default(),
+        })
+    }
+
+    fn script(step: ScriptStep) -> EventKind {
+        let trail = Trail::default();
+        EventKind::Script(ScriptEvent { name: "script".into(), step, facts: Facts::new(), bytes: 9, trail })
+    }
+
+    fn file(outcome: FileOutcome) -> EventKind {
+        let name = Text::from("a\x1b[31m\n\u{202e}b");
+        EventKind::File(FileEvent { protocol: Protocol::Tftp, name, outcome })
+    }
+
+    fn everything() -> Vec<EventKind> {
+        let boot = bootlace_core::config::BootName::new("rescue").unwrap();
+        let given = Given {
+            address: [10, 188, 0, 61].into(),
+            boot_file: Some("undionly.kpxe".into()),
+            next_server: None,
+            boot: None,
+            chained: false,
+        };
+        let hostile = || Text::from("x\x1b]0;evil\x07\r\nfake=line");
+        vec![
+            dhcp(DhcpAnswer::Offer(given.clone())),
+            dhcp(DhcpAnswer::Ack(given)),
+            dhcp(DhcpAnswer::Nak("taken".into())),
+            dhcp(DhcpAnswer::Silence("full".into())),
+            script(ScriptStep::Identify),
+            script(ScriptStep::Chain { loader: "undionly.kpxe".into(), lacks: "menu".into() }),
+            script(ScriptStep::Boot { boot: boot.clone(), by: DecidedBy::Rule(1) }),
+            script(ScriptStep::Problem { boot, by: DecidedBy::Default, why: "no vars.role".into() }),
+            file(FileOutcome::Sent { bytes: 5, took: Duration::from_millis(3), retransmits: 1 }),
+            file(FileOutcome::SizeProbe),
+            file(FileOutcome::Absent("no such file".into())),
+            file(FileOutcome::Refused("a folder".into())),
+            file(FileOutcome::Aborted { bytes: 1, of: 5, why: hostile() }),
+            EventKind::Contradiction { seen: hw(), claimed: hostile() },
+        ]
+    }
+
+    #[test]
+    fn every_event_is_one_line_with_fixed_fields() {
+        let lines = logged(LevelFilter::DEBUG, &everything(), Progress::Step);
+        let who = "mac=52:54:00:00:00:01";
+        let at = "ip=10.188.0.61 session=7";
+        let name = "file=\"a?[31m??b\" protocol=\"tftp\"";
+        let expected = [
+            format!(
+                "DEBUG offered {who} ip=10.188.0.61 session=7 client=\"ipxe\" firmware=\"bios\" file=\"undionly.kpxe\""
+            ),
+            format!(
+                "INFO leased {who} ip=10.188.0.61 session=7 client=\"ipxe\" firmware=\"bios\" file=\"undionly.kpxe\""
+            ),
+            format!("INFO address refused {who} session=7 client=\"ipxe\" reason=\"taken\""),
+            format!(
+                "DEBUG not answered {who} session=7 client=\"ipxe\" firmware=\"bios\" request=\"request\" reason=\"full\""
+            ),
+            format!("DEBUG asked to identify itself {who} {at} file=\"script\""),
+            format!("INFO sent into our own loader {who} {at} file=\"undionly.kpxe\" reason=\"menu\""),
+            format!("INFO boots {who} {at} boot=rescue by=rule 1 file=\"script\""),
+            format!("WARN cannot boot {who} {at} boot=rescue by=default reason=\"no vars.role\""),
+            format!("INFO sent {who} {at} {name} bytes=5 ms=3 retransmits=1"),
+            format!("DEBUG size asked {who} {at} {name}"),
+            format!("DEBUG absent {who} {at} {name} reason=\"no such file\""),
+            format!("WARN refused {who} {at} {name} reason=\"a folder\""),
+            format!("WARN stopped {who} {at} {name} bytes=1 of=5 reason=x?]0;evil???fake=line"),
+            format!(
+                "WARN peer claims to be another machine {who} {at} seen=52:54:00:00:00:01 claimed=x?]0;evil???fake=line"
+            ),
+        ];
+        assert_eq!(lines, expected);
+    }
+
+    #[test]
+    fn at_info_what_repeats_is_not_said_again() {
+        let sent = [file(FileOutcome::Sent { bytes: 5, took: Duration::ZERO, retransmits: 0 })];
+        assert_eq!(logged(LevelFilter::INFO, &sent, Progress::Step).len(), 1);
+        assert_eq!(logged(LevelFilter::INFO, &sent, Progress::Repeats).len(), 0);
     }
 }

@@ -1,7 +1,7 @@
 //! Gives up what a boot server does not need, before any thread exists (invariant 7).
 
 use std::fs;
-use std::os::unix::fs::chown;
+use std::os::unix::fs::lchown;
 use std::path::Path;
 
 use anyhow::{Context, Result};
@@ -28,7 +28,8 @@ pub(crate) fn drop(user: Option<&str>) -> Result<()> {
 /// Makes `user` the owner of a file.
 pub(crate) fn give(path: &Path, user: &str) -> Result<()> {
     let (uid, gid) = look_up(user)?;
-    chown(path, Some(uid.as_raw()), Some(gid.as_raw()))?;
+    // Never through a link: the folder may be writable for that user already.
+    lchown(path, Some(uid.as_raw()), Some(gid.as_raw()))?;
     Ok(())
 }
 

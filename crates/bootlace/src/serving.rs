@@ -11,7 +11,7 @@ use bootlace_core::model::{Facts, Text, Var};
 use bootlace_wire::HwAddr;
 
 use crate::files::FilePlane;
-use crate::hub::{self, Hub, Known};
+use crate::hub::{self, Hub, Who};
 use crate::resolver::{Ask, Purpose, Resolver};
 
 /// A config and the loaders that were there when it came into force.
@@ -43,7 +43,7 @@ pub fn resolver(plane: Arc<FilePlane>, serving: Arc<ArcSwap<Serving>>, hub: Arc<
         move |ask| find(&serving.load(), &hub, ask),
         move |peer, kind| {
             let now = hub::now();
-            let hw = recorder.who(*peer.ip(), now).map(|(hw, _)| hw);
+            let hw = recorder.who(*peer.ip(), now);
             recorder.record(Event { at: now, peer: Peer { hw, ip: Some(*peer.ip()) }, kind });
         },
     )
@@ -53,30 +53,29 @@ fn find(serving: &Serving, hub: &Hub, ask: &Ask<'_>) -> Resolution {
     let now = hub::now();
     let ip = *ask.peer.ip();
     let claimed = reported_mac(ask.query).map(HwAddr::from);
-    let mut known = hub.who(ip, now);
-    if let (Some(claimed), None, Purpose::Fetch) = (claimed, known, ask.purpose) {
-        hub.reported(ip, claimed);
-        known = hub.who(ip, now);
-    }
-    let identity = match (known, claimed) {
-        (Some((hw, Known::ByLease | Known::ByNeighbour)), Some(claimed)) if hw != claimed => {
-            if ask.purpose == Purpose::Fetch {
-                let kind =
-                    EventKind::Contradiction { seen: hw, claimed: Text::from(claimed.to_string().as_str()) };
-                hub.record(Event { at: now, peer: Peer { hw: Some(hw), ip: Some(ip) }, kind });
-            }
-            Identity::Contradicted
-        }
-        _ => Identity::Agreed,
+    let Who { hw, identity } = match claimed {
+        Some(claimed) => hub.identify(ip, claimed, now),
+        None => Who { hw: hub.who(ip, now), identity: Identity::Agreed },
     };
-    let told = known.map(|(hw, _)| {
+    if let (Some(claimed), Purpose::Fetch) = (claimed, ask.purpose) {
+        match (identity, hw) {
+            (Identity::Contradicted, Some(seen)) => {
+                let claimed = Text::from(claimed.to_string().as_str());
+                let kind = EventKind::Contradiction { seen, claimed };
+                hub.record(Event { at: now, peer: Peer { hw, ip: Some(ip) }, kind });
+            }
+            _ => hub.reported(ip, claimed),
+        }
+    }
+    let told = hw.and_then(|hw| {
         hub.with_session(hw, now, |session| {
-            session.map(|session| (session.facts.clone(), session.features.clone(), session.chained))
+            session.map(|session| (session.facts.clone(), session.features.clone(), session.came_by_chain()))
         })
     });
-    let (mut facts, features, chained) = told.flatten().unwrap_or((Facts::new(), None, false));
-    // A machine that is known by its address need not be asked who it is.
-    if let (None, Some(mac)) = (facts.mac(), known.and_then(|(hw, _)| hw.mac())) {
+    let (mut facts, features, chained) = told.unwrap_or((Facts::new(), None, false));
+    // A machine that is known by its address need not be asked who it is, and what it once claimed to be does
+    // not make it that.
+    if let Some(mac) = hw.and_then(|hw| hw.mac()) {
         facts.set(Var::Mac, mac.to_string().as_str());
     }
     let request = FileRequest {

@@ -48,6 +48,7 @@ pub(super) fn run(opened: Opened) -> Result<()> {
         ..
     } = bound;
 
+    let (dhcp_runs, dhcp_ended) = watch::channel(());
     let (stop_dhcp, stopped) = io::pipe().context("cannot make a pipe")?;
     let dhcp_thread = dhcp_sockets.map(|(ports, frames)| {
         let service = dhcp::Dhcp {
@@ -60,12 +61,18 @@ pub(super) fn run(opened: Opened) -> Result<()> {
             counters: Arc::default(),
             stop: OwnedFd::from(stop_dhcp),
         };
-        thread::Builder::new().name("dhcp".into()).spawn(move || service.run())
+        // Dropped when the thread ends, by whatever way.
+        let running = dhcp_runs.clone();
+        thread::Builder::new().name("dhcp".into()).spawn(move || {
+            let _running = running;
+            service.run()
+        })
     });
     let dhcp_thread = dhcp_thread.transpose().context("cannot start the DHCP thread")?;
+    drop(dhcp_runs);
 
     let runtime = runtime()?;
-    let admin_state = Admin { serving, state_dir, hub: Arc::clone(&hub) };
+    let admin_state = Admin::new(serving, state_dir, Arc::clone(&hub));
     runtime.block_on(async {
         let (stopping, stop) = watch::channel(());
         let mut tasks = JoinSet::new();
@@ -100,7 +107,11 @@ pub(super) fn run(opened: Opened) -> Result<()> {
             tasks.spawn(async move { report(axum::serve(listener, router).await) });
         }
         tracing::info!(interfaces = names.join(","), version = env!("CARGO_PKG_VERSION"), "ready");
-        wait_for_signal().await?;
+        tokio::select! {
+            signal = wait_for_signal() => signal?,
+            // Without DHCP nothing boots: whoever supervises this process must know.
+            () = ended(dhcp_ended), if dhcp_thread.is_some() => tracing::error!("DHCP has ended"),
+        }
         tracing::info!("stopping");
         drop(stopping);
         drop(stop);

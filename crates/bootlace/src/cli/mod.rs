@@ -4,7 +4,6 @@ mod boots;
 mod check;
 mod client;
 mod explain;
-
 mod leases;
 mod machines;
 pub mod render;
@@ -32,7 +31,6 @@ enum Command {
     Serve(serve::Serve),
     /// Read the config and its templates, and say all that is wrong
     Check(check::Check),
-
     /// Foretell the whole boot of a machine: every offer, script and file it would get, and why
     Explain(explain::Explain),
     /// Machines of the config and those that were seen
@@ -89,7 +87,6 @@ pub fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Serve(command) => command.run(),
         Command::Check(command) => command.run(),
-
         Command::Explain(command) => command.run(),
         Command::Machines(command) => command.run(),
         Command::Leases(command) => command.run(),

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::extract::{ConnectInfo, Request, State};
-use axum::http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
+use axum::http::header::{AUTHORIZATION, HOST, WWW_AUTHENTICATE};
 use axum::http::{HeaderMap, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -41,24 +41,41 @@ pub enum Guard {
 pub(super) async fn check(State(guard): State<Guard>, request: Request, next: Next) -> Response {
     let Guard::Address(token) = guard else { return next.run(request).await };
     let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|info| info.0);
-    // A page in somebody's browser may be made to ask this address under another name (DNS rebinding).
-    if !host_is_address(request.headers()) {
-        return (StatusCode::FORBIDDEN, "ask by address or as localhost\n").into_response();
+    match judge(token.as_ref(), request.headers(), peer) {
+        Verdict::Pass => next.run(request).await,
+        Verdict::OtherHost => {
+            (StatusCode::FORBIDDEN, "ask by address, as localhost, or with a token\n").into_response()
+        }
+        Verdict::NeedsToken => {
+            (StatusCode::UNAUTHORIZED, [(WWW_AUTHENTICATE, "Bearer")], "a token is needed\n").into_response()
+        }
     }
-    let shown =
-        request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
-    let allowed = match (&token, shown) {
-        (Some(token), Some(shown)) => token.is(shown),
-        _ => peer.is_some_and(|peer| peer.ip().is_loopback()),
-    };
-    if allowed {
-        return next.run(request).await;
-    }
-    (StatusCode::UNAUTHORIZED, [(WWW_AUTHENTICATE, "Bearer")], "a token is needed\n").into_response()
 }
 
+#[derive(Debug, PartialEq, Eq)]
+enum Verdict {
+    Pass,
+    OtherHost,
+    NeedsToken,
+}
+
+fn judge(token: Option<&Token>, headers: &HeaderMap, peer: Option<SocketAddr>) -> Verdict {
+    let shown = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
+    match (token, shown) {
+        (Some(token), Some(shown)) if token.is(shown) => Verdict::Pass,
+        (Some(_), Some(_)) => Verdict::NeedsToken,
+        // A page in somebody's browser may be made to ask this address under another name (DNS rebinding). It
+        // has no token, and is as local as the browser.
+        _ if !host_is_address(headers) => Verdict::OtherHost,
+        _ if peer.is_some_and(|peer| peer.ip().is_loopback()) => Verdict::Pass,
+        _ => Verdict::NeedsToken,
+    }
+}
+
+/// A browser always names the host, so that a request that names none is no page's.
 fn host_is_address(headers: &HeaderMap) -> bool {
-    let Some(host) = headers.get("host").and_then(|host| host.to_str().ok()) else { return true };
+    let Some(host) = headers.get(HOST) else { return true };
+    let Ok(host) = host.to_str() else { return false };
     let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
     name == "localhost"
         || name.trim_matches(['[', ']']).parse::<std::net::IpAddr>().is_ok()
@@ -78,11 +95,41 @@ mod tests {
     }
 
     #[test]
+    fn who_may_read() {
+        use Verdict::{NeedsToken, OtherHost, Pass};
+        const RIGHT: &str = "Bearer 0123456789abcdef";
+        let token = Token::from_file("0123456789abcdef").unwrap();
+        let own = "127.0.0.1:50000";
+        let cases = [
+            (None, own, "localhost", None, Pass),
+            (None, own, "evil.example", None, OtherHost),
+            (None, "10.0.0.7:50000", "10.0.0.1", None, NeedsToken),
+            (Some(&token), own, "localhost", None, Pass),
+            (Some(&token), own, "localhost", Some("Bearer guess"), NeedsToken),
+            (Some(&token), own, "evil.example", None, OtherHost),
+            (Some(&token), "10.0.0.7:50000", "10.0.0.1", None, NeedsToken),
+            (Some(&token), "10.0.0.7:50000", "10.0.0.1", Some("Basic 0123456789abcdef"), NeedsToken),
+            (Some(&token), "10.0.0.7:50000", "10.0.0.1", Some(RIGHT), Pass),
+            (Some(&token), "10.0.0.7:50000", "pxe.example.com", Some(RIGHT), Pass),
+            (None, "10.0.0.7:50000", "10.0.0.1", Some(RIGHT), NeedsToken),
+        ];
+        for (token, peer, host, shown, verdict) in cases {
+            let mut headers = HeaderMap::from_iter([(HOST, host.parse().unwrap())]);
+            headers.extend(shown.map(|shown| (AUTHORIZATION, shown.parse().unwrap())));
+            let peer = Some(peer.parse().unwrap());
+            assert_eq!(judge(token, &headers, peer), verdict, "{peer:?} {host} {shown:?}");
+        }
+        assert_eq!(judge(None, &HeaderMap::new(), None), NeedsToken, "a listener that names no peers");
+    }
+
+    #[test]
     fn only_addresses_and_localhost_are_hosts() {
-        let with = |host: &str| HeaderMap::from_iter([(axum::http::header::HOST, host.parse().unwrap())]);
+        let with = |host: &str| HeaderMap::from_iter([(HOST, host.parse().unwrap())]);
         for host in ["127.0.0.1:8470", "localhost:8470", "[::1]:8470", "10.0.0.1"] {
             assert!(host_is_address(&with(host)), "{host}");
         }
-        assert!(!host_is_address(&with("evil.example:8470")));
+        for host in ["evil.example:8470", "127.0.0.1.evil.example", "localhost.evil.example:80", "\u{fc}"] {
+            assert!(!host_is_address(&with(host)), "{host}");
+        }
     }
 }

@@ -10,7 +10,7 @@ use crate::hub;
 
 /// Every lease, by address.
 pub(super) async fn list(State(admin): State<Admin>) -> Result<Json<Vec<LeaseView>>, Failure> {
-    read(move || {
+    read(admin, |admin| {
         let serving = admin.serving.load();
         let leases = LeaseReader::open(&admin.state_dir)?.leases()?;
         let now = hub::now();

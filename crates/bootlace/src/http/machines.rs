@@ -14,10 +14,9 @@ const MACHINES_MAX: usize = 10_000;
 
 /// Every machine.
 pub(super) async fn list(State(admin): State<Admin>) -> Result<Json<Vec<MachineView>>, Failure> {
-    read(move || {
+    read(admin, |admin| {
+        admin.catch_up();
         let serving = admin.serving.load();
-        // What has just happened is asked for most.
-        admin.hub.journal().flush()?;
         let seen = JournalReader::open(&admin.state_dir)?.machines(MACHINES_MAX)?;
         Ok(views(&serving.config, &seen))
     })

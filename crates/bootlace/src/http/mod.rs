@@ -19,21 +19,39 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use bootlace_store::StoreError;
 use serde::Serialize;
+use tokio::sync::Semaphore;
 
 use crate::hub::Hub;
 use crate::serving::Serving;
 
 pub use auth::{Guard, Token};
 
+/// Requests that read the databases at once. They share the threads that read files for machines, which must not
+/// wait for a crowd of readers when a disk is slow.
+const READS_MAX: usize = 8;
+
 /// What the handlers share.
 #[derive(Clone)]
 pub struct Admin {
-    /// Config in force.
-    pub serving: Arc<ArcSwap<Serving>>,
-    /// Where the databases are.
-    pub state_dir: Arc<PathBuf>,
-    /// Sessions and journal.
-    pub hub: Arc<Hub>,
+    serving: Arc<ArcSwap<Serving>>,
+    state_dir: Arc<PathBuf>,
+    hub: Arc<Hub>,
+    reads: Arc<Semaphore>,
+}
+
+impl Admin {
+    /// The config in force, where the databases are, and what happens now.
+    pub fn new(serving: Arc<ArcSwap<Serving>>, state_dir: Arc<PathBuf>, hub: Arc<Hub>) -> Self {
+        Self { serving, state_dir, hub, reads: Arc::new(Semaphore::new(READS_MAX)) }
+    }
+
+    /// Waits until what has just happened, which is asked for most, is in the journal. When it cannot be written,
+    /// `healthz` says so, and what is there is shown.
+    fn catch_up(&self) {
+        if let Err(error) = self.hub.journal().flush() {
+            tracing::warn!(%error, "the journal is behind");
+        }
+    }
 }
 
 /// Every route, behind `guard`.
@@ -80,12 +98,16 @@ impl IntoResponse for Failure {
 
 /// Reads the databases on a thread that may wait.
 async fn read<T: Serialize + Send + 'static>(
-    work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
+    admin: Admin,
+    work: impl FnOnce(&Admin) -> Result<T, Failure> + Send + 'static,
 ) -> Result<Json<T>, Failure> {
-    let done = tokio::task::spawn_blocking(work).await;
-    let failed = |_| Failure {
-        status: StatusCode::INTERNAL_SERVER_ERROR,
-        message: "the request broke off".to_owned(),
-    };
-    done.map_err(failed)?.map(Json)
+    let broken =
+        || Failure { status: StatusCode::INTERNAL_SERVER_ERROR, message: "the request broke off".to_owned() };
+    let permit = Arc::clone(&admin.reads).acquire_owned().await.map_err(|_| broken())?;
+    let done = tokio::task::spawn_blocking(move || {
+        let done = work(&admin);
+        drop(permit);
+        done
+    });
+    done.await.map_err(|_| broken())?.map(Json)
 }

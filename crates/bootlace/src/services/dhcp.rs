@@ -4,9 +4,10 @@
 //! batch, so that the number of commits follows the disk and not the number of packets. A commit that fails
 //! sends nothing: no address is promised that a power loss could take back (invariant 2).
 
-use std::fmt;
 mod alarm;
 
+use std::collections::BTreeMap;
+use std::fmt;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::os::fd::{AsFd, OwnedFd};
@@ -83,11 +84,12 @@ impl Dhcp {
     pub fn run(mut self) -> io::Result<()> {
         let mut batch = RecvBatch::new();
         let mut exhausted = Alarm::default();
+        // What a commit that failed has left: the table knows it, so it goes first into the next one.
+        let mut changes = Vec::new();
         loop {
             let ready = self.wait()?;
             let Some(ready) = ready else { return Ok(()) };
             let mut pending = Vec::new();
-            let mut changes = Vec::new();
             for port in ready {
                 match batch.receive(self.ports[port].socket.as_fd()) {
                     Ok(_) => self.decide(port, &batch, &mut pending, &mut changes),
@@ -98,7 +100,7 @@ impl Dhcp {
                     }
                 }
             }
-            self.settle(pending, &changes, &mut exhausted);
+            changes = self.settle(pending, changes, &mut exhausted);
         }
     }
 
@@ -153,15 +155,22 @@ impl Dhcp {
         }
     }
 
-    /// Stores, sends, records: in this order.
-    fn settle(&mut self, mut pending: Vec<Pending>, changes: &[LeaseChange], exhausted: &mut Alarm) {
-        if let Err(error) = self.store.commit(changes) {
+    /// Stores, sends, records: in this order. Returns the changes that are still to be stored.
+    fn settle(
+        &mut self,
+        mut pending: Vec<Pending>,
+        changes: Vec<LeaseChange>,
+        exhausted: &mut Alarm,
+    ) -> Vec<LeaseChange> {
+        let mut left = Vec::new();
+        if let Err(error) = self.store.commit(&changes) {
             tracing::error!(%error, "leases cannot be stored: nobody gets an answer");
             self.counters.not_stored.fetch_add(pending.len() as u64, Relaxed);
             for pending in &mut pending {
                 pending.reply = None;
                 pending.event.answer = DhcpAnswer::Silence(format!("the lease could not be stored: {error}"));
             }
+            left = latest(changes);
         } else {
             self.hub.leased(changes.iter().map(holder));
             self.send(&pending);
@@ -176,6 +185,7 @@ impl Dhcp {
             let ip = event.answer.given().map(|given| given.address).filter(|ip| !ip.is_unspecified());
             self.hub.record(Event { at, peer: Peer { hw: Some(hw), ip }, kind: EventKind::Dhcp(event) });
         }
+        left
     }
 
     fn send(&self, pending: &[Pending]) {
@@ -269,6 +279,13 @@ fn received(interface: &Interface) -> Received {
         source: SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0),
         destination: Ipv4Addr::UNSPECIFIED,
     }
+}
+
+/// The last change of each address: never more than there are addresses, however long the disk is full.
+fn latest(changes: Vec<LeaseChange>) -> Vec<LeaseChange> {
+    let by_address: BTreeMap<Ipv4Addr, LeaseChange> =
+        changes.into_iter().map(|change| (holder(&change).0, change)).collect();
+    by_address.into_values().collect()
 }
 
 /// Who holds the address after a change.

@@ -1,5 +1,10 @@
 //! The binary's parts on real sockets and files.
 
+mod admin;
+mod cli;
+mod dhcp;
 mod docs;
 mod files;
 mod http;
+mod serving;
+mod world;

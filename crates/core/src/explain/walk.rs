@@ -31,8 +31,9 @@ pub fn explain(world: World<'_>, subject: &Subject) -> Explanation {
         vendor_class: subject.facts.get(Var::VendorClass).map(Text::from),
     };
     let session = Session::new(SessionId(0), subject.mac.into(), world.now);
+    let server = Ipv4Addr::UNSPECIFIED;
     let mut walk =
-        Walk { world, subject, client, session, events: Vec::new(), exchanges: Vec::new(), hops: 0 };
+        Walk { world, subject, client, session, server, events: Vec::new(), exchanges: Vec::new(), hops: 0 };
     let end = walk.boot();
     Explanation { events: walk.events, exchanges: walk.exchanges, end }
 }
@@ -42,6 +43,8 @@ struct Walk<'a> {
     subject: &'a Subject,
     client: Client,
     session: Session,
+    /// Our address, as the last answer told it.
+    server: Ipv4Addr,
     events: Vec<Event>,
     exchanges: Vec<Exchange>,
     hops: u32,
@@ -115,7 +118,7 @@ impl Walk<'_> {
                 query: &query,
                 facts: &self.session.facts,
                 identity: Identity::Agreed,
-                server: self.server(),
+                server: self.server,
                 features: self.session.features.as_ref(),
                 chained: self.session.came_by_chain(),
                 loaders: self.world.loaders,
@@ -259,6 +262,7 @@ impl Walk<'_> {
         let World { config, loaders, table, now, .. } = &mut self.world;
         let decision = decide(config, loaders, table, view, &query, *now);
         if let Some(reply) = &decision.reply {
+            self.server = reply.message.server_id().unwrap_or(self.server);
             let kind = reply
                 .message
                 .message_type()
@@ -289,27 +293,13 @@ impl Walk<'_> {
             _ => return None,
         };
         let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
-        let server = self.server();
+        let server = self.server;
         let own = Server::new(self.world.config, server).url;
         let is_own = own.ends_with(&format!("//{host}"))
             || host.split(':').next() == Some(server.to_string().as_str());
         let (name, query) = path.split_once('?').unwrap_or((path, ""));
         let name = String::from_utf8_lossy(&percent_decoded(name.as_bytes())).into_owned();
         is_own.then(|| (protocol, name, query.to_owned()))
-    }
-
-    /// Our address, as the last answer told it.
-    fn server(&self) -> Ipv4Addr {
-        let told = self.events.iter().rev().find_map(|event| match &event.kind {
-            EventKind::Dhcp(dhcp) => dhcp.answer.given()?.next_server,
-            _ => None,
-        });
-        let config = self.world.config;
-        let by_subnet =
-            |ip: Ipv4Addr| config.dhcp.subnets.iter().find(|subnet| subnet.cidr.contains(ip))?.server;
-        let own = || self.world.received.local.first().map(|&(ip, _)| ip);
-        let configured = self.session.address.and_then(by_subnet).or(config.server);
-        configured.or(told).or_else(own).unwrap_or(Ipv4Addr::UNSPECIFIED)
     }
 
     /// The iPXE settings of the machine, as far as they are known.

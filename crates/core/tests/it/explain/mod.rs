@@ -74,7 +74,8 @@ impl Case {
             table: LeaseTable::new(&self.config, Vec::new()),
             received: Received {
                 interface: "eth0".into(),
-                local: vec![(Ipv4Addr::new(10, 188, 0, 10), 24)],
+                // The first is of another network, as where a host has several.
+                local: vec![(Ipv4Addr::new(192, 0, 2, 2), 24), (Ipv4Addr::new(10, 188, 0, 10), 24)],
                 mtu: 1500,
                 source: SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 68),
                 destination: Ipv4Addr::BROADCAST,

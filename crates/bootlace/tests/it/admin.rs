@@ -1,0 +1,225 @@
+//! The admin API over its two kinds of listener.
+
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bootlace::http::{Admin, Guard, Token, routes};
+use bootlace_core::config::BootName;
+use bootlace_core::dhcp::LeaseState;
+use bootlace_core::event::{
+    ClientClass, DecidedBy, DhcpAnswer, DhcpEvent, DhcpMessage, Event, EventKind, FileEvent, FileOutcome,
+    Given, Peer, Protocol, ScriptEvent, ScriptStep,
+};
+use bootlace_core::finding::Trail;
+use bootlace_core::model::{Facts, Firmware, Text, Timestamp, Var};
+use tokio::runtime::Runtime;
+
+use crate::world::{World, at, golden, ip, lease, mac};
+
+struct Server {
+    world: World,
+    socket: PathBuf,
+    address: SocketAddr,
+    _runtime: Runtime,
+}
+
+impl Server {
+    fn new(token: Option<&str>) -> Self {
+        let world = World::new();
+        let admin =
+            Admin::new(Arc::clone(&world.serving), Arc::new(world.state_dir()), Arc::clone(&world.hub));
+        let runtime = Runtime::new().unwrap();
+        let socket = world.dir.path().join("admin.sock");
+        let guard = Guard::Address(token.map(|token| Token::from_file(token).unwrap()));
+        let address = runtime.block_on(async {
+            let listener = tokio::net::UnixListener::bind(&socket).unwrap();
+            let router = routes(admin.clone(), Guard::Socket);
+            tokio::spawn(async move { axum::serve(listener, router).await });
+            let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+            let address = listener.local_addr().unwrap();
+            let router = routes(admin, guard).into_make_service_with_connect_info::<SocketAddr>();
+            tokio::spawn(async move { axum::serve(listener, router).await });
+            address
+        });
+        Self { world, socket, address, _runtime: runtime }
+    }
+
+    fn get(&self, path: &str) -> (u16, String) {
+        exchange(UnixStream::connect(&self.socket).unwrap(), path, "Host: bootlace\r\n")
+    }
+
+    fn get_tcp(&self, headers: &str) -> u16 {
+        exchange(TcpStream::connect(self.address).unwrap(), "/api/v1/leases", headers).0
+    }
+
+    fn pretty(&self, path: &str) -> String {
+        let (status, body) = self.get(path);
+        assert_eq!(status, 200, "{body}");
+        let value: serde_json::Value = serde_json::from_str(&body).unwrap();
+        serde_json::to_string_pretty(&value).unwrap() + "\n"
+    }
+}
+
+fn exchange(mut stream: impl Read + Write, path: &str, headers: &str) -> (u16, String) {
+    write!(stream, "GET {path} HTTP/1.0\r\n{headers}\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
+}
+
+fn record(world: &World, secs: i64, machine: u8, kind: EventKind) {
+    let peer = Peer { hw: Some(mac(machine)), ip: Some(ip(60 + machine)) };
+    world.hub.record(Event { at: at(secs), peer, kind });
+}
+
+fn facts(serial: &str) -> Facts {
+    let mut facts = Facts::new();
+    facts.set(Var::Serial, serial);
+    facts.set(Var::Manufacturer, "QEMU");
+    facts
+}
+
+fn acked(machine: u8, client: ClientClass) -> EventKind {
+    let mut trail = Trail::default();
+    trail.add("address 10.188.0.61", "reserved for this machine");
+    let boot_file = Some("http://10.188.0.10/boot.ipxe".to_owned());
+    EventKind::Dhcp(DhcpEvent {
+        message: DhcpMessage::Request,
+        client,
+        firmware: Some(Firmware::Bios),
+        interface: "eth0".into(),
+        xid: 7,
+        facts: Facts::new(),
+        features: None,
+        answer: DhcpAnswer::Ack(Given {
+            address: ip(60 + machine),
+            boot_file,
+            next_server: None,
+            boot: None,
+            chained: false,
+        }),
+        trail,
+    })
+}
+
+fn boots(serial: &str) -> EventKind {
+    let step = ScriptStep::Boot { boot: BootName::new("rescue").unwrap(), by: DecidedBy::Rule(1) };
+    let trail = Trail::default();
+    EventKind::Script(ScriptEvent { name: "script".into(), step, facts: facts(serial), bytes: 99, trail })
+}
+
+fn file(name: &str, outcome: FileOutcome) -> EventKind {
+    EventKind::File(FileEvent { protocol: Protocol::Http, name: Text::from(name), outcome })
+}
+
+fn sent(bytes: u64) -> FileOutcome {
+    FileOutcome::Sent { bytes, took: Duration::from_millis(12), retransmits: 0 }
+}
+
+/// A named machine that boots, and an unknown one whose download stops.
+fn fill(server: &mut Server) {
+    let world = &mut server.world;
+    let changes = [
+        lease(61, 1, LeaseState::Bound, Timestamp::NEVER),
+        lease(62, 2, LeaseState::Bound, at(60)),
+        lease(63, 3, LeaseState::Released, at(60)),
+        lease(64, 4, LeaseState::Declined, at(60)),
+    ];
+    world.store.commit(&changes).unwrap();
+    record(world, 0, 1, acked(1, ClientClass::Ipxe));
+    record(world, 1, 1, boots("S1"));
+    record(world, 2, 1, file("linux", sent(8)));
+    record(world, 3, 2, acked(2, ClientClass::Ipxe));
+    let aborted = FileOutcome::Aborted { bytes: 5, of: 8, why: Text::from("closed") };
+    record(world, 4, 2, file("linux", aborted));
+    record(world, 5, 1, file("initrd", FileOutcome::Absent("no such file".into())));
+}
+
+#[test]
+fn every_route_as_written() {
+    let mut server = Server::new(None);
+    fill(&mut server);
+    golden("api/leases.json", &server.pretty("/api/v1/leases"));
+    golden("api/machines.json", &server.pretty("/api/v1/machines"));
+    golden("api/boots.json", &server.pretty("/api/v1/boots"));
+    golden("api/boots-of-one.json", &server.pretty("/api/v1/boots?mac=52-54-00-00-00-02"));
+    golden("api/boot.json", &server.pretty("/api/v1/boots/1"));
+    assert_eq!(server.get("/healthz"), (200, "ok\n".into()));
+}
+
+#[test]
+fn what_is_not_there_is_said() {
+    let server = Server::new(None);
+    for empty in ["/api/v1/leases", "/api/v1/boots", "/api/v1/boots?mac=52:54:00:00:00:09"] {
+        assert_eq!(server.get(empty), (200, "[]".into()), "{empty}");
+    }
+    assert_eq!(server.get("/api/v1/boots/9"), (404, "there is no boot 9\n".into()));
+    for path in ["/api/v1/nothing", "/api/v1", "/", "/boot.ipxe", "/linux"] {
+        assert_eq!(server.get(path), (404, "there is nothing of this name here\n".into()), "{path}");
+    }
+    assert_eq!(server.get("/api/v1/boots/x").0, 400);
+    let (status, said) = server.get("/api/v1/boots?mac=52:54:00");
+    assert!(status == 400 && said.contains("MAC"), "{status} {said}");
+}
+
+#[test]
+fn a_list_of_long_boots_looks_at_their_beginning_only() {
+    let server = Server::new(None);
+    record(&server.world, 0, 1, boots("S1"));
+    for secs in 1..=300 {
+        record(&server.world, secs, 1, file(&format!("package-{secs}"), sent(10)));
+    }
+    let (_, list) = server.get("/api/v1/boots");
+    let list: serde_json::Value = serde_json::from_str(&list).unwrap();
+    let (_, one) = server.get("/api/v1/boots/1");
+    let one: serde_json::Value = serde_json::from_str(&one).unwrap();
+    assert_eq!(list[0]["stage"], "payload");
+    assert_eq!(list[0]["last"], one["boot"]["last"], "the last sign of life is known all the same");
+    assert_eq!(list[0]["bytes"], 2550, "of 256 events");
+    assert_eq!(one["boot"]["bytes"], 3000);
+}
+
+#[test]
+fn a_boot_that_goes_on_is_shown_as_it_is_now() {
+    let server = Server::new(None);
+    let now = bootlace::hub::now();
+    let peer = Peer { hw: Some(mac(1)), ip: None };
+    for _ in 0..300 {
+        server.world.hub.record(Event { at: now, peer, kind: file("package", sent(10)) });
+    }
+    let (_, list) = server.get("/api/v1/boots");
+    let list: serde_json::Value = serde_json::from_str(&list).unwrap();
+    assert_eq!(list[0]["bytes"], 3000);
+}
+
+#[test]
+fn the_address_wants_a_good_host_and_no_wrong_token() {
+    const TOKEN: &str = "0123456789abcdef";
+    let open = Server::new(None);
+    assert_eq!(open.get_tcp("Host: 127.0.0.1\r\n"), 200, "loopback may read");
+    assert_eq!(open.get_tcp(""), 200);
+    assert_eq!(open.get_tcp("Host: evil.example\r\n"), 403);
+    let closed = Server::new(Some(TOKEN));
+    assert_eq!(closed.get_tcp("Host: localhost\r\n"), 200, "loopback may read");
+    assert_eq!(closed.get_tcp("Host: localhost\r\nAuthorization: Bearer wrong\r\n"), 401);
+    assert_eq!(closed.get_tcp("Host: evil.example\r\n"), 403);
+    assert_eq!(closed.get_tcp(&format!("Host: pxe.example.com\r\nAuthorization: Bearer {TOKEN}\r\n")), 200);
+    assert_eq!(closed.get("/api/v1/leases").0, 200, "the socket's mode is its guard");
+}
+
+#[test]
+fn it_only_reads() {
+    let server = Server::new(None);
+    for method in ["POST", "PUT", "DELETE"] {
+        let mut stream = UnixStream::connect(&server.socket).unwrap();
+        write!(stream, "{method} /api/v1/leases HTTP/1.0\r\nHost: x\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.0 405"), "{method}: {answer}");
+    }
+}

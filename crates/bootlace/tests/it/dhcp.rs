@@ -1,0 +1,193 @@
+//! The DHCP service on real sockets: all in a network namespace of the test's own, where port 67 is free and
+//! may be bound by anybody.
+
+use std::io;
+use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
+use std::os::fd::OwnedFd;
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use bootlace::net::{DatagramSocket, PacketSocket, interfaces};
+use bootlace::services::dhcp::{Counters, Dhcp, Port};
+use bootlace_core::dhcp::LeaseTable;
+use bootlace_store::LeaseReader;
+use bootlace_wire::dhcp::{Code, Message, MessageType, Op};
+
+use crate::world::{World, ip, mac};
+
+/// Set inside of the namespace.
+const INSIDE: &str = "BOOTLACE_TEST_NAMESPACE";
+/// Longest wait for an answer that must come.
+const WAIT: Duration = Duration::from_secs(20);
+/// How long to listen for one that must not.
+const LISTEN: Duration = Duration::from_millis(20);
+
+/// Runs the named test in a network namespace. `true`: this is inside.
+fn inside(test: &str) -> bool {
+    if std::env::var_os(INSIDE).is_some() {
+        return true;
+    }
+    let script = "ip link set lo up && ip addr add 10.188.0.10/24 dev lo && ip addr add 10.188.0.1/32 dev lo \
+                  && exec \"$@\"";
+    let status = Command::new("unshare")
+        .args(["--user", "--map-root-user", "--net", "sh", "-c", script, "sh"])
+        .arg(std::env::current_exe().unwrap())
+        .args(["--exact", test, "--nocapture"])
+        .env(INSIDE, "1")
+        .status()
+        .unwrap();
+    assert!(status.success(), "{test} failed in its namespace");
+    false
+}
+
+/// A service, and a relay before it.
+struct Running {
+    world_dir: std::path::PathBuf,
+    _dir: tempfile::TempDir,
+    hub: Arc<bootlace::hub::Hub>,
+    counters: Arc<Counters>,
+    relay: UdpSocket,
+    stop: io::PipeWriter,
+    thread: JoinHandle<io::Result<()>>,
+}
+
+/// What a service needs, with its sockets bound but nobody reading.
+fn start(before: impl FnOnce(&UdpSocket)) -> Running {
+    let world = World::new();
+    let relay = UdpSocket::bind((ip(1), 67)).unwrap();
+    let socket = DatagramSocket::bind_address(SocketAddrV4::new(ip(10), 67)).unwrap();
+    relay.connect((ip(10), 67)).unwrap();
+    before(&relay);
+    let mut interface = interfaces().unwrap()["lo"].clone();
+    interface.addresses.retain(|own| own.ip == ip(10));
+    let (stopped, stop) = io::pipe().unwrap();
+    let world_dir = world.state_dir();
+    let World { dir, store, hub, serving, .. } = world;
+    let table = LeaseTable::new(&serving.load().config, Vec::new());
+    let counters = Arc::new(Counters::default());
+    let service = Dhcp {
+        ports: vec![Port { interface, socket }],
+        frames: PacketSocket::open().unwrap(),
+        serving,
+        table,
+        store,
+        hub: Arc::clone(&hub),
+        counters: Arc::clone(&counters),
+        stop: OwnedFd::from(stopped),
+    };
+    let thread = thread::spawn(move || service.run());
+    Running { world_dir, _dir: dir, hub, counters, relay, stop, thread }
+}
+
+fn message(kind: MessageType, machine: u8) -> Message {
+    let mut message = Message::new(Op::Request, mac(machine), machine.into());
+    message.giaddr = ip(1);
+    message.options.set_u8(Code::MESSAGE_TYPE, kind.code());
+    message
+}
+
+fn send(relay: &UdpSocket, message: &Message) {
+    relay.send(&message.encode(1472).bytes).unwrap();
+}
+
+impl Running {
+    fn discover(&self, machine: u8) {
+        send(&self.relay, &message(MessageType::Discover, machine));
+    }
+
+    fn request(&self, machine: u8, address: Ipv4Addr) {
+        let mut message = message(MessageType::Request, machine);
+        message.options.set_ip(Code::REQUESTED_IP, address);
+        message.options.set_ip(Code::SERVER_ID, ip(10));
+        send(&self.relay, &message);
+    }
+
+    /// The next answer: its type, the machine that it is for and its address.
+    fn answer(&self) -> (MessageType, u32, Ipv4Addr) {
+        self.relay.set_read_timeout(Some(WAIT)).unwrap();
+        let mut bytes = [0; 1500];
+        let len = self.relay.recv(&mut bytes).unwrap();
+        let answer = Message::decode(&bytes[..len]).unwrap();
+        (answer.message_type().unwrap(), answer.xid, answer.yiaddr)
+    }
+
+    /// Hears nothing until so many were not stored.
+    fn silent_until(&self, not_stored: u64) {
+        self.relay.set_read_timeout(Some(LISTEN)).unwrap();
+        while self.counters.not_stored.load(Relaxed) < not_stored {
+            assert!(self.relay.recv(&mut [0; 1500]).is_err(), "an answer that was not stored");
+        }
+        assert!(self.relay.recv(&mut [0; 1500]).is_err(), "an answer that was not stored");
+    }
+
+    /// Something happens to the database behind the service's back.
+    fn sql(&self, text: &str) {
+        rusqlite::Connection::open(self.world_dir.join("bootlace.db")).unwrap().execute_batch(text).unwrap();
+    }
+
+    fn holders(&self) -> Vec<(Ipv4Addr, bootlace_wire::HwAddr)> {
+        let leases = LeaseReader::open(&self.world_dir).unwrap().leases().unwrap();
+        leases.into_iter().map(|lease| (lease.address, lease.hw)).collect()
+    }
+
+    fn stop(self) {
+        drop(self.stop);
+        self.thread.join().unwrap().unwrap();
+    }
+}
+
+#[test]
+fn an_answer_follows_its_commit_and_none_a_failed_one() {
+    if !inside("dhcp::an_answer_follows_its_commit_and_none_a_failed_one") {
+        return;
+    }
+    let running = start(|_| {});
+    running.discover(1);
+    assert_eq!(running.answer(), (MessageType::Offer, 1, ip(61)));
+    running.request(1, ip(61));
+    assert_eq!(running.answer(), (MessageType::Ack, 1, ip(61)));
+    assert_eq!(running.holders(), [(ip(61), mac(1))], "stored before it was sent");
+    assert_eq!(running.hub.who(ip(61), bootlace::hub::now()), Some(mac(1)));
+    running.discover(2);
+    let (_, _, offered) = running.answer();
+    running.sql("CREATE TRIGGER broken BEFORE INSERT ON lease_log BEGIN SELECT RAISE(ABORT, 'no room'); END");
+    running.request(2, offered);
+    running.silent_until(1);
+    assert_eq!(running.hub.who(offered, bootlace::hub::now()), None);
+    running.discover(3);
+    running.silent_until(2);
+    running.sql("DROP TRIGGER broken");
+    // The disk is well again: what was promised in memory is stored before anything else is said.
+    running.discover(4);
+    let (kind, xid, _) = running.answer();
+    assert_eq!((kind, xid), (MessageType::Offer, 4));
+    assert_eq!(running.holders(), [(ip(61), mac(1)), (offered, mac(2))]);
+    running.request(2, offered);
+    assert_eq!(running.answer(), (MessageType::Ack, 2, offered));
+    assert_eq!(running.counters.not_stored.load(Relaxed), 2);
+    running.stop();
+}
+
+#[test]
+fn a_batch_is_answered_in_its_order_and_junk_is_counted() {
+    if !inside("dhcp::a_batch_is_answered_in_its_order_and_junk_is_counted") {
+        return;
+    }
+    let machines = 2..12;
+    let running = start(|relay| {
+        relay.send(b"junk").unwrap();
+        machines.clone().for_each(|machine| send(relay, &message(MessageType::Discover, machine)));
+    });
+    let mut given = Vec::new();
+    for machine in machines.clone() {
+        let (kind, xid, address) = running.answer();
+        assert_eq!((kind, xid), (MessageType::Offer, machine.into()));
+        assert!(!given.contains(&address), "{address} twice");
+        given.push(address);
+    }
+    assert_eq!(running.counters.malformed.load(Relaxed), 1);
+    running.stop();
+}

@@ -1,0 +1,153 @@
+//! Who a peer is, and what that keeps from it: names through the resolver of a server.
+
+use std::net::SocketAddrV4;
+use std::sync::Arc;
+
+use bootlace::files::Body;
+use bootlace::resolver::{Ask, Found, Purpose, Resolver};
+use bootlace::serving::resolver;
+use bootlace_core::event::{EventKind, Protocol, ScriptStep};
+use bootlace_core::files::Identity;
+use bootlace_core::model::Timestamp;
+use bootlace_store::JournalReader;
+use bootlace_store::journal::EventId;
+
+use crate::world::{SECRET, World, ip, mac};
+
+struct Peers {
+    world: World,
+    resolver: Resolver,
+}
+
+impl Peers {
+    fn new() -> Self {
+        let world = World::new();
+        let (plane, serving) = (Arc::clone(&world.plane), Arc::clone(&world.serving));
+        Self { resolver: resolver(plane, serving, Arc::clone(&world.hub)), world }
+    }
+
+    async fn ask(&self, from: u8, name: &str, query: &str, purpose: Purpose) -> String {
+        let ask = Ask {
+            protocol: Protocol::Http,
+            name,
+            query,
+            purpose,
+            peer: SocketAddrV4::new(ip(from), 50_000),
+            local: SocketAddrV4::new(ip(10), 80),
+            user_agent: None,
+        };
+        match self.resolver.find(&ask).await {
+            Found::Script(content) => match &content.body {
+                Body::Bytes(text) => String::from_utf8(text.to_vec()).unwrap(),
+                Body::File(_) => panic!("a script is no file"),
+            },
+            other => panic!("{other:?}"),
+        }
+    }
+
+    async fn fetch(&self, from: u8, name: &str, query: &str) -> String {
+        self.ask(from, name, query, Purpose::Fetch).await
+    }
+
+    fn events(&self) -> Vec<EventKind> {
+        self.world.hub.journal().flush().unwrap();
+        let journal = JournalReader::open(&self.world.state_dir()).unwrap();
+        let events = journal.events_after(EventId(0), 1000).unwrap().events;
+        events.into_iter().map(|stored| stored.record.event.kind).collect()
+    }
+}
+
+const NOW: Timestamp = Timestamp(0);
+const WEB1: &str = "mac=52:54:00:00:00:01&platform=pcbios&buildarch=i386";
+const BUILD: &str = "platform=pcbios&buildarch=i386";
+
+#[test]
+fn a_lease_counts_more_than_a_report() {
+    let world = World::new();
+    let hub = &world.hub;
+    assert_eq!(hub.who(ip(61), NOW), None);
+    hub.reported(ip(61), mac(1));
+    assert_eq!(hub.who(ip(61), NOW), Some(mac(1)));
+    hub.reported(ip(61), mac(2));
+    assert_eq!(
+        hub.who(ip(61), NOW),
+        Some(mac(2)),
+        "an address that changed hands behind another DHCP server"
+    );
+    hub.leased([(ip(61), Some(mac(3)))]);
+    assert_eq!(hub.who(ip(61), NOW), Some(mac(3)));
+    hub.reported(ip(61), mac(4));
+    hub.leased([(ip(61), None)]);
+    assert_eq!(hub.who(ip(61), NOW), Some(mac(2)), "nothing was learned against a lease");
+}
+
+#[test]
+fn a_claim_is_held_against_the_lease() {
+    let world = World::new();
+    world.hub.leased([(ip(61), Some(mac(1)))]);
+    let judged = |address, claimed| {
+        let who = world.hub.identify(ip(address), mac(claimed), NOW);
+        (who.hw, who.identity)
+    };
+    assert_eq!(judged(61, 1), (Some(mac(1)), Identity::Agreed));
+    assert_eq!(judged(61, 2), (Some(mac(1)), Identity::Contradicted));
+    assert_eq!(judged(99, 2), (Some(mac(2)), Identity::Agreed), "there is nothing but the claim");
+    world.hub.reported(ip(99), mac(2));
+    assert_eq!(judged(99, 3), (Some(mac(3)), Identity::Agreed), "a report is a claim, too");
+}
+
+#[tokio::test]
+async fn the_secret_is_for_the_machine_that_holds_the_lease() {
+    let peers = Peers::new();
+    peers.world.hub.leased([(ip(61), Some(mac(1))), (ip(62), Some(mac(2)))]);
+    assert!(peers.fetch(61, "boot.ipxe", BUILD).await.contains("script?mac="), "the build is not known yet");
+    assert!(peers.fetch(61, "script", WEB1).await.contains(SECRET));
+    let stolen = peers.fetch(62, "script", WEB1).await;
+    assert!(!stolen.contains(SECRET) && stolen.contains("no secret"), "{stolen}");
+    // What it claimed does not stick: asked without a claim, it is itself again.
+    for _ in 0..2 {
+        assert!(!peers.fetch(62, "boot.ipxe", "").await.contains(SECRET));
+        assert!(!peers.fetch(62, "script", BUILD).await.contains(SECRET));
+    }
+    let events = peers.events();
+    let contradictions: Vec<_> =
+        events.iter().filter(|kind| matches!(kind, EventKind::Contradiction { .. })).collect();
+    let [EventKind::Contradiction { seen, claimed }] = contradictions[..] else { panic!("{events:?}") };
+    assert_eq!((*seen, claimed.as_str()), (mac(2), "52:54:00:00:00:01"));
+    assert!(!format!("{events:?}").contains(SECRET));
+}
+
+#[tokio::test]
+async fn a_machine_without_a_lease_is_who_it_says() {
+    let peers = Peers::new();
+    assert!(peers.fetch(99, "script", WEB1).await.contains(SECRET));
+    assert_eq!(peers.world.hub.who(ip(99), NOW), Some(mac(1)));
+    assert!(matches!(&peers.events()[..], [EventKind::Script(script)] if !script.is_problem()));
+}
+
+#[tokio::test]
+async fn asking_for_the_size_causes_nothing() {
+    let peers = Peers::new();
+    peers.world.hub.leased([(ip(62), Some(mac(2)))]);
+    for (from, query) in [(61, WEB1), (62, WEB1), (62, "")] {
+        let probed = peers.ask(from, "script", query, Purpose::SizeProbe).await;
+        assert_eq!(probed, peers.ask(from, "script", query, Purpose::SizeProbe).await);
+    }
+    assert_eq!(peers.events(), []);
+    assert_eq!(peers.world.hub.who(ip(61), NOW), None);
+    let now = bootlace::hub::now();
+    assert!(peers.world.hub.with_session(mac(1), now, |session| session.is_none()));
+}
+
+#[tokio::test]
+async fn a_step_is_recorded_for_the_machine_of_the_address() {
+    let peers = Peers::new();
+    peers.world.hub.leased([(ip(61), Some(mac(1)))]);
+    peers.fetch(61, "script", WEB1).await;
+    let now = bootlace::hub::now();
+    let boot = |session: Option<&bootlace_core::session::Session>| session.unwrap().boot.clone().unwrap();
+    assert_eq!(peers.world.hub.with_session(mac(1), now, boot).0.as_str(), "login");
+    let events = peers.events();
+    let [EventKind::Script(script)] = &events[..] else { panic!("{events:?}") };
+    assert!(matches!(&script.step, ScriptStep::Boot { boot, .. } if boot.as_str() == "login"));
+}
