@@ -1,7 +1,6 @@
 //! Asks the running server: a GET over its admin socket.
 
-use std::fs;
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -48,11 +47,16 @@ impl Server {
 
 /// One HTTP/1.0 exchange: our own server on the other end answers with a length and closes.
 fn get(socket: &Path, path: &str) -> Result<String> {
-    let mut stream = UnixStream::connect(socket).with_context(|| match fs::exists(socket) {
-        Ok(true) => {
-            format!("the server at {} cannot be asked: as its user, or as root, it can", socket.display())
-        }
-        _ => format!("no server at {}: start it with `bootlace serve`", socket.display()),
+    let mut stream = UnixStream::connect(socket).map_err(|error| {
+        let at = socket.display();
+        let said = match error.kind() {
+            io::ErrorKind::PermissionDenied => {
+                format!("the server at {at} cannot be asked: as its user, or as root, it can")
+            }
+            // A server that has ended leaves its socket behind, and then refuses.
+            _ => format!("no server at {at}: start it with `bootlace serve`"),
+        };
+        anyhow::Error::new(error).context(said)
     })?;
     stream.set_read_timeout(Some(TIMEOUT))?;
     write!(stream, "GET {path} HTTP/1.0\r\nHost: bootlace\r\n\r\n")?;
