@@ -2,10 +2,11 @@
 
 use std::fs::{File, Metadata};
 use std::io::{self, IoSliceMut};
+use std::os::fd::BorrowedFd;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::sync::OnceLock;
 
-use rustix::fs::fstatfs;
+use rustix::fs::{fstatfs, sendfile};
 use rustix::io::{Errno, ReadWriteFlags, preadv2};
 
 use super::Version;
@@ -87,6 +88,25 @@ impl OpenFile {
                 Err(errno) => Err(errno.into()),
             },
         }
+    }
+
+    /// Whether `len` bytes at `offset` can be had without waiting. Looks at the first and the last byte: the kernel
+    /// reads and drops files in larger pieces, and where it did not, one short wait is the price.
+    pub fn is_in_memory(&self, offset: u64, len: usize) -> io::Result<bool> {
+        let last = (offset + len as u64).saturating_sub(1);
+        for at in [offset, last] {
+            // The end of a file that became shorter is for a read to find.
+            if !matches!(self.read_now(at, &mut [0])?, ReadNow::Ready(1)) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Has the kernel send `len` bytes at `offset` into a socket, which must not block. Says how many it took: none
+    /// where the file ends.
+    pub fn send(&self, socket: BorrowedFd<'_>, offset: u64, len: usize) -> io::Result<usize> {
+        Ok(sendfile(socket, &self.file, Some(&mut { offset }), len)?)
     }
 
     fn read_on(&self, medium: Medium, offset: u64, into: &mut [u8]) -> io::Result<ReadNow> {

@@ -13,7 +13,7 @@ use hyper::{HeaderMap, Method, Request, Response, StatusCode};
 use bootlace_core::event::{FileEvent, FileOutcome, Protocol};
 use bootlace_core::model::Text;
 
-use super::body::{Delivery, Payload};
+use super::body::{Delivery, Payload, Ways};
 use super::range::{Wanted, unmet_condition, wanted};
 use super::{BootHttp, target};
 use crate::files::{Body, Content, Version};
@@ -30,13 +30,19 @@ pub(super) struct Ends {
 struct Exchange<'a> {
     http: &'a Arc<BootHttp>,
     ends: Ends,
+    ways: Ways,
     headers: &'a HeaderMap,
     purpose: Purpose,
     began: Instant,
 }
 
 /// Answers a request. The body is dropped by hyper: no request that is served has one.
-pub(super) async fn answer<B>(http: &Arc<BootHttp>, ends: Ends, request: &Request<B>) -> Response<Payload> {
+pub(super) async fn answer<B>(
+    http: &Arc<BootHttp>,
+    ends: Ends,
+    ways: Ways,
+    request: &Request<B>,
+) -> Response<Payload> {
     let purpose = match *request.method() {
         Method::GET => Purpose::Fetch,
         Method::HEAD => Purpose::SizeProbe,
@@ -46,7 +52,7 @@ pub(super) async fn answer<B>(http: &Arc<BootHttp>, ends: Ends, request: &Reques
             return response;
         }
     };
-    let exchange = Exchange { http, ends, headers: request.headers(), purpose, began: Instant::now() };
+    let exchange = Exchange { http, ends, ways, headers: request.headers(), purpose, began: Instant::now() };
     let path = request.uri().path();
     match target::name_of(path) {
         Ok(name) => exchange.named(name, request.uri().query().unwrap_or_default()).await,
@@ -150,9 +156,7 @@ impl Exchange<'_> {
                 let index = |at: u64| usize::try_from(at).unwrap_or(usize::MAX).min(bytes.len());
                 Payload::memory(bytes.slice(index(from)..index(to)), delivery)
             }
-            Body::File(file) => {
-                Payload::file(Arc::clone(file), (from, to), Arc::clone(&self.http.frames), delivery)
-            }
+            Body::File(file) => Payload::file(Arc::clone(file), (from, to), self.ways.clone(), delivery),
         }
     }
 

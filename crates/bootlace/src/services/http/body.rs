@@ -15,8 +15,10 @@ use tokio::task::{JoinHandle, spawn_blocking};
 use bootlace_core::event::{FileEvent, FileOutcome, Protocol};
 use bootlace_core::model::Text;
 
+use super::extents::{Extent, Extents, placeholder};
 use super::frames::{Frame, Frames};
-use crate::files::{OpenFile, ReadNow};
+use super::limits::FRAME_BYTES;
+use crate::files::OpenFile;
 use crate::resolver::Resolver;
 
 /// What happened to one download: told once, when the last byte of it was handed to the kernel or dropped.
@@ -43,6 +45,13 @@ impl Delivery {
         began: Instant,
     ) -> Self {
         Self { resolver, peer, name, of, began, sent: AtomicU64::new(0), failed: OnceLock::new() }
+    }
+}
+
+impl Delivery {
+    /// It went wrong on our side. The first reason stands.
+    pub(super) fn fail(&self, error: &io::Error) {
+        let _ = self.failed.set(reason(error));
     }
 }
 
@@ -76,10 +85,19 @@ pub(super) struct FileBody {
     file: Arc<OpenFile>,
     at: u64,
     end: u64,
-    frames: Arc<Frames>,
+    ways: Ways,
     delivery: Option<Arc<Delivery>>,
     /// A read that waits for the disk on another thread.
     waiting: Option<JoinHandle<(Frame, io::Result<usize>)>>,
+}
+
+/// How the bytes of a file get to a connection.
+#[derive(Clone)]
+pub(super) struct Ways {
+    /// From memory: the kernel sends them by itself.
+    pub(super) extents: Arc<Extents>,
+    /// From a disk: read first.
+    pub(super) frames: Arc<Frames>,
 }
 
 /// A piece of a body. It tells its delivery how much of it the kernel took.
@@ -94,6 +112,8 @@ pub(super) struct Chunk {
 enum Data {
     Bytes(Bytes),
     Frame(Frame),
+    /// Of the file that stands next in the connection's extents.
+    Extent,
 }
 
 impl Payload {
@@ -109,13 +129,13 @@ impl Payload {
     pub(super) fn file(
         file: Arc<OpenFile>,
         (at, end): (u64, u64),
-        frames: Arc<Frames>,
+        ways: Ways,
         delivery: Option<Arc<Delivery>>,
     ) -> Self {
         if at >= end {
             return Self::Done;
         }
-        Self::File(FileBody { file, at, end, frames, delivery, waiting: None })
+        Self::File(FileBody { file, at, end, ways, delivery, waiting: None })
     }
 }
 
@@ -127,32 +147,40 @@ impl FileBody {
             let (frame, count) = read.map_err(io::Error::other)?;
             return Poll::Ready(count.and_then(|count| self.chunk(frame, count)));
         }
-        let mut frame = self.frames.lend();
-        let want = self.want(&frame);
-        match self.file.read_now(self.at, &mut frame[..want])? {
-            ReadNow::Ready(count) => Poll::Ready(self.chunk(frame, count)),
-            ReadNow::WouldBlock => {
-                let (file, at) = (Arc::clone(&self.file), self.at);
-                self.waiting = Some(spawn_blocking(move || {
-                    let count = file.read_waiting(at, &mut frame[..want]);
-                    (frame, count)
-                }));
-                self.poll_chunk(cx)
-            }
+        let len = self.left(FRAME_BYTES);
+        if self.file.is_in_memory(self.at, len)? {
+            return Poll::Ready(Ok(self.extent(len)));
         }
+        let mut frame = self.ways.frames.lend();
+        let (file, at, len) = (Arc::clone(&self.file), self.at, self.left(frame.len()));
+        self.waiting = Some(spawn_blocking(move || {
+            let count = file.read_waiting(at, &mut frame[..len]);
+            (frame, count)
+        }));
+        self.poll_chunk(cx)
     }
 
-    fn want(&self, frame: &Frame) -> usize {
-        usize::try_from(self.end - self.at).unwrap_or(usize::MAX).min(frame.len())
+    /// What is left, `most` at most.
+    fn left(&self, most: usize) -> usize {
+        usize::try_from(self.end - self.at).unwrap_or(usize::MAX).min(most)
+    }
+
+    fn extent(&mut self, len: usize) -> Chunk {
+        let (file, at, delivery) = (Arc::clone(&self.file), self.at, self.delivery.clone());
+        self.ways.extents.push(Extent { file, at, len, delivery });
+        self.piece(Data::Extent, len)
     }
 
     fn chunk(&mut self, frame: Frame, count: usize) -> io::Result<Chunk> {
         if count == 0 {
-            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the file became shorter"));
+            return Err(io::ErrorKind::UnexpectedEof.into());
         }
-        self.at += count as u64;
-        let delivery = self.delivery.clone();
-        Ok(Chunk { data: Data::Frame(frame), at: 0, end: count, delivery })
+        Ok(self.piece(Data::Frame(frame), count))
+    }
+
+    fn piece(&mut self, data: Data, len: usize) -> Chunk {
+        self.at += len as u64;
+        Chunk { data, at: 0, end: len, delivery: self.delivery.clone() }
     }
 }
 
@@ -174,8 +202,7 @@ impl Body for Payload {
             Self::File(file) => {
                 let read = ready!(file.poll_chunk(cx));
                 if let (Err(error), Some(delivery)) = (&read, &file.delivery) {
-                    // The first reason stands.
-                    let _ = delivery.failed.set(reason(error));
+                    delivery.fail(error);
                 }
                 if read.is_err() || file.at >= file.end {
                     *this = Self::Done;
@@ -214,6 +241,7 @@ impl Buf for Chunk {
         let bytes: &[u8] = match &self.data {
             Data::Bytes(bytes) => bytes,
             Data::Frame(frame) => frame,
+            Data::Extent => placeholder(self.end),
         };
         &bytes[self.at..self.end]
     }

@@ -6,6 +6,7 @@
 
 mod answer;
 mod body;
+mod extents;
 mod frames;
 pub mod limits;
 mod range;
@@ -29,6 +30,8 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use self::answer::{Ends, answer};
+use self::body::Ways;
+use self::extents::Extents;
 use self::frames::Frames;
 use self::limits::{
     ACCEPT_PAUSE, CONNECTIONS_MAX, DRAIN_TIME_MAX, FRAME_TIME_MAX, HEAD_BYTES_MAX, HEAD_TIME_MAX,
@@ -108,14 +111,18 @@ async fn connection(
     http: Arc<BootHttp>,
     mut stop: watch::Receiver<()>,
 ) {
-    let stream = TokioIo::new(Watched::new(stream, place.pulse(), FRAME_TIME_MAX));
+    let extents = Arc::<Extents>::default();
+    let stream = TokioIo::new(Watched::new(stream, Arc::clone(&extents), place.pulse(), FRAME_TIME_MAX));
     let service = service_fn(|request| {
         let http = Arc::clone(&http);
-        async move { Ok::<_, Infallible>(answer(&http, ends, &request).await) }
+        let ways = Ways { extents: Arc::clone(&extents), frames: Arc::clone(&http.frames) };
+        async move { Ok::<_, Infallible>(answer(&http, ends, ways, &request).await) }
     });
     let connection = http1::Builder::new()
         // GRUB compares header names with their usual case.
         .title_case_headers(true)
+        // Placeholders of files must not be copied with other bytes.
+        .writev(true)
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIME_MAX)
         .max_headers(HEADERS_MAX)

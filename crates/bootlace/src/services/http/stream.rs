@@ -1,21 +1,24 @@
 //! A connection's bytes, watched: signs of life go out, and a client that takes nothing is given up.
 
-use std::io::{self, IoSlice};
+use std::io::{self, ErrorKind, IoSlice};
+use std::os::fd::AsFd;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Sleep, sleep};
 
+use super::extents::{Extents, is_placeholder};
 use super::table::Pulse;
 
 /// A TCP stream on which what was written has to be taken within a time.
-#[derive(Debug)]
 pub(super) struct Watched {
     stream: TcpStream,
+    /// What placeholders among the written bytes stand for.
+    extents: Arc<Extents>,
     pulse: Arc<Pulse>,
     patience: Duration,
     /// Runs from the first write that had to wait until everything written so far was taken.
@@ -23,8 +26,33 @@ pub(super) struct Watched {
 }
 
 impl Watched {
-    pub(super) fn new(stream: TcpStream, pulse: Arc<Pulse>, patience: Duration) -> Self {
-        Self { stream, pulse, patience, deadline: None }
+    pub(super) fn new(
+        stream: TcpStream,
+        extents: Arc<Extents>,
+        pulse: Arc<Pulse>,
+        patience: Duration,
+    ) -> Self {
+        Self { stream, extents, pulse, patience, deadline: None }
+    }
+
+    /// Writes bytes up to the first placeholder, or what that stands for.
+    fn poll_send(&mut self, cx: &mut Context<'_>, bufs: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        let bytes = bufs.iter().take_while(|buf| !is_placeholder(buf)).count();
+        match bufs.get(bytes) {
+            Some(placeholder) if bytes == 0 => self.poll_extent(cx, placeholder.len()),
+            _ => Pin::new(&mut self.stream).poll_write_vectored(cx, &bufs[..bytes]),
+        }
+    }
+
+    fn poll_extent(&mut self, cx: &mut Context<'_>, limit: usize) -> Poll<io::Result<usize>> {
+        loop {
+            ready!(self.stream.poll_write_ready(cx))?;
+            let send = || self.extents.send(self.stream.as_fd(), limit);
+            match self.stream.try_io(Interest::WRITABLE, send) {
+                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {}
+                done => return Poll::Ready(done),
+            }
+        }
     }
 
     fn watch(&mut self, cx: &mut Context<'_>, wrote: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
@@ -55,7 +83,7 @@ impl AsyncRead for Watched {
 impl AsyncWrite for Watched {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        let wrote = Pin::new(&mut this.stream).poll_write(cx, buf);
+        let wrote = this.poll_send(cx, &[IoSlice::new(buf)]);
         this.watch(cx, wrote)
     }
 
@@ -65,7 +93,7 @@ impl AsyncWrite for Watched {
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        let wrote = Pin::new(&mut this.stream).poll_write_vectored(cx, bufs);
+        let wrote = this.poll_send(cx, bufs);
         this.watch(cx, wrote)
     }
 

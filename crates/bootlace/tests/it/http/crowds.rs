@@ -4,7 +4,7 @@ use super::*;
 use socket2::{Domain, Socket, Type};
 
 /// Large enough that the kernel's buffers on both sides cannot hold it.
-const IMAGE_BYTES: u64 = 64 << 20;
+const IMAGE_BYTES: u64 = 16 << 20;
 
 /// Asks and reads no further than the head. Its small window keeps most of the image on the server's side.
 fn stalled(server: &Server) -> Client {
