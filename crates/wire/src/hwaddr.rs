@@ -56,12 +56,15 @@ impl FromStr for Mac {
         if separators != 12 / group - 1 || text.len() != 12 + separators {
             return Err(ParseMacError);
         }
-        let mut digits = Vec::with_capacity(12);
+        let mut digits = [0; 12];
+        let mut places = digits.iter_mut();
         for part in text.split([':', '-', '.']) {
             if part.len() != group || !part.bytes().all(|b| b.is_ascii_hexdigit()) {
                 return Err(ParseMacError);
             }
-            digits.extend(part.bytes().map(|b| (b as char).to_digit(16).unwrap_or(0) as u8));
+            for (place, digit) in places.by_ref().zip(part.bytes()) {
+                *place = (digit as char).to_digit(16).unwrap_or(0) as u8;
+            }
         }
         let mut mac = [0; 6];
         for (byte, pair) in mac.iter_mut().zip(digits.chunks_exact(2)) {

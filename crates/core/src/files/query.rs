@@ -56,9 +56,9 @@ fn cleaned(value: &[u8]) -> Text {
 /// What is known after the report: it wins over the session, but for what only DHCP tells.
 pub(super) fn merged(session: &Facts, report: &Facts) -> Facts {
     let mut facts = session.clone();
-    for (var, value) in report.iter() {
+    for (var, value) in report.texts() {
         if var.ipxe_setting().is_some() || facts.get(var).is_none() {
-            facts.set(var, value);
+            facts.set(var, value.clone());
         }
     }
     complete(&mut facts);

@@ -1,6 +1,5 @@
 //! What is known of a machine.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
@@ -118,7 +117,8 @@ pub enum Reporting {
 /// What is known of one machine now. Empty values are not facts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Facts {
-    values: BTreeMap<Var, Text>,
+    /// In the order of the variables: a dozen at most, so that a search costs less than a tree would.
+    values: Vec<(Var, Text)>,
     /// Whether the rest can be asked for.
     pub reporting: Reporting,
 }
@@ -132,16 +132,22 @@ impl Facts {
     /// Learns a variable; an empty value is forgotten again.
     pub fn set(&mut self, var: Var, value: impl Into<Text>) {
         let value = value.into();
-        if value.is_empty() {
-            self.values.remove(&var);
-        } else {
-            self.values.insert(var, value);
+        match self.place(var) {
+            Ok(at) if value.is_empty() => drop(self.values.remove(at)),
+            Ok(at) => self.values[at].1 = value,
+            Err(at) if !value.is_empty() => self.values.insert(at, (var, value)),
+            Err(_) => {}
         }
+    }
+
+    /// Where the variable is, or would be.
+    fn place(&self, var: Var) -> Result<usize, usize> {
+        self.values.binary_search_by_key(&var, |(var, _)| *var)
     }
 
     /// The value, if known.
     pub fn get(&self, var: Var) -> Option<&str> {
-        self.values.get(&var).map(Text::as_str)
+        self.place(var).ok().map(|at| self.values[at].1.as_str())
     }
 
     /// The MAC of the interface that boots.
@@ -161,12 +167,21 @@ impl Facts {
 
     /// Everything known, in the order of the docs.
     pub fn iter(&self) -> impl Iterator<Item = (Var, &str)> {
-        self.values.iter().map(|(&var, text)| (var, text.as_str()))
+        self.texts().map(|(var, text)| (var, text.as_str()))
+    }
+
+    /// The same, to keep.
+    pub fn texts(&self) -> impl Iterator<Item = (Var, &Text)> {
+        self.values.iter().map(|(var, text)| (*var, text))
     }
 
     /// Adds what `other` knows; its values win.
     pub fn merge(&mut self, other: &Self) {
-        self.values.extend(other.values.iter().map(|(&var, text)| (var, text.clone())));
+        if self.values.is_empty() {
+            self.values.clone_from(&other.values);
+        } else {
+            other.texts().for_each(|(var, text)| self.set(var, text.clone()));
+        }
         if other.reporting == Reporting::Done {
             self.reporting = Reporting::Done;
         }

@@ -2,14 +2,15 @@
 
 use std::borrow::Borrow;
 use std::fmt;
+use std::sync::Arc;
 
 /// The longest text kept of anything a machine sends (design invariant 6).
 pub const TEXT_BYTES_MAX: usize = 128;
 
 /// A value that a machine reported: outer blanks trimmed, at most [`TEXT_BYTES_MAX`] bytes, no control
-/// characters (each became `?`). It may still hold quotes, `${`, `;` or `<`: whoever prints it escapes it.
+/// characters (each became `?`). Cheap to copy: facts go from packets to sessions, events and answers. It may still hold quotes, `${`, `;` or `<`: whoever prints it escapes it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Text(String);
+pub struct Text(Arc<str>);
 
 impl Text {
     /// Makes bytes of the wire harmless. Bytes that are no UTF-8 become U+FFFD; a NUL ends the text, as
@@ -20,7 +21,7 @@ impl Text {
         let bounded = &raw[..end.min(TEXT_BYTES_MAX * 4)];
         // Nearly every value: nothing to replace, and a byte is a character.
         if bounded.len() <= TEXT_BYTES_MAX && bounded.iter().all(|byte| matches!(byte, b' '..=b'~')) {
-            return Self(String::from_utf8_lossy(bounded.trim_ascii()).into_owned());
+            return Self(String::from_utf8_lossy(bounded.trim_ascii()).as_ref().into());
         }
         let decoded = String::from_utf8_lossy(bounded);
         let mut text = String::new();
@@ -31,8 +32,7 @@ impl Text {
             }
             text.push(c);
         }
-        text.truncate(text.trim_end().len());
-        Self(text)
+        Self(text.trim_end().into())
     }
 
     /// The text.
