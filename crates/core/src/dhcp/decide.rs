@@ -266,16 +266,16 @@ impl<'a> Case<'a> {
         let is_known = self.nets.iter().any(|net| own(net).is_some());
         let Some(net) = self.net_of(address) else {
             let why = format!("{address} is not of this network");
-            return self.nak_if(is_known || self.config.dhcp.authoritative, first.server, why);
+            return self.nak_if(is_known || self.config.dhcp.authoritative, first.id, why);
         };
         match own(&net) {
             Some(own) if own == address => self.extend(table, trail, net, address),
-            Some(own) => self.nak(net.server, format!("this machine's address is {own}")),
+            Some(own) => self.nak(net.id, format!("this machine's address is {own}")),
             None => match table.claim(net.index, self.client(), address, self.now) {
                 Ok(Claim::Reservation | Claim::Offer) => self.grant(table, trail, net, address),
                 _ => {
                     let why = format!("{address} is not known to be this machine's");
-                    self.nak_if(self.config.dhcp.authoritative, net.server, why)
+                    self.nak_if(self.config.dhcp.authoritative, net.id, why)
                 }
             },
         }
@@ -296,14 +296,14 @@ impl<'a> Case<'a> {
         let authoritative = self.config.dhcp.authoritative;
         let Some(first) = self.nets.first() else { return self.no_subnet() };
         let Some(net) = self.net_of(address) else {
-            return self.nak_if(authoritative, first.server, format!("{address} is not of this network"));
+            return self.nak_if(authoritative, first.id, format!("{address} is not of this network"));
         };
         match table.claim(net.index, self.client(), address, self.now) {
             Ok(Claim::Lease | Claim::Reservation) => self.extend(table, trail, net, address),
             Ok(_) => silence(format!("the lease of {address} is not ours")),
             Err(refusal) => {
                 let own = table.lease_of(net.index, self.query.hw).is_some_and(|l| l.address == address);
-                self.nak_if(authoritative || own, net.server, format!("{address}: {refusal}"))
+                self.nak_if(authoritative || own, net.id, format!("{address}: {refusal}"))
             }
         }
     }
@@ -317,7 +317,7 @@ impl<'a> Case<'a> {
         address: Ipv4Addr,
     ) -> Verdict<'a> {
         match table.better(net.index, self.client(), self.now) {
-            Some(reserved) => self.nak(net.server, format!("{reserved} is reserved for this machine")),
+            Some(reserved) => self.nak(net.id, format!("{reserved} is reserved for this machine")),
             None => self.grant(table, trail, net, address),
         }
     }
@@ -345,7 +345,7 @@ impl<'a> Case<'a> {
                 let kind = MessageType::Ack;
                 Verdict::Give(Gift { net, kind, address, lease: Some(secs), changes })
             }
-            Err(refusal) => self.nak(net.server, format!("{address}: {refusal}")),
+            Err(refusal) => self.nak(net.id, format!("{address}: {refusal}")),
         }
     }
 

@@ -11,7 +11,9 @@ pub(super) struct Net<'a> {
     /// Its place in the config and in the lease table.
     pub(super) index: usize,
     pub(super) subnet: &'a Subnet,
-    /// Who we are to its clients: option 54, and where files come from unless something else is said.
+    /// Who we are to its clients (option 54).
+    pub(super) id: Ipv4Addr,
+    /// Where its clients fetch files: ours even where a relay wants to be the server in their eyes.
     pub(super) server: Ipv4Addr,
 }
 
@@ -43,8 +45,11 @@ pub(super) fn candidates<'a>(config: &'a Config, query: &Query<'_>) -> Vec<Net<'
         None => query.received.local.iter().any(|local| touches(subnet.cidr, *local)),
     };
     let nets = config.dhcp.subnets.iter().enumerate().filter(|(_, subnet)| is_here(subnet));
-    nets.filter_map(|(index, subnet)| Some(Net { index, subnet, server: server(config, subnet, query)? }))
-        .collect()
+    nets.filter_map(|(index, subnet)| {
+        let server = server(config, subnet, query)?;
+        Some(Net { index, subnet, id: relay_says(query).unwrap_or(server), server })
+    })
+    .collect()
 }
 
 /// The interface is in the subnet, or in a network that holds it.
@@ -56,18 +61,18 @@ fn touches(subnet: Cidr, (address, prefix): (Ipv4Addr, u8)) -> bool {
 /// The configured address; else the one that was asked, when it is ours; else the interface's in the subnet;
 /// else any of the interface: a relay can reach it.
 fn server(config: &Config, subnet: &Subnet, query: &Query<'_>) -> Option<Ipv4Addr> {
-    let overridden = relay_says(query);
     let configured = || subnet.server.or(config.server);
     let local = || query.received.local.iter().map(|(address, _)| *address);
     let asked = || local().find(|address| *address == query.received.destination);
     let inside = || local().find(|address| subnet.cidr.contains(*address));
-    overridden.or_else(configured).or_else(asked).or_else(inside).or_else(|| local().next())
+    configured().or_else(asked).or_else(inside).or_else(|| local().next())
 }
 
 /// A relay may want to be the server in its clients' eyes (RFC 5107).
 fn relay_says(query: &Query<'_>) -> Option<Ipv4Addr> {
     let relayed = !query.message.giaddr.is_unspecified();
-    query.message.relay_info().filter(|_| relayed).and_then(|info| info.server_id_override())
+    let address = query.message.relay_info().filter(|_| relayed)?.server_id_override();
+    address.filter(|address| !address.is_unspecified())
 }
 
 /// Whether a client that names this server means us.

@@ -106,7 +106,7 @@ impl Answer<'_> {
         message.siaddr = self.boot.next_server.unwrap_or(Ipv4Addr::UNSPECIFIED);
         if query.kind != Kind::Bootp {
             message.options.set_u8(Code::MESSAGE_TYPE, kind.code());
-            message.options.set_ip(Code::SERVER_ID, self.net.server);
+            message.options.set_ip(Code::SERVER_ID, self.net.id);
         }
         if let Some(lease) = lease {
             message.options.set_u32(Code::LEASE_TIME, lease);

@@ -1,6 +1,6 @@
 //! The sessions that are open now.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use bootlace_wire::HwAddr;
 
@@ -16,6 +16,8 @@ pub const SESSIONS_MAX: usize = 10_000;
 #[derive(Debug)]
 pub struct Sessions {
     open: HashMap<HwAddr, Session>,
+    /// The same by their last sign of life: a flood of made-up addresses must not cost a walk for each packet.
+    by_last: BTreeSet<(Timestamp, HwAddr)>,
     next: SessionId,
     limit: usize,
     forgotten: u64,
@@ -24,7 +26,7 @@ pub struct Sessions {
 impl Sessions {
     /// Starts with no session; `next` is the first number to give.
     pub fn new(next: SessionId) -> Self {
-        Self { open: HashMap::new(), next, limit: SESSIONS_MAX, forgotten: 0 }
+        Self { open: HashMap::new(), by_last: BTreeSet::new(), next, limit: SESSIONS_MAX, forgotten: 0 }
     }
 
     /// Takes an event in and says which session it belongs to. Events without a machine, and those of an
@@ -36,13 +38,20 @@ impl Sessions {
             if !opens(event) {
                 return None;
             }
+            self.close(hw);
             self.make_room(event.at);
             let session = Session::new(self.next, hw, event.at);
             self.next.0 += 1;
+            self.by_last.insert((session.last, hw));
             self.open.insert(hw, session);
         }
         let session = self.open.get_mut(&hw)?;
+        let before = session.last;
         session.apply(event);
+        if session.last != before {
+            self.by_last.remove(&(before, hw));
+            self.by_last.insert((session.last, hw));
+        }
         Some(session.id)
     }
 
@@ -66,16 +75,18 @@ impl Sessions {
         self.open.is_empty()
     }
 
+    /// Forgets what has been silent for too long; with none of that, the session that has been silent the longest.
     fn make_room(&mut self, now: Timestamp) {
-        if self.open.len() < self.limit {
-            return;
+        while self.open.len() >= self.limit {
+            let Some(&(last, hw)) = self.by_last.first() else { return };
+            self.close(hw);
+            self.forgotten += u64::from(now.since(last) <= SILENCE);
         }
-        self.open.retain(|_, session| now.since(session.last) <= SILENCE);
-        if self.open.len() >= self.limit
-            && let Some(hw) = self.open.values().min_by_key(|session| session.last).map(|session| session.hw)
-        {
-            self.open.remove(&hw);
-            self.forgotten += 1;
+    }
+
+    fn close(&mut self, hw: HwAddr) {
+        if let Some(session) = self.open.remove(&hw) {
+            self.by_last.remove(&(session.last, hw));
         }
     }
 }
@@ -87,5 +98,44 @@ fn opens(event: &Event) -> bool {
         EventKind::Script(_) => true,
         EventKind::File(_) => !event.is_size_probe(),
         EventKind::Contradiction { .. } => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bootlace_wire::Mac;
+
+    use super::*;
+    use crate::event::{FileEvent, FileOutcome, Peer, Protocol};
+
+    fn sign_of_life(machine: u8, at: i64) -> Event {
+        let hw = Some(HwAddr::from(Mac([2, 0, 0, 0, 0, machine])));
+        let outcome = FileOutcome::SizeProbe;
+        let file = FileEvent { protocol: Protocol::Tftp, name: "x".into(), outcome };
+        Event { at: Timestamp::from_secs(at), peer: Peer { hw, ip: None }, kind: EventKind::File(file) }
+    }
+
+    #[test]
+    fn without_room_the_one_silent_the_longest_goes() {
+        let mut sessions = Sessions { limit: 3, ..Sessions::new(SessionId(1)) };
+        for (machine, at) in [(1, 0), (2, 1), (3, 2), (1, 3), (4, 4)] {
+            sessions.apply(&sign_of_life(machine, at));
+        }
+        let open = |sessions: &Sessions, machine, at| {
+            let event = sign_of_life(machine, at);
+            sessions.current(event.peer.hw.unwrap(), event.at).map(|session| session.id.0)
+        };
+        assert_eq!(
+            [1, 2, 3, 4].map(|machine| open(&sessions, machine, 4)),
+            [Some(1), None, Some(3), Some(4)]
+        );
+        assert_eq!((sessions.len(), sessions.forgotten()), (3, 1));
+        // Those that have ended anyway are not missed.
+        let later = 5 + i64::try_from(SILENCE.as_secs()).unwrap();
+        sessions.apply(&sign_of_life(5, later));
+        assert_eq!((open(&sessions, 5, later), sessions.forgotten()), (Some(5), 1));
+        // A machine's next session takes the place of its last.
+        sessions.apply(&sign_of_life(5, later + later));
+        assert_eq!((sessions.len(), sessions.by_last.len()), (3, 3));
     }
 }
