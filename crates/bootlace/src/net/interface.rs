@@ -51,15 +51,15 @@ pub fn interfaces() -> io::Result<BTreeMap<String, Interface>> {
     }
     // SAFETY: `list` came from getifaddrs and nothing of it is referenced any more.
     unsafe { libc::freeifaddrs(list) };
-    for interface in found.values_mut() {
-        interface.mtu = mtu(&interface.name)?;
-    }
+    // One that went away meanwhile, as containers' links do, is none.
+    found.retain(|name, interface| mtu(name).map(|mtu| interface.mtu = mtu).is_ok());
     Ok(found)
 }
 
 fn add(found: &mut BTreeMap<String, Interface>, node: &libc::ifaddrs) {
     // SAFETY: ifa_name is a NUL-terminated string of the list.
     let Ok(name) = (unsafe { CStr::from_ptr(node.ifa_name) }).to_str() else { return };
+    let name = device(name);
     let (up, loopback) = (libc::IFF_UP.cast_unsigned(), libc::IFF_LOOPBACK.cast_unsigned());
     let usable = node.ifa_flags & up != 0 && node.ifa_flags & loopback == 0;
     let interface = found.entry(name.to_owned()).or_insert_with(|| Interface {
@@ -89,6 +89,11 @@ fn add(found: &mut BTreeMap<String, Interface>, node: &libc::ifaddrs) {
         }
         _ => {}
     }
+}
+
+/// The interface of an address's label: `eth0:1` is what ifupdown and keepalived call a further address of eth0.
+fn device(label: &str) -> &str {
+    label.split_once(':').map_or(label, |(device, _)| device)
 }
 
 fn ipv4(address: *const libc::sockaddr) -> Option<Ipv4Addr> {
@@ -125,5 +130,10 @@ mod tests {
         let all = interfaces().unwrap();
         let lo = &all["lo"];
         assert!(!lo.usable && lo.index > 0 && lo.mtu >= 1500, "{lo:?}");
+    }
+
+    #[test]
+    fn labels_are_no_interfaces() {
+        assert_eq!(["eth0:1", "eth0", "br0:vip"].map(device), ["eth0", "eth0", "br0"]);
     }
 }
