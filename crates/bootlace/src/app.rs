@@ -1,22 +1,22 @@
-//! The one composition root: reads, opens and binds everything, drops privileges, and only then starts threads
-//! (invariant 7). A start that fails says why and leaves nothing running.
+//! The one composition root: reads what only root may read, drops privileges but those that sockets need, opens
+//! and binds everything, and only then starts threads (invariant 7). A start that fails says why and leaves nothing
+//! running.
 
 mod bind;
 mod descriptors;
 mod run;
 
-use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use bootlace_core::config::Config;
 use bootlace_core::dhcp::{Lease, LeaseState, LeaseTable};
 use bootlace_core::session::SessionId;
 use bootlace_store::{Journal, Store};
 
 use crate::files::FilePlane;
+use crate::hub::Held;
 use crate::serving::Serving;
-use crate::{privileges, sources};
+use crate::{logging, privileges, sources};
 
 use bind::Bound;
 
@@ -36,6 +36,7 @@ struct Opened {
 pub fn serve(config: &Path, interfaces: &[String]) -> Result<()> {
     descriptors::raise_limit();
     let opened = open(config, interfaces)?;
+    let _log = logging::detach().context("cannot start the log's thread")?;
     run::run(opened)
 }
 
@@ -49,6 +50,11 @@ fn open(path: &Path, interfaces: &[String]) -> Result<Opened> {
         config.interfaces = interfaces.to_vec();
     }
     let state_dir = config.state_dir.clone();
+    let user = config.user.as_deref();
+    let token = bind::read_token(&config.admin)?;
+    // From here on as the user that serves: in a folder of that user, root could be led anywhere.
+    privileges::make_state_dir(&state_dir, user)?;
+    privileges::drop(user)?;
     let store = Store::open(&state_dir)?;
     let leases = store.leases()?;
     let journal = Journal::open(&state_dir)?;
@@ -56,26 +62,14 @@ fn open(path: &Path, interfaces: &[String]) -> Result<Opened> {
     let plane = FilePlane::new(&config.boot_dir, &config.follow).with_context(|| {
         format!("cannot open boot_dir {} or a folder of follow", config.boot_dir.display())
     })?;
-    let bound = Bound::bind(&config)?;
-    own_state(&config)?;
-    privileges::drop(config.user.as_deref())?;
+    let bound = Bound::bind(&config, token)?;
     let table = LeaseTable::new(&config, leases.clone());
     let serving = Serving::new(config, &plane);
     Ok(Opened { serving, plane, store, leases, table, journal, next_session, bound })
 }
 
-/// The databases were made before the change of user: they must stay writable after it.
-fn own_state(config: &Config) -> Result<()> {
-    let Some(user) = &config.user else { return Ok(()) };
-    let state_dir = &config.state_dir;
-    let entries = fs::read_dir(state_dir)?.filter_map(Result::ok).map(|entry| entry.path());
-    for path in entries.chain([state_dir.clone()]) {
-        privileges::give(&path, user).with_context(|| format!("cannot give {} to {user}", path.display()))?;
-    }
-    Ok(())
-}
-
 /// Addresses in use at the start.
-fn held(leases: &[Lease]) -> impl Iterator<Item = (std::net::Ipv4Addr, bootlace_wire::HwAddr)> {
-    leases.iter().filter(|lease| lease.state == LeaseState::Bound).map(|lease| (lease.address, lease.hw))
+fn held(leases: &[Lease]) -> impl Iterator<Item = (std::net::Ipv4Addr, Held)> {
+    let bound = leases.iter().filter(|lease| lease.state == LeaseState::Bound);
+    bound.map(|lease| (lease.address, Held { hw: lease.hw, until: lease.until }))
 }

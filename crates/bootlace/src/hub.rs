@@ -8,13 +8,14 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use bootlace_core::event::Event;
 use bootlace_core::files::Identity;
 use bootlace_core::model::Timestamp;
-use bootlace_core::session::{Session, SessionId, Sessions};
+use bootlace_core::session::{SILENCE, Session, SessionId, Sessions};
 use bootlace_store::journal::{Handle, Record};
 use bootlace_wire::HwAddr;
 
 use crate::{logging, net};
 
-/// Addresses remembered that machines without a lease of ours reported as theirs; beyond it none is learned.
+/// Addresses remembered that machines without a lease of ours reported as theirs; beyond it none is learned until
+/// others have ended.
 const REPORTED_MAX: usize = 10_000;
 
 /// Neighbours whose address is remembered; beyond it all are forgotten, and asked for again.
@@ -38,11 +39,20 @@ pub struct Who {
     pub identity: Identity,
 }
 
+/// Who has an address, and until when that is sure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Held {
+    /// Who.
+    pub hw: HwAddr,
+    /// The end of the lease, or of what a report is good for.
+    pub until: Timestamp,
+}
+
 /// Sessions, the journal and the book of addresses.
 pub struct Hub {
     sessions: Mutex<Sessions>,
-    leased: RwLock<HashMap<Ipv4Addr, HwAddr>>,
-    reported: Mutex<HashMap<Ipv4Addr, HwAddr>>,
+    leased: RwLock<HashMap<Ipv4Addr, Held>>,
+    reported: Mutex<HashMap<Ipv4Addr, Held>>,
     /// Read so lately from the kernel that it is not asked again.
     neighbours: Mutex<HashMap<Ipv4Addr, (Option<HwAddr>, Timestamp)>>,
     journal: Handle,
@@ -59,11 +69,7 @@ pub(crate) enum Progress {
 
 impl Hub {
     /// Starts with the next session number and what the leases say now.
-    pub fn new(
-        next: SessionId,
-        leased: impl IntoIterator<Item = (Ipv4Addr, HwAddr)>,
-        journal: Handle,
-    ) -> Self {
+    pub fn new(next: SessionId, leased: impl IntoIterator<Item = (Ipv4Addr, Held)>, journal: Handle) -> Self {
         Self {
             sessions: Mutex::new(Sessions::new(next)),
             leased: RwLock::new(leased.into_iter().collect()),
@@ -102,21 +108,21 @@ impl Hub {
 
     /// Who uses an address: by our lease, else by what it reported, else by the kernel's neighbour table.
     pub fn who(&self, ip: Ipv4Addr, now: Timestamp) -> Option<HwAddr> {
-        let reported = || lock(&self.reported).get(&ip).copied();
-        self.lease_holder(ip).or_else(reported).or_else(|| self.neighbour(ip, now))
+        let reported = || sure(lock(&self.reported).get(&ip), now);
+        self.lease_holder(ip, now).or_else(reported).or_else(|| self.neighbour(ip, now))
     }
 
     /// Who a request comes from that claims to be a machine. What a lease or the neighbour table shows is
     /// stronger than the claim; where neither shows anything, the claim is all there is.
     pub fn identify(&self, ip: Ipv4Addr, claimed: HwAddr, now: Timestamp) -> Who {
-        match self.lease_holder(ip).or_else(|| self.neighbour(ip, now)) {
+        match self.lease_holder(ip, now).or_else(|| self.neighbour(ip, now)) {
             Some(seen) if seen != claimed => Who { hw: Some(seen), identity: Identity::Contradicted },
             _ => Who { hw: Some(claimed), identity: Identity::Agreed },
         }
     }
 
-    fn lease_holder(&self, ip: Ipv4Addr) -> Option<HwAddr> {
-        self.leased.read().unwrap_or_else(PoisonError::into_inner).get(&ip).copied()
+    fn lease_holder(&self, ip: Ipv4Addr, now: Timestamp) -> Option<HwAddr> {
+        sure(self.leased.read().unwrap_or_else(PoisonError::into_inner).get(&ip), now)
     }
 
     fn neighbour(&self, ip: Ipv4Addr, now: Timestamp) -> Option<HwAddr> {
@@ -134,23 +140,27 @@ impl Hub {
         hw
     }
 
-    /// Believes what a machine without a lease of ours says of itself, until it or a lease says otherwise.
-    pub fn reported(&self, ip: Ipv4Addr, hw: HwAddr) {
-        if self.lease_holder(ip).is_some() {
+    /// Believes what a machine without a lease of ours says of itself, for as long as its session may last: after
+    /// that another server may have given the address to another machine, which must not boot what this one does.
+    pub fn reported(&self, ip: Ipv4Addr, hw: HwAddr, now: Timestamp) {
+        if self.lease_holder(ip, now).is_some() {
             return;
         }
         let mut reported = lock(&self.reported);
+        if reported.len() >= REPORTED_MAX && !reported.contains_key(&ip) {
+            reported.retain(|_, held| held.until > now);
+        }
         if reported.len() < REPORTED_MAX || reported.contains_key(&ip) {
-            reported.insert(ip, hw);
+            reported.insert(ip, Held { hw, until: now.after(SILENCE) });
         }
     }
 
     /// A lease was committed or ended.
-    pub fn leased(&self, changes: impl IntoIterator<Item = (Ipv4Addr, Option<HwAddr>)>) {
+    pub fn leased(&self, changes: impl IntoIterator<Item = (Ipv4Addr, Option<Held>)>) {
         let mut leased = self.leased.write().unwrap_or_else(PoisonError::into_inner);
         for (ip, holder) in changes {
             match holder {
-                Some(hw) => leased.insert(ip, hw),
+                Some(held) => leased.insert(ip, held),
                 None => leased.remove(&ip),
             };
         }
@@ -162,8 +172,48 @@ impl Hub {
     }
 }
 
+/// The holder, while that is sure.
+fn sure(held: Option<&Held>, now: Timestamp) -> Option<HwAddr> {
+    held.filter(|held| held.until > now).map(|held| held.hw)
+}
+
 /// A panic while the lock was held has been logged; what it guards is a cache of what happened, never wrong
 /// enough to stop serving.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use bootlace_store::journal::{Journal, Retention, Writer};
+    use bootlace_wire::Mac;
+
+    use super::*;
+
+    /// Addresses of documentation (RFC 5737): no neighbour has them.
+    const IP: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 61);
+
+    fn hw(last: u8) -> HwAddr {
+        Mac([2, 0, 0, 0, 0, last]).into()
+    }
+
+    #[test]
+    fn leases_and_reports_are_believed_for_their_time() {
+        let dir = tempfile::tempdir().unwrap();
+        let writer = Writer::spawn(Journal::open(dir.path()).unwrap(), Retention::default()).unwrap();
+        let hub = Hub::new(SessionId(1), [], writer);
+        let start = Timestamp::from_secs(1_800_000_000);
+        let at = |secs| start.after(Duration::from_secs(secs));
+        assert_eq!(hub.who(IP, at(0)), None);
+        hub.reported(IP, hw(1), at(0));
+        assert_eq!(hub.who(IP, at(1)), Some(hw(1)));
+        hub.reported(IP, hw(2), at(2));
+        assert_eq!(hub.who(IP, at(2)), Some(hw(2)), "the last report counts");
+        hub.leased([(IP, Some(Held { hw: hw(3), until: at(60) }))]);
+        assert_eq!(hub.who(IP, at(59)), Some(hw(3)));
+        assert_eq!(hub.who(IP, at(60)), Some(hw(2)), "the lease has ended");
+        assert_eq!(hub.who(IP, at(2 + SILENCE.as_secs())), None, "another machine may have the address");
+    }
 }

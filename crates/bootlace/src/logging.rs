@@ -4,7 +4,13 @@
 //! `ms`, `retransmits`, `seen`, `claimed`, `reason`. A message is readable alone; what came from the network was made
 //! harmless on arrival.
 
+mod queue;
+
+use std::io;
 use std::net::Ipv4Addr;
+use std::sync::OnceLock;
+use std::thread;
+use std::time::Duration;
 
 use bootlace_core::event::{
     DhcpAnswer, DhcpEvent, Event, EventKind, FileEvent, FileOutcome, ScriptEvent, ScriptStep,
@@ -15,16 +21,59 @@ use tracing::field::{DisplayValue, display};
 use tracing::level_filters::LevelFilter;
 use tracing::{debug, info, warn};
 
+use self::queue::Queue;
 use crate::hub::Progress;
+
+/// How long the end of the server waits for whoever reads the log.
+const FLUSH_TIME_MAX: Duration = Duration::from_secs(1);
+
+/// Where lines go once there are threads.
+static QUEUE: OnceLock<Queue> = OnceLock::new();
 
 /// Sends the log to stderr; `RUST_LOG`-like filters are not a config language of ours, the level is.
 pub(crate) fn start(level: LevelFilter) {
     tracing_subscriber::fmt()
         .with_max_level(level)
-        .with_writer(std::io::stderr)
+        .with_writer(|| Stderr)
         .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
         .with_target(false)
         .init();
+}
+
+/// From here on a thread of its own writes the log, until the answer is dropped: a pipe that nobody reads would
+/// otherwise stop the DHCP service in the middle of a packet.
+pub(crate) fn detach() -> io::Result<Detached> {
+    let queue = QUEUE.get_or_init(Queue::default);
+    thread::Builder::new().name("log".into()).spawn(|| queue.write_to(io::stderr()))?;
+    Ok(Detached)
+}
+
+/// What waits is written when this is dropped.
+pub(crate) struct Detached;
+
+impl Drop for Detached {
+    fn drop(&mut self) {
+        if let Some(queue) = QUEUE.get() {
+            queue.flush(FLUSH_TIME_MAX);
+        }
+    }
+}
+
+/// A writer that never fails: the subscriber would report that on stderr, and panic when that is gone.
+struct Stderr;
+
+impl io::Write for Stderr {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        match QUEUE.get() {
+            Some(queue) => queue.push(line),
+            None => drop(io::stderr().write_all(line)),
+        }
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// Writes the line of an event: info when it takes the session a step on, debug when it repeats.

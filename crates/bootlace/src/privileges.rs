@@ -1,16 +1,19 @@
 //! Gives up what a boot server does not need, before any thread exists (invariant 7).
 
 use std::fs;
-use std::os::unix::fs::lchown;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, chown, lchown};
 use std::path::Path;
 
 use anyhow::{Context, Result};
 use caps::{CapSet, Capability, CapsHashSet};
-use rustix::process::{Gid, Uid};
-use rustix::thread::{set_thread_gid, set_thread_groups, set_thread_uid};
+use rustix::process::{Gid, Uid, geteuid};
+use rustix::thread::{set_no_new_privs, set_thread_gid, set_thread_groups, set_thread_uid};
 
 /// What stays: frames to clients without an address, and ports under 1024 for interfaces that come later.
 const KEPT: [Capability; 2] = [Capability::CAP_NET_RAW, Capability::CAP_NET_BIND_SERVICE];
+
+/// Readable by its owner and group only: leases and histories are nobody else's business.
+const STATE_DIR_MODE: u32 = 0o750;
 
 /// Drops all capabilities but [`KEPT`], and becomes `user` if one is named. A process that started without any
 /// capability keeps what it has: nothing.
@@ -22,15 +25,30 @@ pub(crate) fn drop(user: Option<&str>) -> Result<()> {
     }
     caps::set(None, CapSet::Inheritable, &CapsHashSet::new()).context("cannot drop capabilities")?;
     caps::set(None, CapSet::Effective, &kept).context("cannot drop capabilities")?;
-    caps::set(None, CapSet::Permitted, &kept).context("cannot drop capabilities")
+    caps::set(None, CapSet::Permitted, &kept).context("cannot drop capabilities")?;
+    // Without this, whatever root starts has all capabilities again.
+    set_no_new_privs(true).context("cannot rule out new privileges")
 }
 
-/// Makes `user` the owner of a file.
-pub(crate) fn give(path: &Path, user: &str) -> Result<()> {
+/// Makes the state folder, and `user` its owner with all that root has left in it before.
+///
+/// Nothing in a folder that is the user's already is touched, and no link followed: whoever broke into the server
+/// could have put one there that leads to a file of root's.
+pub(crate) fn make_state_dir(path: &Path, user: Option<&str>) -> Result<()> {
+    let made = fs::DirBuilder::new().recursive(true).mode(STATE_DIR_MODE).create(path);
+    made.with_context(|| format!("cannot make state_dir {}", path.display()))?;
+    let Some(user) = user else { return Ok(()) };
     let (uid, gid) = look_up(user)?;
-    // Never through a link: the folder may be writable for that user already.
-    lchown(path, Some(uid.as_raw()), Some(gid.as_raw()))?;
-    Ok(())
+    let give = || {
+        if fs::metadata(path)?.uid() == uid.as_raw() {
+            return Ok(());
+        }
+        for entry in fs::read_dir(path)? {
+            lchown(entry?.path(), Some(uid.as_raw()), Some(gid.as_raw()))?;
+        }
+        chown(path, Some(uid.as_raw()), Some(gid.as_raw()))
+    };
+    give().with_context(|| format!("cannot give state_dir {} to {user}", path.display()))
 }
 
 fn look_up(user: &str) -> Result<(Uid, Gid)> {
@@ -43,6 +61,9 @@ fn look_up(user: &str) -> Result<(Uid, Gid)> {
 /// Changes group and user of the only thread there is, keeping its capabilities across the change.
 fn become_user(user: &str, held: &CapsHashSet) -> Result<()> {
     let (uid, gid) = look_up(user)?;
+    if geteuid() == uid {
+        return Ok(());
+    }
     rustix::thread::set_keep_capabilities(true).context("cannot keep capabilities")?;
     set_thread_groups(&[]).with_context(|| format!("cannot become {user}: not started as root"))?;
     set_thread_gid(gid).with_context(|| format!("cannot become {user}"))?;

@@ -64,7 +64,7 @@ fn find(serving: &Serving, hub: &Hub, ask: &Ask<'_>) -> Resolution {
                 let kind = EventKind::Contradiction { seen, claimed };
                 hub.record(Event { at: now, peer: Peer { hw, ip: Some(ip) }, kind });
             }
-            _ => hub.reported(ip, claimed),
+            _ => hub.reported(ip, claimed, now),
         }
     }
     let told = hw.and_then(|hw| {

@@ -1,15 +1,17 @@
 //! Every socket of the server, bound before privileges are dropped.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener, UdpSocket};
-use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use bootlace_core::config::{AdminConfig, Cidr, Config, DhcpMode, Ipv6Wait};
 use bootlace_wire::dhcp::SERVER_PORT;
+use rustix::fs::Mode;
+use rustix::process::umask;
 use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::ADMIN_SOCKET;
@@ -19,8 +21,8 @@ use crate::services::{dhcp, tftp};
 
 /// Connections that wait to be accepted: a classroom that is switched on at once.
 const BACKLOG: i32 = 4_096;
-/// Who may use the admin socket: the server's user and its group.
-const ADMIN_SOCKET_MODE: u32 = 0o660;
+/// What the others may not do with the admin socket: it is the server's user's and its group's.
+const ADMIN_SOCKET_UMASK: u32 = 0o117;
 
 /// All sockets.
 pub(super) struct Bound {
@@ -35,8 +37,10 @@ pub(super) struct Bound {
 }
 
 impl Bound {
-    pub(super) fn bind(config: &Config) -> Result<Self> {
-        let interfaces = chosen(config)?;
+    pub(super) fn bind(config: &Config, token: Option<Token>) -> Result<Self> {
+        let all = interfaces().context("cannot list the network interfaces")?;
+        lends_no_own_address(config, all.values())?;
+        let interfaces = chosen(config, all)?;
         let dhcp = match config.dhcp.mode {
             DhcpMode::Server => Some(bind_dhcp(&interfaces)?),
             DhcpMode::Off => None,
@@ -59,16 +63,35 @@ impl Bound {
             http,
             solicitations: bind_solicitations(config.ipv6_wait, &interfaces),
             admin_socket: bind_admin_socket(&config.state_dir.join(ADMIN_SOCKET))?,
-            admin: bind_admin(&config.admin)?,
+            admin: bind_admin(&config.admin, token)?,
             served,
             interfaces,
         })
     }
 }
 
+/// The config cannot know this host's addresses; a machine that got one of them would take the server's place.
+fn lends_no_own_address<'a>(
+    config: &Config,
+    mut interfaces: impl Iterator<Item = &'a Interface>,
+) -> Result<()> {
+    let ranges = || config.dhcp.subnets.iter().flat_map(|subnet| &subnet.ranges);
+    let lent = |ip| ranges().find(|range| range.contains(&ip)).map(|range| (ip, range));
+    let found = interfaces.find_map(|interface| {
+        let lent = interface.addresses.iter().find_map(|own| lent(own.ip))?;
+        Some((&interface.name, lent))
+    });
+    let Some((name, (ip, range))) = found else { return Ok(()) };
+    bail!(
+        "{ip} would also be lent to a machine: it is this server's on {name} and lies in the range {}-{}; keep it out \
+         of the ranges",
+        range.start(),
+        range.end()
+    )
+}
+
 /// The interfaces of the config; without any, those that have an address in a configured subnet.
-fn chosen(config: &Config) -> Result<Vec<Interface>> {
-    let mut all = interfaces().context("cannot list the network interfaces")?;
+fn chosen(config: &Config, mut all: BTreeMap<String, Interface>) -> Result<Vec<Interface>> {
     let known: Vec<String> = all.keys().cloned().collect();
     if config.interfaces.is_empty() {
         let serves = |ip| config.dhcp.subnets.iter().any(|subnet| subnet.cidr.contains(ip));
@@ -163,33 +186,63 @@ fn bind_admin_socket(path: &Path) -> Result<UnixListener> {
         _ => {}
     }
     let bind = || {
-        let listener = UnixListener::bind(path)?;
-        fs::set_permissions(path, fs::Permissions::from_mode(ADMIN_SOCKET_MODE))?;
+        // There are no other threads yet. A mode that is set afterwards would come a moment late.
+        let former = umask(Mode::from_raw_mode(ADMIN_SOCKET_UMASK));
+        let bound = UnixListener::bind(path);
+        umask(former);
+        let listener = bound?;
         listener.set_nonblocking(true)?;
         Ok::<_, io::Error>(listener)
     };
     bind().with_context(|| format!("cannot listen on {}", path.display()))
 }
 
-fn bind_admin(config: &AdminConfig) -> Result<Option<(TcpListener, Option<Token>)>> {
+/// The token that the admin address asks for. Read early: its file may be root's alone.
+pub(super) fn read_token(config: &AdminConfig) -> Result<Option<Token>> {
+    let (Some(_), Some(path)) = (config.listen, &config.token_file) else { return Ok(None) };
+    let text =
+        fs::read_to_string(path).with_context(|| format!("cannot read token_file {}", path.display()))?;
+    let token = Token::from_file(&text);
+    let token =
+        token.with_context(|| format!("token_file {} must hold 16 characters or more", path.display()))?;
+    Ok(Some(token))
+}
+
+fn bind_admin(config: &AdminConfig, token: Option<Token>) -> Result<Option<(TcpListener, Option<Token>)>> {
     let Some(address) = config.listen else { return Ok(None) };
-    let token = match &config.token_file {
-        None if !address.ip().is_loopback() => {
-            bail!(
-                "[admin] listen = \"{address}\" is not a loopback address: set token_file, or listen on 127.0.0.1"
-            );
-        }
-        None => None,
-        Some(path) => {
-            let text = fs::read_to_string(path)
-                .with_context(|| format!("cannot read token_file {}", path.display()))?;
-            let token = Token::from_file(&text);
-            Some(
-                token.with_context(|| {
-                    format!("token_file {} must hold 16 characters or more", path.display())
-                })?,
-            )
-        }
-    };
+    if token.is_none() && !address.ip().is_loopback() {
+        bail!(
+            "[admin] listen = \"{address}\" is not a loopback address: set token_file, or listen on 127.0.0.1"
+        );
+    }
     Ok(Some((listen(address)?, token)))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use bootlace_core::config::{self, Source};
+
+    use super::*;
+    use crate::net::Address;
+
+    #[test]
+    fn an_own_address_in_a_range_is_a_failed_start() {
+        let text = "[dhcp]\nmode = \"server\"\n[[dhcp.subnet]]\nsubnet = \"10.188.0.0/24\"\n\
+                    ranges = [\"10.188.0.60-10.188.0.70\"]\n";
+        let source = Source { name: "x".into(), folder: PathBuf::new(), text: text.into() };
+        let config = config::load(&source, &config::Files::new()).unwrap().config;
+        let with = |last| Interface {
+            name: "eth0".into(),
+            index: 2,
+            mac: None,
+            addresses: vec![Address { ip: Ipv4Addr::new(10, 188, 0, last), prefix: 24 }],
+            mtu: 1500,
+            usable: true,
+        };
+        assert!(lends_no_own_address(&config, [with(10)].iter()).is_ok());
+        let refused = lends_no_own_address(&config, [with(10), with(61)].iter()).unwrap_err().to_string();
+        assert!(refused.starts_with("10.188.0.61 would also be lent"), "{refused}");
+    }
 }

@@ -1,31 +1,37 @@
 //! Starts what was opened, and stops it.
 
-use std::io;
+use std::convert::Infallible;
+use std::future::pending;
+use std::io::{self, PipeWriter};
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixListener;
 use std::sync::Arc;
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use arc_swap::ArcSwap;
 use bootlace_store::journal::{Retention, Writer};
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 
 use super::bind::Bound;
 use super::{Opened, held};
-use crate::http::{Admin, Guard, routes};
+use crate::http::{Admin, Guard, Token, routes};
 use crate::hub::Hub;
 use crate::resolver::Resolver;
 use crate::services::http::BootHttp;
 use crate::services::{dhcp, http, ndp, tftp};
 use crate::serving;
 
-/// How long transfers under way may take once the server was told to stop.
+/// How long everything together may take to end: more than what the services grant their transfers.
 const STOP_TIME_MAX: Duration = Duration::from_secs(10);
+/// How long a read that hangs in the disk may hold up the end after that.
+const BLOCKED_TIME_MAX: Duration = Duration::from_secs(1);
 
 pub(super) fn run(opened: Opened) -> Result<()> {
     let Opened { serving, plane, store, leases, table, journal, next_session, bound } = opened;
@@ -48,83 +54,143 @@ pub(super) fn run(opened: Opened) -> Result<()> {
         ..
     } = bound;
 
-    let (dhcp_runs, dhcp_ended) = watch::channel(());
-    let (stop_dhcp, stopped) = io::pipe().context("cannot make a pipe")?;
-    let dhcp_thread = dhcp_sockets.map(|(ports, frames)| {
-        let service = dhcp::Dhcp {
-            ports,
-            frames,
-            serving: Arc::clone(&serving),
-            table,
-            store,
-            hub: Arc::clone(&hub),
-            counters: Arc::default(),
-            stop: OwnedFd::from(stop_dhcp),
-        };
-        // Dropped when the thread ends, by whatever way.
-        let running = dhcp_runs.clone();
-        thread::Builder::new().name("dhcp".into()).spawn(move || {
-            let _running = running;
-            service.run()
-        })
-    });
-    let dhcp_thread = dhcp_thread.transpose().context("cannot start the DHCP thread")?;
-    drop(dhcp_runs);
+    let (mut dhcp, _lock) = match dhcp_sockets {
+        Some((ports, frames)) => {
+            let (serving, hub) = (Arc::clone(&serving), Arc::clone(&hub));
+            let counters = Arc::default();
+            let service = |stop| dhcp::Dhcp { ports, frames, serving, table, store, hub, counters, stop };
+            (Some(DhcpThread::start(service).context("cannot start the DHCP thread")?), None)
+        }
+        // Without DHCP the store still keeps other servers out of the state folder.
+        None => (None, Some(store)),
+    };
 
     let runtime = runtime()?;
+    let tftp = tftp::Tftp {
+        resolver: Arc::clone(&resolver),
+        served: served.into(),
+        ports: tftp_config.ports.clone(),
+        answer_from: if tftp_config.single_port {
+            tftp::AnswerFrom::RequestPort
+        } else {
+            tftp::AnswerFrom::OwnPort
+        },
+        counters: Arc::default(),
+    };
     let admin_state = Admin::new(serving, state_dir, Arc::clone(&hub));
-    runtime.block_on(async {
+    let served = runtime.block_on(async {
+        let signals = Signals::new().context("cannot wait for signals")?;
         let (stopping, stop) = watch::channel(());
-        let mut tasks = JoinSet::new();
-        spawn_http(&mut tasks, http_listeners, &resolver, &stop)?;
+        let mut services = JoinSet::new();
+        spawn_http(&mut services, http_listeners, &resolver, &stop)?;
+        services.spawn(tftp::serve(tftp, tftp_listeners, ended(stop.clone())));
+        // A courtesy: the server goes on without it.
+        let mut courtesies = JoinSet::new();
         for (interface, socket) in solicitations {
-            tasks.spawn(ndp::serve(socket, interface, Arc::clone(&hub)));
+            courtesies.spawn(ndp::serve(socket, interface, Arc::clone(&hub)));
         }
-        let tftp = tftp::Tftp {
-            resolver,
-            served: served.into(),
-            ports: tftp_config.ports.clone(),
-            answer_from: if tftp_config.single_port {
-                tftp::AnswerFrom::RequestPort
-            } else {
-                tftp::AnswerFrom::OwnPort
-            },
-            counters: Arc::default(),
-        };
-        let until = ended(stop.clone());
-        tasks.spawn(async move {
-            if let Err(error) = tftp::serve(tftp, tftp_listeners, until).await {
-                tracing::error!(%error, "TFTP cannot be served");
-            }
-        });
-        let socket = tokio::net::UnixListener::from_std(admin_socket)?;
-        let router = routes(admin_state.clone(), Guard::Socket);
-        tasks.spawn(async move { report(axum::serve(socket, router).await) });
-        if let Some((listener, token)) = admin {
-            let listener = tokio::net::TcpListener::from_std(listener)?;
-            let router = routes(admin_state, Guard::Address(token))
-                .into_make_service_with_connect_info::<SocketAddr>();
-            tasks.spawn(async move { report(axum::serve(listener, router).await) });
-        }
+        spawn_admin(&mut services, admin_socket, admin, admin_state, &stop)?;
         tracing::info!(interfaces = names.join(","), version = env!("CARGO_PKG_VERSION"), "ready");
-        tokio::select! {
-            signal = wait_for_signal() => signal?,
-            // Without DHCP nothing boots: whoever supervises this process must know.
-            () = ended(dhcp_ended), if dhcp_thread.is_some() => tracing::error!("DHCP has ended"),
-        }
+        let served = until_the_end(signals, dhcp.as_mut().map(|dhcp| &mut dhcp.ended), &mut services).await;
         tracing::info!("stopping");
-        drop(stopping);
-        drop(stop);
-        Ok::<_, anyhow::Error>(())
-    })?;
-    drop(stopped);
-    runtime.shutdown_timeout(STOP_TIME_MAX);
-    if let Some(thread) = dhcp_thread {
-        thread.join().map_err(|_| anyhow::anyhow!("the DHCP thread panicked"))??;
-    }
+        // Nobody is told any more to fetch what nobody will serve.
+        let dhcp = dhcp.map_or(Ok(()), DhcpThread::stop);
+        drop((stopping, stop));
+        let finished = async { while services.join_next().await.is_some() {} };
+        if timeout(STOP_TIME_MAX, finished).await.is_err() {
+            tracing::warn!("what is still under way is broken off");
+        }
+        dhcp.and(served)
+    });
+    runtime.shutdown_timeout(BLOCKED_TIME_MAX);
     hub.journal().flush()?;
     tracing::info!("stopped");
-    Ok(())
+    served
+}
+
+/// The DHCP thread, and how each learns of the other's end.
+struct DhcpThread {
+    thread: JoinHandle<io::Result<()>>,
+    /// Closing it stops the thread.
+    stop: PipeWriter,
+    /// Resolves when the thread has ended, even by a panic.
+    ended: oneshot::Receiver<Infallible>,
+}
+
+impl DhcpThread {
+    fn start(service: impl FnOnce(OwnedFd) -> dhcp::Dhcp) -> io::Result<Self> {
+        let (stopped, stop) = io::pipe()?;
+        let service = service(OwnedFd::from(stopped));
+        let (alive, ended) = oneshot::channel::<Infallible>();
+        let thread = thread::Builder::new().name("dhcp".into()).spawn(move || {
+            let _alive = alive;
+            service.run()
+        })?;
+        Ok(Self { thread, stop, ended })
+    }
+
+    /// Lets it finish its batch and says how it ended.
+    fn stop(self) -> Result<()> {
+        drop(self.stop);
+        match self.thread.join() {
+            Ok(ended) => ended.context("DHCP cannot be served any more"),
+            Err(_) => bail!("the DHCP thread panicked"),
+        }
+    }
+}
+
+/// Waits for a signal, or for a service to end, which none does by itself: half a server is worse than one that
+/// whoever watches it starts again.
+async fn until_the_end(
+    mut signals: Signals,
+    dhcp_ended: Option<&mut oneshot::Receiver<Infallible>>,
+    services: &mut JoinSet<io::Result<()>>,
+) -> Result<()> {
+    let dhcp_ended = async {
+        match dhcp_ended {
+            Some(ended) => drop(ended.await),
+            None => pending().await,
+        }
+    };
+    tokio::select! {
+        () = signals.stop() => Ok(()),
+        () = dhcp_ended => bail!("the DHCP service has ended"),
+        Some(ended) = services.join_next() => {
+            ended.context("a service panicked")?.context("a service cannot go on")?;
+            bail!("a service has ended")
+        }
+    }
+}
+
+/// Signals are caught from before `ready` on.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hang_up: Signal,
+}
+
+impl Signals {
+    fn new() -> io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hang_up: signal(SignalKind::hangup())?,
+        })
+    }
+
+    /// Returns when the server has to stop.
+    async fn stop(&mut self) {
+        loop {
+            tokio::select! {
+                _ = self.terminate.recv() => return,
+                _ = self.interrupt.recv() => return,
+                // Its default would end the server of a site whose admin asked for a reload.
+                _ = self.hang_up.recv() => {
+                    tracing::warn!("SIGHUP changes nothing: restart to read the config again");
+                }
+            }
+        }
+    }
 }
 
 fn runtime() -> Result<Runtime> {
@@ -132,7 +198,7 @@ fn runtime() -> Result<Runtime> {
 }
 
 fn spawn_http(
-    tasks: &mut JoinSet<()>,
+    services: &mut JoinSet<io::Result<()>>,
     listeners: Vec<TcpListener>,
     resolver: &Arc<Resolver>,
     stop: &watch::Receiver<()>,
@@ -140,7 +206,30 @@ fn spawn_http(
     let service = Arc::new(BootHttp::new(Arc::clone(resolver)));
     for listener in listeners {
         let listener = tokio::net::TcpListener::from_std(listener)?;
-        tasks.spawn(http::serve(listener, Arc::clone(&service), ended(stop.clone())));
+        let served = http::serve(listener, Arc::clone(&service), ended(stop.clone()));
+        services.spawn(async {
+            served.await;
+            Ok(())
+        });
+    }
+    Ok(())
+}
+
+fn spawn_admin(
+    services: &mut JoinSet<io::Result<()>>,
+    socket: UnixListener,
+    address: Option<(TcpListener, Option<Token>)>,
+    state: Admin,
+    stop: &watch::Receiver<()>,
+) -> Result<()> {
+    let socket = tokio::net::UnixListener::from_std(socket)?;
+    let served = axum::serve(socket, routes(state.clone(), Guard::Socket));
+    services.spawn(served.with_graceful_shutdown(ended(stop.clone())).into_future());
+    if let Some((listener, token)) = address {
+        let listener = tokio::net::TcpListener::from_std(listener)?;
+        let router = routes(state, Guard::Address(token)).into_make_service_with_connect_info::<SocketAddr>();
+        let served = axum::serve(listener, router).with_graceful_shutdown(ended(stop.clone()));
+        services.spawn(served.into_future());
     }
     Ok(())
 }
@@ -150,27 +239,26 @@ async fn ended(mut stop: watch::Receiver<()>) {
     while stop.changed().await.is_ok() {}
 }
 
-fn report(served: io::Result<()>) {
-    if let Err(error) = served {
-        tracing::error!(%error, "the admin API cannot be served");
-    }
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// A SIGHUP by habit must not end the server.
-async fn ignore(hangup: &mut Signal) {
-    while hangup.recv().await.is_some() {
-        tracing::warn!("SIGHUP changes nothing: restart to read the config again");
-    }
-}
+    #[tokio::test]
+    async fn a_service_that_ends_is_the_end_of_the_server() {
+        let running = || {
+            let mut services = JoinSet::new();
+            services.spawn(pending::<io::Result<()>>());
+            services
+        };
+        let (alive, mut dhcp) = oneshot::channel();
+        drop(alive);
+        let ended = until_the_end(Signals::new().unwrap(), Some(&mut dhcp), &mut running()).await;
+        assert_eq!(ended.unwrap_err().to_string(), "the DHCP service has ended");
 
-async fn wait_for_signal() -> Result<()> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut hangup = signal(SignalKind::hangup())?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-        () = ignore(&mut hangup) => {}
+        let (_alive, mut dhcp) = oneshot::channel();
+        let mut services = running();
+        services.spawn(async { Err(io::ErrorKind::NotConnected.into()) });
+        let ended = until_the_end(Signals::new().unwrap(), Some(&mut dhcp), &mut services).await;
+        assert_eq!(ended.unwrap_err().to_string(), "a service cannot go on");
     }
-    Ok(())
 }

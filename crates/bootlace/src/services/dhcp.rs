@@ -13,6 +13,8 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::thread;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use bootlace_core::dhcp::{
@@ -27,9 +29,12 @@ use bootlace_wire::frame::udp_frame;
 use rustix::event::{PollFd, PollFlags, poll};
 
 use self::alarm::Alarm;
-use crate::hub::{self, Hub};
+use crate::hub::{self, Held, Hub};
 use crate::net::{Datagram, DatagramSocket, Frame, Interface, PacketSocket, RecvBatch};
 use crate::serving::Serving;
+
+/// Pause after a failed read.
+const ERROR_PAUSE: Duration = Duration::from_millis(10);
 
 /// A served interface.
 pub struct Port {
@@ -94,9 +99,10 @@ impl Dhcp {
                 match batch.receive(self.ports[port].socket.as_fd()) {
                     Ok(_) => self.decide(port, &batch, &mut pending, &mut changes),
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                    // The interface may be down: it says so again until it is up, and costs a poll each time.
+                    // Whatever it is, it must not come so often that nothing else is done.
                     Err(error) => {
                         tracing::warn!(%error, interface = self.ports[port].interface.name, "DHCP port");
+                        thread::sleep(ERROR_PAUSE);
                     }
                 }
             }
@@ -289,9 +295,12 @@ fn latest(changes: Vec<LeaseChange>) -> Vec<LeaseChange> {
 }
 
 /// Who holds the address after a change.
-fn holder(change: &LeaseChange) -> (Ipv4Addr, Option<HwAddr>) {
+fn holder(change: &LeaseChange) -> (Ipv4Addr, Option<Held>) {
     match change {
-        LeaseChange::Put(lease) => (lease.address, (lease.state == LeaseState::Bound).then_some(lease.hw)),
+        LeaseChange::Put(lease) => {
+            let held = Held { hw: lease.hw, until: lease.until };
+            (lease.address, (lease.state == LeaseState::Bound).then_some(held))
+        }
         LeaseChange::Remove(address) => (*address, None),
     }
 }

@@ -6,5 +6,6 @@ mod dhcp;
 mod docs;
 mod files;
 mod http;
+mod process;
 mod serving;
 mod world;

@@ -12,7 +12,7 @@ use bootlace_core::model::Timestamp;
 use bootlace_store::JournalReader;
 use bootlace_store::journal::EventId;
 
-use crate::world::{SECRET, World, ip, mac};
+use crate::world::{SECRET, World, held, ip, mac};
 
 struct Peers {
     world: World,
@@ -66,17 +66,17 @@ fn a_lease_counts_more_than_a_report() {
     let world = World::new();
     let hub = &world.hub;
     assert_eq!(hub.who(ip(61), NOW), None);
-    hub.reported(ip(61), mac(1));
+    hub.reported(ip(61), mac(1), NOW);
     assert_eq!(hub.who(ip(61), NOW), Some(mac(1)));
-    hub.reported(ip(61), mac(2));
+    hub.reported(ip(61), mac(2), NOW);
     assert_eq!(
         hub.who(ip(61), NOW),
         Some(mac(2)),
         "an address that changed hands behind another DHCP server"
     );
-    hub.leased([(ip(61), Some(mac(3)))]);
+    hub.leased([(ip(61), Some(held(3)))]);
     assert_eq!(hub.who(ip(61), NOW), Some(mac(3)));
-    hub.reported(ip(61), mac(4));
+    hub.reported(ip(61), mac(4), NOW);
     hub.leased([(ip(61), None)]);
     assert_eq!(hub.who(ip(61), NOW), Some(mac(2)), "nothing was learned against a lease");
 }
@@ -84,7 +84,7 @@ fn a_lease_counts_more_than_a_report() {
 #[test]
 fn a_claim_is_held_against_the_lease() {
     let world = World::new();
-    world.hub.leased([(ip(61), Some(mac(1)))]);
+    world.hub.leased([(ip(61), Some(held(1)))]);
     let judged = |address, claimed| {
         let who = world.hub.identify(ip(address), mac(claimed), NOW);
         (who.hw, who.identity)
@@ -92,14 +92,14 @@ fn a_claim_is_held_against_the_lease() {
     assert_eq!(judged(61, 1), (Some(mac(1)), Identity::Agreed));
     assert_eq!(judged(61, 2), (Some(mac(1)), Identity::Contradicted));
     assert_eq!(judged(99, 2), (Some(mac(2)), Identity::Agreed), "there is nothing but the claim");
-    world.hub.reported(ip(99), mac(2));
+    world.hub.reported(ip(99), mac(2), NOW);
     assert_eq!(judged(99, 3), (Some(mac(3)), Identity::Agreed), "a report is a claim, too");
 }
 
 #[tokio::test]
 async fn the_secret_is_for_the_machine_that_holds_the_lease() {
     let peers = Peers::new();
-    peers.world.hub.leased([(ip(61), Some(mac(1))), (ip(62), Some(mac(2)))]);
+    peers.world.hub.leased([(ip(61), Some(held(1))), (ip(62), Some(held(2)))]);
     assert!(peers.fetch(61, "boot.ipxe", BUILD).await.contains("script?mac="), "the build is not known yet");
     assert!(peers.fetch(61, "script", WEB1).await.contains(SECRET));
     let stolen = peers.fetch(62, "script", WEB1).await;
@@ -128,7 +128,7 @@ async fn a_machine_without_a_lease_is_who_it_says() {
 #[tokio::test]
 async fn asking_for_the_size_causes_nothing() {
     let peers = Peers::new();
-    peers.world.hub.leased([(ip(62), Some(mac(2)))]);
+    peers.world.hub.leased([(ip(62), Some(held(2)))]);
     for (from, query) in [(61, WEB1), (62, WEB1), (62, "")] {
         let probed = peers.ask(from, "script", query, Purpose::SizeProbe).await;
         assert_eq!(probed, peers.ask(from, "script", query, Purpose::SizeProbe).await);
@@ -142,7 +142,7 @@ async fn asking_for_the_size_causes_nothing() {
 #[tokio::test]
 async fn a_step_is_recorded_for_the_machine_of_the_address() {
     let peers = Peers::new();
-    peers.world.hub.leased([(ip(61), Some(mac(1)))]);
+    peers.world.hub.leased([(ip(61), Some(held(1)))]);
     peers.fetch(61, "script", WEB1).await;
     let now = bootlace::hub::now();
     let boot = |session: Option<&bootlace_core::session::Session>| session.unwrap().boot.clone().unwrap();

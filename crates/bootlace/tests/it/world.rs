@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use bootlace::files::FilePlane;
-use bootlace::hub::Hub;
+use bootlace::hub::{Held, Hub};
 use bootlace::serving::Serving;
 use bootlace_core::config;
 use bootlace_core::dhcp::{Lease, LeaseChange, LeaseState};
@@ -92,6 +92,11 @@ pub(crate) fn folder(toml: &str) -> TempDir {
     fs::write(dir.path().join("password"), SECRET).unwrap();
     fs::write(dir.path().join("bootlace.toml"), toml).unwrap();
     dir
+}
+
+/// A lease without end.
+pub(crate) fn held(last: u8) -> Held {
+    Held { hw: mac(last), until: Timestamp::NEVER }
 }
 
 pub(crate) fn mac(last: u8) -> HwAddr {
