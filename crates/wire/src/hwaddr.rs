@@ -62,7 +62,8 @@ impl FromStr for Mac {
             if part.len() != group || !part.bytes().all(|b| b.is_ascii_hexdigit()) {
                 return Err(ParseMacError);
             }
-            for (place, digit) in places.by_ref().zip(part.bytes()) {
+            // In this order: a part that is through takes no further place.
+            for (digit, place) in part.bytes().zip(places.by_ref()) {
                 *place = (digit as char).to_digit(16).unwrap_or(0) as u8;
             }
         }
