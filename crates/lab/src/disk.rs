@@ -1,7 +1,8 @@
 //! Local disks of test machines.
 
 use std::ffi::OsString;
-use std::fs;
+use std::fs::{self, File};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
@@ -31,7 +32,10 @@ impl Disk {
 
     /// A disk from which a BIOS boots a program that prints `text` and halts.
     pub fn that_says(text: &str, path: &Path) -> Result<Self> {
-        fs::write(path, boot_sector(text)?).with_context(|| format!("write {}", path.display()))?;
+        let sector = boot_sector(text)?;
+        File::create(path)
+            .and_then(|mut file| file.write_all(&sector).and_then(|()| file.set_len(DISK_LEN)))
+            .with_context(|| format!("write {}", path.display()))?;
         Ok(Self::Image(path.to_owned()))
     }
 
@@ -45,8 +49,9 @@ impl Disk {
 }
 
 const SECTOR_LEN: usize = 512;
-/// SeaBIOS takes a disk of one sector for an empty drive.
-const DISK_LEN: usize = 2048 * SECTOR_LEN;
+/// SeaBIOS takes a disk of one sector for an empty drive, and iPXE finds no cylinder in a SAN disk below 255
+/// heads of 63 sectors, about 8 MB. The rest is a hole in the file.
+const DISK_LEN: u64 = 16 << 20;
 /// Where a BIOS puts the sector.
 const ORIGIN: usize = 0x7c00;
 /// The last two bytes before the signature are as far as text can go.
@@ -76,7 +81,7 @@ fn boot_sector(text: &str) -> Result<Vec<u8>> {
     // The final line feed makes a line of it, the NUL ends the loop.
     code.extend(b"\r\n\0");
     ensure!(code.len() <= SIGNATURE_AT, "{text:?} does not fit into a boot sector");
-    code.resize(DISK_LEN, 0);
+    code.resize(SECTOR_LEN, 0);
     code[SIGNATURE_AT..SECTOR_LEN].copy_from_slice(&[0x55, 0xaa]);
     Ok(code)
 }

@@ -4,13 +4,17 @@
 //! that file's `SCENARIOS`, and give it a line in `gate.toml`. It runs in a sandbox of its own, may leave files
 //! in `context.dir()`, and fails by returning an error.
 
+mod boots;
 mod clients;
+mod compare;
 mod context;
 mod dnsmasq;
 mod hostile;
+mod kinds;
 mod links;
 mod rawdhcp;
 mod served;
+mod stage;
 
 use anyhow::{Context as _, Result};
 
@@ -25,8 +29,14 @@ pub(crate) struct Scenario {
     pub(crate) run: fn(&Context) -> Result<()>,
 }
 
-const GROUPS: &[&[Scenario]] =
-    &[links::SCENARIOS, dnsmasq::SCENARIOS, clients::SCENARIOS, hostile::SCENARIOS];
+const GROUPS: &[&[Scenario]] = &[
+    links::SCENARIOS,
+    dnsmasq::SCENARIOS,
+    clients::SCENARIOS,
+    hostile::SCENARIOS,
+    boots::SCENARIOS,
+    kinds::SCENARIOS,
+];
 
 pub(crate) fn all() -> impl Iterator<Item = &'static Scenario> {
     GROUPS.iter().copied().flatten()

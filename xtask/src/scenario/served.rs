@@ -114,8 +114,7 @@ pub(super) fn status_of(pid: u32, field: &str) -> Result<u64> {
 /// Writes `DIR/bootlace.toml` with the folders that it names.
 pub(super) fn write_config(dir: &Path, config: &str) -> Result<()> {
     fs::create_dir_all(dir.join("boot"))?;
-    let text =
-        format!("interfaces = [\"eth0\"]\nstate_dir = \"state\"\nboot_dir = \"boot\"\nfollow = []\n{config}");
+    let text = format!("interfaces = [\"eth0\"]\nstate_dir = \"state\"\nboot_dir = \"boot\"\n{config}");
     fs::write(dir.join("bootlace.toml"), text).context("write the config")
 }
 

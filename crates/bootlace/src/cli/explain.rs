@@ -44,6 +44,9 @@ pub(super) struct Explain {
     /// What that iPXE can do, such as http,iscsi,menu; without, what QEMU's can
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     features: Option<Vec<String>>,
+    /// What somebody picks where a menu has it; without, its default
+    #[arg(long, value_name = "BOOT")]
+    pick: Option<String>,
     #[command(flatten)]
     json: JsonFlag,
 }
@@ -98,7 +101,7 @@ impl Explain {
             (None, true) => Rom::Ipxe(None),
             (None, false) => Rom::Pxe,
         };
-        Ok(Subject { mac: self.mac, firmware, rom, facts })
+        Ok(Subject { mac: self.mac, firmware, rom, facts, pick: self.pick.clone() })
     }
 }
 

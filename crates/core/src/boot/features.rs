@@ -8,7 +8,7 @@ use std::str::FromStr;
 use bootlace_wire::dhcp::Feature;
 
 use super::template::Template;
-use crate::config::{BootKind, Location};
+use crate::config::{Boot, BootKind, Location};
 use crate::model::Firmware;
 
 /// What an iPXE said of itself in option 175 of its DHCP packets.
@@ -90,8 +90,15 @@ impl fmt::Display for Missing {
 ///
 /// The names are iPXE's: on BIOS a Linux kernel is a `bzimage`, a loader such as lpxelinux.0 a `pxe` image; on
 /// UEFI everything that runs is an `efi` image. Scripts of the user's need what they need: nothing is assumed.
-/// What hides behind a menu is not counted: its own script asks again.
-pub fn needs(kind: &BootKind, firmware: Firmware) -> BTreeSet<Feature> {
+/// What hides behind a menu is not counted: its own script asks again. What the config says that a boot `needs`
+/// comes on top.
+pub fn needs(boot: &Boot, firmware: Firmware) -> BTreeSet<Feature> {
+    let mut needed = needs_of_kind(&boot.kind, firmware);
+    needed.extend(&boot.needs);
+    needed
+}
+
+fn needs_of_kind(kind: &BootKind, firmware: Firmware) -> BTreeSet<Feature> {
     let (kernel, loader) =
         if firmware.is_uefi() { (Feature::Efi, Feature::Efi) } else { (Feature::Bzimage, Feature::Pxe) };
     match kind {

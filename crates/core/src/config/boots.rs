@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::time::Duration;
 
+use bootlace_wire::dhcp::Feature;
+
 use super::file::Table;
 use super::keys::{BOOT, Kind, instead};
 use super::names::BootNames;
@@ -42,7 +44,7 @@ pub(super) fn tables<'a>(top: &Table<'a>, report: &mut Report<'_>) -> Vec<(At<Bo
 pub(super) fn implicit() -> Option<Boot> {
     let name = BootName::new(LOCAL)?;
     let kind = BootKind::Local(LocalHow::Auto);
-    Some(Boot { title: name.to_string(), name, kind, vars: BTreeMap::new() })
+    Some(Boot { title: name.to_string(), name, kind, vars: BTreeMap::new(), needs: BTreeSet::new() })
 }
 
 /// Reads one boot; `None` when its kind cannot be told or lacks what it needs, which has been reported.
@@ -53,6 +55,7 @@ pub(super) fn boot(
     report: &mut Report<'_>,
 ) -> Option<Boot> {
     let vars = vars(table, report);
+    let needs = needs(table, report);
     let title = table.text("title", report);
     if let Some(title) = title.as_ref().filter(|title| title.value.contains(char::is_control)) {
         let message = "a title is one line without control characters";
@@ -78,7 +81,7 @@ pub(super) fn boot(
         Kind::Menu => BootKind::Menu(menu(name, table, &title, names, report)?),
         Kind::San => BootKind::San(san::san(name, table, report)?),
     };
-    Some(Boot { name: name.value.clone(), title, kind, vars })
+    Some(Boot { name: name.value.clone(), title, kind, vars, needs })
 }
 
 fn kind(name: &At<BootName>, table: &Table<'_>, report: &mut Report<'_>) -> Option<Kind> {
@@ -100,6 +103,23 @@ fn kind(name: &At<BootName>, table: &Table<'_>, report: &mut Report<'_>) -> Opti
         report.add(finding, &text.span);
     }
     kind
+}
+
+/// Features of iPXE by their names: what a script of the user's needs, nobody else can tell.
+fn needs(table: &Table<'_>, report: &mut Report<'_>) -> BTreeSet<Feature> {
+    let mut needs = BTreeSet::new();
+    for text in table.texts("needs", report) {
+        match Feature::ALL.into_iter().find(|feature| feature.name() == text.value) {
+            Some(feature) => {
+                needs.insert(feature);
+            }
+            None => {
+                let known = Feature::ALL.map(Feature::name);
+                report.add(super::one_of("needs", text.value, &known), &text.span);
+            }
+        }
+    }
+    needs
 }
 
 /// Reports keys that no boot has, and those of another kind.

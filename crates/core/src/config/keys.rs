@@ -49,7 +49,7 @@ pub(super) static IPXE: Section = Section { title: "[ipxe]", keys: &["ipv6_wait"
 
 pub(super) static ADMIN: Section = Section { title: "[admin]", keys: &["listen", "token_file"] };
 
-pub(super) static BOOT: Section = Section { title: "[boot.NAME]", keys: &["kind", "title", "vars"] };
+pub(super) static BOOT: Section = Section { title: "[boot.NAME]", keys: &["kind", "title", "vars", "needs"] };
 
 pub(super) static MACHINE: Section = Section {
     title: "[[machine]]",

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use bootlace_wire::dhcp::Code;
+use bootlace_wire::dhcp::{Code, Feature};
 use proptest::prelude::*;
 
 use super::keys::{Kind, SECTIONS};
@@ -122,6 +122,7 @@ fn the_other_spellings_mean_the_same() {
     assert_eq!(config.dhcp.options[&Code::NTP], [10, 1, 0, 3, 10, 1, 0, 4]);
     let vars = &config.boot(&boot("netinst")).vars;
     assert_eq!((vars["count"].as_str(), vars["fast"].as_str()), ("3", "true"));
+    assert_eq!(config.boot(&boot("netinst")).needs, [Feature::Https, Feature::Vlan].into());
     let BootKind::San(san) = &config.boot(&boot("disk-mutual")).kind else { panic!() };
     let chap = san.chap.as_ref().unwrap();
     assert_eq!((chap.username.as_str(), chap.password.expose()), ("machine", "a-secret-chap"));

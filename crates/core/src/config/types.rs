@@ -1,6 +1,6 @@
 //! The types of a checked configuration.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::ops::RangeInclusive;
@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use bootlace_wire::Mac;
-use bootlace_wire::dhcp::Code;
+use bootlace_wire::dhcp::{Code, Feature};
 
 use crate::boot::rules::Match;
 use crate::boot::template::Template;
@@ -247,6 +247,8 @@ pub struct Boot {
     pub kind: BootKind,
     /// Values for templates, below those of rule and machine.
     pub vars: Vars,
+    /// What its iPXE must be able to do beside what the kind asks for.
+    pub needs: BTreeSet<Feature>,
 }
 
 /// Values for templates (`vars.NAME`).

@@ -112,9 +112,8 @@ impl Booting<'_> {
     /// an iPXE that says nothing of itself is believed able.
     fn missing(&self) -> Missing {
         let Some(has) = &self.query.features else { return Missing::default() };
-        let kind = self.decided().map(|boot| &self.config.boot(boot).kind);
-        let needs = |kind| features::needs(kind, self.firmware_family());
-        let mut needed = kind.map(needs).unwrap_or_default();
+        let needs = |boot| features::needs(self.config.boot(boot), self.firmware_family());
+        let mut needed = self.decided().map(needs).unwrap_or_default();
         needed.insert(Feature::Http);
         features::missing(&needed, has)
     }

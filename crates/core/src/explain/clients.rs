@@ -10,6 +10,8 @@ use crate::model::{Firmware, Text, Uuid};
 pub(super) enum Speaker<'a> {
     /// PXE firmware.
     Firmware,
+    /// UEFI HTTP Boot.
+    HttpBoot,
     /// An iPXE with these features.
     Ipxe(&'a [Feature]),
 }
@@ -71,12 +73,16 @@ impl Client {
         let options = &mut message.options;
         options.set_u8(Code::MESSAGE_TYPE, MessageType::Discover.code());
         options.set_u16(Code::MAX_SIZE, 1472);
-        let arch = self.firmware.arch();
+        let (scheme, firmware) = match speaker {
+            Speaker::HttpBoot => ("HTTPClient", self.firmware.http_boot().unwrap_or(self.firmware)),
+            Speaker::Firmware | Speaker::Ipxe(_) => ("PXEClient", self.firmware),
+        };
+        let arch = firmware.arch();
         options.set_u16(Code::ARCH, arch);
         options.set(Code::UNDI, [1, 2, 1]);
-        let class = format!("PXEClient:Arch:{arch:05}:UNDI:002001");
-        options
-            .set_text(Code::VENDOR_CLASS, self.vendor_class.as_ref().map_or(&class, |class| class.as_str()));
+        let class = format!("{scheme}:Arch:{arch:05}:UNDI:002001");
+        let own_class = self.vendor_class.as_ref().filter(|class| class.as_str().starts_with(scheme));
+        options.set_text(Code::VENDOR_CLASS, own_class.map_or(&class, |class| class.as_str()));
         options.set(Code::PARAMETER_LIST, [1, 3, 6, 7, 12, 15, 17, 43, 60, 66, 67, 175, 203]);
         if let Some(uuid) = self.uuid {
             let mut bytes = vec![0];

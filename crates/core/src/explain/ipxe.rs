@@ -42,8 +42,9 @@ pub struct Walk {
     pub end: End,
 }
 
-/// Walks `script`, fetched from `url`, with the machine's settings (`mac`, `net0/mac`, `serial`, ...).
-pub fn walk(script: &str, url: &str, settings: &BTreeMap<String, String>) -> Walk {
+/// Walks `script`, fetched from `url`, with the machine's settings (`mac`, `net0/mac`, `serial`, ...). Somebody
+/// at the screen picks the item `pick` where a menu has it.
+pub fn walk(script: &str, url: &str, settings: &BTreeMap<String, String>, pick: Option<&str>) -> Walk {
     let lines = logical_lines(script);
     if !matches!(lines.first().map(|line| line.trim_end()), Some("#!ipxe" | "#!gpxe")) {
         return Walk { fetches: Vec::new(), end: End::Lost("its first line is not #!ipxe".into()) };
@@ -51,6 +52,7 @@ pub fn walk(script: &str, url: &str, settings: &BTreeMap<String, String>) -> Wal
     let mut walker = Walker {
         settings: settings.clone(),
         url,
+        pick,
         fetches: Vec::new(),
         images: BTreeSet::new(),
         items: Vec::new(),
@@ -78,6 +80,7 @@ fn logical_lines(script: &str) -> Vec<String> {
 struct Walker<'a> {
     settings: BTreeMap<String, String>,
     url: &'a str,
+    pick: Option<&'a str>,
     fetches: Vec<String>,
     /// What the fetched images are called.
     images: BTreeSet<String>,
@@ -205,14 +208,14 @@ impl Walker<'_> {
         Done::Succeeded
     }
 
-    /// The timeout takes the default; without one the first item is under the cursor.
+    /// Without a pick the timeout takes the default; without one the first item is under the cursor.
     fn choose(&mut self, words: &[String]) -> Done {
-        let default = option_value(words, "--default").map(ToOwned::to_owned);
-        let (Some(choice), Some(key)) =
-            (default.or_else(|| self.items.first().cloned()), operands(words).last())
-        else {
+        let picked = self.pick.filter(|pick| self.items.iter().any(|item| item == pick));
+        let default = option_value(words, "--default").or_else(|| self.items.first().map(String::as_str));
+        let (Some(choice), Some(key)) = (picked.or(default), operands(words).last()) else {
             return Done::Failed;
         };
+        let choice = choice.to_owned();
         self.settings.insert(setting_name(key).to_owned(), choice);
         Done::Succeeded
     }
@@ -324,7 +327,7 @@ mod tests {
 
     fn walked(script: &str) -> Walk {
         let settings = [("mac", "52:54:00:12:34:56"), ("serial", "A B&C"), ("platform", "pcbios")];
-        walk(script, URL, &settings.map(|(k, v)| (k.to_owned(), v.to_owned())).into())
+        walk(script, URL, &settings.map(|(k, v)| (k.to_owned(), v.to_owned())).into(), None)
     }
 
     #[test]
@@ -334,6 +337,15 @@ mod tests {
         );
         assert_eq!(walk.fetches, ["http://h/k", "http://10.188.0.10/i.gz"]);
         assert_eq!(walk.end, End::Boots);
+    }
+
+    #[test]
+    fn what_somebody_picks_counts_where_the_menu_has_it() {
+        let script = "#!ipxe\nmenu M\nitem a A\nitem b B\nchoose --default a x || exit 9\nexit ${x}\n";
+        let end = |pick| walk(script, URL, &BTreeMap::new(), pick).end;
+        assert_eq!(end(Some("b")), End::Exits("b".into()));
+        assert_eq!(end(Some("c")), End::Exits("a".into()));
+        assert_eq!(end(None), End::Exits("a".into()));
     }
 
     #[test]

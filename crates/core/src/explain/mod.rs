@@ -32,6 +32,8 @@ pub struct Subject {
     pub rom: Rom,
     /// Everything it would report: serial, manufacturer, and so on.
     pub facts: Facts,
+    /// What somebody picks in a menu; without, its default.
+    pub pick: Option<String>,
 }
 
 /// What a machine's network boot starts with.

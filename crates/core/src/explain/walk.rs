@@ -55,12 +55,9 @@ impl Walk<'_> {
         match &self.subject.rom {
             Rom::Pxe => {
                 let Some(given) = self.dhcp(&Speaker::Firmware) else { return NO_ANSWER.to_owned() };
-                match given.boot_file.clone() {
+                match given.boot_file {
                     Some(loader) => self.loader(&loader),
-                    None => {
-                        "gets an address and no boot file: the firmware goes on with its next boot device"
-                            .to_owned()
-                    }
+                    None => self.nothing_to_load(),
                 }
             }
             Rom::Ipxe(features) => {
@@ -68,6 +65,15 @@ impl Walk<'_> {
                 self.ipxe(&features)
             }
         }
+    }
+
+    /// EDK2 has an entry for HTTP Boot of the same card behind the one for PXE.
+    fn nothing_to_load(&mut self) -> String {
+        if self.subject.firmware.http_boot().is_some() {
+            let discover = self.client.discover(&Speaker::HttpBoot, HOPS_MAX);
+            self.exchange(&discover);
+        }
+        "gets an address and no boot file: the firmware goes on with its next boot device".to_owned()
     }
 
     /// A loader came over TFTP: iPXE goes on, pxelinux too; others are not known.
@@ -171,7 +177,7 @@ impl Walk<'_> {
 
     /// Follows a script.
     fn run(&mut self, script: &str, url: &str) -> String {
-        let walked = ipxe::walk(script, url, &self.settings());
+        let walked = ipxe::walk(script, url, &self.settings(), self.subject.pick.as_deref());
         let mut outside = Vec::new();
         for url in walked.fetches {
             match self.ours(&url) {

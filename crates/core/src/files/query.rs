@@ -43,10 +43,30 @@ pub(super) fn mac(query: &str) -> Option<Mac> {
 /// Keys and raw values, bounded.
 fn pairs(query: &str) -> impl Iterator<Item = (&str, &[u8])> {
     let bounded = &query.as_bytes()[..query.len().min(QUERY_BYTES_MAX)];
-    bounded.split(|&b| b == b'&').take(PAIRS_MAX).filter_map(|pair| {
+    let mut rest = Some(bounded);
+    let pieces = std::iter::from_fn(move || {
+        let (piece, behind) = split_pair(rest?);
+        rest = behind;
+        Some(piece)
+    });
+    pieces.take(PAIRS_MAX).filter_map(|pair| {
         let at = pair.iter().position(|&b| b == b'=')?;
         Some((str::from_utf8(&pair[..at]).ok()?, &pair[at + 1..]))
     })
+}
+
+/// The first pair and what follows it. An iPXE before 2021 decodes a URL and encodes it anew, and leaves a `&` as
+/// it is: `Lab%20&%20Sons` arrives. So an `&` ends a pair only where another pair follows.
+fn split_pair(query: &[u8]) -> (&[u8], Option<&[u8]>) {
+    let ampersands = query.iter().enumerate().filter(|&(_, &b)| b == b'&').map(|(at, _)| at);
+    for at in ampersands {
+        let behind = &query[at + 1..];
+        let is_pair = behind.split(|&b| b == b'&').next().is_some_and(|piece| piece.contains(&b'='));
+        if is_pair {
+            return (&query[..at], Some(behind));
+        }
+    }
+    (query, None)
 }
 
 fn cleaned(value: &[u8]) -> Text {
@@ -124,6 +144,14 @@ mod tests {
         ] {
             assert_eq!(mac(query), read(query).facts.mac(), "{query}");
         }
+    }
+
+    #[test]
+    fn an_ampersand_that_ipxe_did_not_encode_stays_in_its_value() {
+        let report = read("&manufacturer=Lab%20&%20Sons&&Co&product=A=B&serial=x&");
+        let facts: Vec<_> = report.facts.iter().collect();
+        let expected = [(Var::Serial, "x&"), (Var::Manufacturer, "Lab & Sons&&Co"), (Var::Product, "A=B")];
+        assert_eq!(facts, expected);
     }
 
     #[test]

@@ -100,7 +100,7 @@ impl<'a> Answer<'a> {
     /// The loader of ours and what the machine's iPXE lacks, when it lacks something and was not sent before.
     fn upgrade(&self, choice: &Choice<'_>, boot: &BootName, trail: &mut Trail) -> Option<(String, String)> {
         let has = self.request.features?;
-        let needed = features::needs(&self.config.boot(boot).kind, self.firmware());
+        let needed = features::needs(self.config.boot(boot), self.firmware());
         let missing = features::missing(&needed, has);
         if missing.is_empty() {
             return None;

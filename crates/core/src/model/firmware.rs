@@ -88,6 +88,19 @@ impl Firmware {
         )
     }
 
+    /// The family that the same UEFI firmware says to be in its HTTP Boot.
+    pub fn http_boot(self) -> Option<Self> {
+        match self {
+            Self::UefiIa32 => Some(Self::HttpIa32),
+            Self::UefiX64 => Some(Self::HttpX64),
+            Self::UefiArm32 => Some(Self::HttpArm32),
+            Self::UefiArm64 => Some(Self::HttpArm64),
+            Self::UefiRiscv64 => Some(Self::HttpRiscv64),
+            Self::UefiLoong64 => Some(Self::HttpLoong64),
+            _ => None,
+        }
+    }
+
     /// The family by what an iPXE build says of itself: its `platform` and `buildarch` settings.
     pub fn from_ipxe(platform: &str, buildarch: &str) -> Option<Self> {
         match (platform, buildarch) {
@@ -142,6 +155,8 @@ mod tests {
         for firmware in Firmware::all() {
             assert_eq!(firmware.to_string().parse(), Ok(firmware));
             assert_eq!(Firmware::from_arch(firmware.arch()), firmware);
+            let pxe = firmware.is_uefi() && !firmware.is_http();
+            assert_eq!(firmware.http_boot().is_some_and(Firmware::is_http), pxe, "{firmware}");
         }
         assert_eq!(Firmware::from_arch(9), Firmware::UefiX64);
         assert_eq!(Firmware::from_arch(12), Firmware::Other(12));

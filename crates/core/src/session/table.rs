@@ -110,7 +110,7 @@ mod tests {
 
     fn sign_of_life(machine: u8, at: i64) -> Event {
         let hw = Some(HwAddr::from(Mac([2, 0, 0, 0, 0, machine])));
-        let outcome = FileOutcome::SizeProbe;
+        let outcome = FileOutcome::Absent("no such file".into());
         let file = FileEvent { protocol: Protocol::Tftp, name: "x".into(), outcome };
         Event { at: Timestamp::from_secs(at), peer: Peer { hw, ip: None }, kind: EventKind::File(file) }
     }

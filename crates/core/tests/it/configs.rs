@@ -1,6 +1,6 @@
 //! Configurations for tests that need no file.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -51,6 +51,7 @@ pub(crate) fn config(ranges: &[(&str, &str)]) -> Config {
                 title: "local".into(),
                 kind: BootKind::Local(LocalHow::Auto),
                 vars: Vars::new(),
+                needs: BTreeSet::new(),
             },
         )]),
         machines: Vec::new(),

@@ -1,6 +1,7 @@
 //! From facts to scripts.
 
 mod choosing;
+mod explaining;
 mod hostile;
 mod names;
 mod needs;

@@ -38,10 +38,17 @@ fn by_kind_and_firmware() {
         ("san", Firmware::HttpX64, &[Feature::Iscsi]),
     ];
     for (boot, firmware, expected) in cases {
-        let needed = needs(&config.boot(&name(boot)).kind, firmware);
+        let needed = needs(config.boot(&name(boot)), firmware);
         assert_eq!(needed, expected.iter().copied().collect::<BTreeSet<_>>(), "{boot} {firmware}");
     }
-    let needed = needs(&config.boot(&name("menu")).kind, Firmware::Bios);
+    let custom = config.boots.get_mut(&name("custom")).unwrap();
+    custom.needs = [Feature::Https].into();
+    assert_eq!(needs(custom, Firmware::Bios), [Feature::Https].into(), "what the config says");
+    let rescue = config.boots.get_mut(&name("rescue")).unwrap();
+    rescue.needs = [Feature::Vlan, Feature::Http].into();
+    let expected = [Feature::Efi, Feature::Http, Feature::Vlan].into();
+    assert_eq!(needs(rescue, Firmware::UefiX64), expected, "beside what the kind needs");
+    let needed = needs(config.boot(&name("menu")), Firmware::Bios);
     assert_eq!(missing(&needed, &qemu_rom()).to_string(), "menu");
     assert!(missing(&[Feature::Iscsi].into(), &qemu_rom()).is_empty());
     assert_eq!(missing(&needed, &IpxeFeatures::default()).to_string(), "http, menu");

@@ -1,6 +1,6 @@
 //! A config with every kind of boot, made of pieces.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
 use bootlace_core::boot::features::IpxeFeatures;
@@ -50,7 +50,13 @@ pub(super) fn name(text: &str) -> BootName {
 }
 
 pub(super) fn add_boot(config: &mut Config, boot: &str, kind: BootKind) {
-    let boot = Boot { name: name(boot), title: format!("Boot {boot}"), kind, vars: BTreeMap::new() };
+    let boot = Boot {
+        name: name(boot),
+        title: format!("Boot {boot}"),
+        kind,
+        vars: BTreeMap::new(),
+        needs: BTreeSet::new(),
+    };
     config.boots.insert(boot.name.clone(), boot);
 }
 

@@ -54,7 +54,7 @@ fn ends(mac: &str) -> (String, End) {
     let (known, loaders) = (facts(&[(Var::Mac, mac), (Var::Firmware, "bios")]), debian_loaders());
     match resolve(&config(), "boot.ipxe", &request(&known, "", &loaders)).resource {
         Resource::Text { body, .. } => {
-            let end = walk(&body, "http://pxe.example.com/boot.ipxe", &Default::default()).end;
+            let end = walk(&body, "http://pxe.example.com/boot.ipxe", &Default::default(), None).end;
             (body, end)
         }
         other => panic!("{other:?}"),

@@ -40,6 +40,7 @@ impl Case {
             firmware: Firmware::Bios,
             rom: Rom::Pxe,
             facts: Facts::new(),
+            pick: None,
         };
         let loaders = LoaderInventory::default();
         let mut case = Self { config, files: Vec::new(), subject, loaders };

@@ -70,7 +70,7 @@ fn settings() -> impl Strategy<Value = BTreeMap<String, String>> {
 proptest! {
     #[test]
     fn any_script_ends(script in scripts(), url in "\\PC{0,20}|http://h/f/boot.ipxe", settings in settings()) {
-        walk(&script, &url, &settings);
+        walk(&script, &url, &settings, None);
         default_files(&script);
     }
 }
@@ -78,7 +78,7 @@ proptest! {
 #[test]
 fn settings_that_grow_stay_bounded() {
     let script = "#!ipxe\nset a xxxxxxxx\n:l\nset a ${a}${a}\ngoto l\n";
-    walk(script, "http://h/boot.ipxe", &BTreeMap::new());
+    walk(script, "http://h/boot.ipxe", &BTreeMap::new(), None);
     let fetches = "#!ipxe\nset a xxxxxxxx\n:l\nset a ${a}${a}\nkernel ${a}\ngoto l\n";
-    walk(fetches, "http://h/boot.ipxe", &BTreeMap::new());
+    walk(fetches, "http://h/boot.ipxe", &BTreeMap::new(), None);
 }

@@ -1,0 +1,141 @@
+//! What `bootlace explain` foretells of a machine, held against what the journal shows after its boot.
+
+use anyhow::{Context as _, Result, ensure};
+use bootlace_lab::firmware::Rom;
+use bootlace_lab::{Firmware, Machine};
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::served::Served;
+
+/// QEMU's words where a machine says nothing else.
+const QEMU_MANUFACTURER: &str = "QEMU";
+const QEMU_PRODUCT: &str = "Standard PC (Q35 + ICH9, 2009)";
+
+/// What is to come.
+#[derive(Debug)]
+pub(super) struct Foretold {
+    steps: Vec<Step>,
+}
+
+/// A step as both commands print it: compared whole, so that no field can be forgotten.
+type Step = serde_json::Map<String, Value>;
+
+/// The part of `explain --json` and of `boots N --json` that is the same.
+#[derive(Debug, Deserialize)]
+struct Steps {
+    steps: Vec<Step>,
+}
+
+/// One of `boots --json`.
+#[derive(Debug, Deserialize)]
+struct Listed {
+    session: u64,
+}
+
+/// Asks `explain` about a machine that has not been switched on yet, and at which somebody will pick this from a
+/// menu.
+pub(super) fn foretell(server: &Served, machine: &Machine, pick: Option<&str>) -> Result<Foretold> {
+    let mut arguments = vec!["explain", "--json", "--mac", &machine.mac];
+    let mut settings = reported(machine);
+    match machine.firmware {
+        Firmware::SeaBios => {
+            arguments.extend(["--firmware", "bios"]);
+            if machine.rom == Rom::ByFirmware {
+                settings.push("loader=ipxe".to_owned());
+            }
+        }
+        Firmware::Ovmf | Firmware::OvmfSecureBoot => arguments.extend(["--firmware", "uefi-x64"]),
+    }
+    arguments.extend(pick.into_iter().flat_map(|pick| ["--pick", pick]));
+    for setting in &settings {
+        arguments.extend(["--set", setting]);
+    }
+    let Steps { steps } = serde_json::from_str(&server.ask(&arguments)?).context("explain --json")?;
+    ensure!(!steps.is_empty(), "nothing is foretold of {}", machine.name);
+    Ok(Foretold { steps })
+}
+
+/// What a machine says of itself, as KEY=VALUE.
+fn reported(machine: &Machine) -> Vec<String> {
+    let smbios = &machine.smbios;
+    let or = |text: &Option<String>, default: &str| Some(text.clone().unwrap_or_else(|| default.to_owned()));
+    let facts = [
+        ("manufacturer", or(&smbios.manufacturer, QEMU_MANUFACTURER)),
+        ("product", or(&smbios.product, QEMU_PRODUCT)),
+        ("serial", smbios.serial.clone()),
+        ("uuid", smbios.uuid.clone()),
+        ("asset", smbios.asset.clone()),
+    ];
+    facts.into_iter().filter_map(|(key, value)| Some(format!("{key}={}", value?))).collect()
+}
+
+/// The machine has booted once, and the journal has the steps that were foretold, in their order. What its
+/// operating system asks afterwards is left out: `explain` cannot look into it.
+pub(super) fn hold(server: &Served, mac: &str, foretold: &Foretold) -> Result<()> {
+    let listed: Vec<Listed> =
+        serde_json::from_str(&server.ask(&["boots", "--json", "--mac", mac])?).context("boots --json")?;
+    ensure!(listed.len() == 1, "the journal has {} boots of {mac} instead of one", listed.len());
+    let session = listed[0].session.to_string();
+    let Steps { steps } =
+        serde_json::from_str(&server.ask(&["boots", &session, "--json"])?).context("boots N --json")?;
+    let happened: Vec<Step> = steps.into_iter().filter(|step| !is_of_system(step)).collect();
+    ensure!(
+        happened == foretold.steps,
+        "the journal differs from what explain foretold:\n{}",
+        side_by_side(&foretold.steps, &happened)
+    );
+    Ok(())
+}
+
+fn is_of_system(step: &Step) -> bool {
+    step.get("client").is_some_and(|client| client == "os")
+}
+
+/// Both lists, one step in a line, with a mark where they differ.
+fn side_by_side(foretold: &[Step], happened: &[Step]) -> String {
+    const WIDTH: usize = 76;
+    let words = |steps: &[Step], at: usize| steps.get(at).map(in_words).unwrap_or_default();
+    let line = |at: usize| {
+        let mark = if foretold.get(at) == happened.get(at) { ' ' } else { '!' };
+        format!("{mark} {:WIDTH$} | {}\n", words(foretold, at), words(happened, at))
+    };
+    let head = format!("  {:WIDTH$} | in the journal\n", "foretold");
+    let lines: String = (0..foretold.len().max(happened.len())).map(line).collect();
+    head + &lines
+}
+
+fn in_words(step: &Step) -> String {
+    let kind = step.get("step").and_then(Value::as_str).unwrap_or("?");
+    let rest = step.iter().filter(|(key, _)| *key != "step").map(|(key, value)| match value {
+        Value::String(text) => format!(" {key}={text}"),
+        other => format!(" {key}={other}"),
+    });
+    kind.chars().chain(rest.collect::<String>().chars()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn step(text: &str) -> Step {
+        serde_json::from_str(text).unwrap()
+    }
+
+    #[test]
+    fn a_difference_is_marked() {
+        let lease = step(r#"{"step": "lease", "client": "ipxe", "address": "10.188.0.61"}"#);
+        let file = step(r#"{"step": "file", "name": "vmlinuz"}"#);
+        let shown = side_by_side(&[lease.clone(), file], &[lease]);
+        let lines: Vec<&str> = shown.lines().collect();
+        assert!(lines[1].starts_with("  lease"), "{shown}");
+        assert!(lines[1].ends_with("lease address=10.188.0.61 client=ipxe"), "{shown}");
+        assert!(lines[2].starts_with("! file name=vmlinuz") && lines[2].ends_with("| "), "{shown}");
+    }
+
+    #[test]
+    fn an_operating_system_is_no_part_of_a_boot() {
+        assert!(is_of_system(&step(r#"{"step": "lease", "client": "os"}"#)));
+        assert!(!is_of_system(&step(r#"{"step": "lease", "client": "ipxe"}"#)));
+    }
+}

@@ -1,0 +1,115 @@
+//! The surroundings of a boot: a LAN with Bootlace on it, and machines that are compared with what was foretold.
+
+use std::fs;
+use std::path::PathBuf;
+
+use anyhow::{Context as _, Result};
+use bootlace_lab::initrd::{Initrd, NETWORK_MODULES};
+use bootlace_lab::machine::Running;
+use bootlace_lab::{Capture, Lan, Machine};
+
+use super::Context;
+use super::compare::{self, Foretold};
+use super::served::Served;
+
+/// The network of the documentation's examples.
+const NETWORK: &str = r#"
+[dhcp]
+mode = "server"
+authoritative = true
+[[dhcp.subnet]]
+subnet = "10.188.0.0/24"
+ranges = ["10.188.0.60-10.188.0.70"]
+router = ["10.188.0.1"]
+domain = "example.com"
+"#;
+
+/// A scenario's files before the server starts.
+#[derive(Debug)]
+pub(super) struct Files<'a> {
+    context: &'a Context,
+    config: String,
+}
+
+impl<'a> Files<'a> {
+    /// A config with `boots`, machines and rules, and an empty `boot_dir`.
+    pub(super) fn new(context: &'a Context, boots: &str) -> Result<Self> {
+        let files = Self { context, config: format!("{NETWORK}{boots}") };
+        fs::create_dir(files.boot_dir())?;
+        Ok(files)
+    }
+
+    fn boot_dir(&self) -> PathBuf {
+        self.context.dir().join("boot")
+    }
+
+    /// Puts a text into `boot_dir`.
+    pub(super) fn put(self, name: &str, text: &str) -> Result<Self> {
+        let path = self.boot_dir().join(name);
+        let folder = path.parent().context("a file has a folder")?;
+        fs::create_dir_all(folder)?;
+        fs::write(&path, text).with_context(|| format!("write {}", path.display()))?;
+        Ok(self)
+    }
+
+    /// Puts a Debian kernel as `vmlinuz` there, and as `initrd` one that prints its command line and then runs
+    /// `commands`.
+    pub(super) fn put_linux(self, commands: &str) -> Result<Self> {
+        let guest = self.context.guest()?;
+        fs::copy(guest.image(), self.boot_dir().join("vmlinuz"))?;
+        let initrd = Initrd { modules: NETWORK_MODULES, commands, files: &[] };
+        initrd.write(&guest, &self.boot_dir().join("initrd"))?;
+        Ok(self)
+    }
+
+    /// Starts Bootlace on a LAN of its own.
+    pub(super) fn serve(self) -> Result<Stage<'a>> {
+        let context = self.context;
+        let lan = Lan::new()?;
+        let capture = lan.capture(context.dir(), "lan")?;
+        let server = Served::start(context, &lan, &self.config)?;
+        context.note("the server is ready");
+        Ok(Stage { context, lan, server, _capture: capture })
+    }
+}
+
+/// Bootlace on a LAN.
+#[derive(Debug)]
+pub(super) struct Stage<'a> {
+    pub(super) context: &'a Context,
+    pub(super) lan: Lan,
+    pub(super) server: Served,
+    _capture: Capture,
+}
+
+impl Stage<'_> {
+    /// Foretells a machine's boot and switches it on.
+    pub(super) fn switch_on(&self, machine: &Machine) -> Result<Boot> {
+        self.switch_on_and_pick(machine, None)
+    }
+
+    /// The same for a machine at which somebody will pick `pick` from a menu.
+    pub(super) fn switch_on_and_pick(&self, machine: &Machine, pick: Option<&str>) -> Result<Boot> {
+        let foretold = compare::foretell(&self.server, machine, pick)?;
+        let running = machine.start(&self.lan, self.context.dir())?;
+        self.context.note(&format!("{} is on", machine.name));
+        Ok(Boot { machine: running, mac: machine.mac.clone(), foretold })
+    }
+}
+
+/// A boot on its way, with what was foretold of it.
+#[derive(Debug)]
+pub(super) struct Boot {
+    pub(super) machine: Running,
+    pub(super) mac: String,
+    foretold: Foretold,
+}
+
+impl Boot {
+    /// Holds what the journal says now against what was foretold.
+    pub(super) fn went_as_foretold(&self, stage: &Stage<'_>) -> Result<()> {
+        compare::hold(&stage.server, &self.mac, &self.foretold)?;
+        stage.context.note(&format!("{} went as foretold", self.mac));
+        Ok(())
+    }
+}
