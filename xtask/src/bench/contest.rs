@@ -12,6 +12,8 @@ pub(super) struct Contest<'a> {
     pub(super) unit: &'static str,
     /// What Bootlace has to reach.
     pub(super) floor: Floor,
+    /// Where it should end, in words.
+    pub(super) end: &'static str,
     /// Bootlace, then its peers.
     pub(super) subjects: Vec<Subject<'a>>,
 }
@@ -57,6 +59,7 @@ pub(super) struct Standings {
     pub(super) work: String,
     pub(super) unit: &'static str,
     pub(super) floor: Floor,
+    pub(super) end: &'static str,
     /// Bootlace, then its peers from the fastest down.
     pub(super) places: Vec<Place>,
 }
@@ -99,7 +102,7 @@ impl Contest<'_> {
         }
         let names = self.subjects.iter().map(|subject| subject.name);
         let places = rank(&names.zip(samples).collect::<Vec<_>>());
-        Ok(Standings { work: self.work, unit: self.unit, floor: self.floor, places })
+        Ok(Standings { work: self.work, unit: self.unit, floor: self.floor, end: self.end, places })
     }
 }
 
@@ -182,7 +185,8 @@ mod tests {
         let places = rank(&[("ours", vec![sample(300.0, 1, 100)]), ("peer", vec![sample(150.0, 1, 100)])]);
         let shortfall = |rate, cpu| {
             let floor = Floor { rate, cpu };
-            Standings { work: "work".to_owned(), unit: "op", floor, places: places.clone() }.shortfall()
+            Standings { work: "work".to_owned(), unit: "op", floor, end: "", places: places.clone() }
+                .shortfall()
         };
         assert_eq!(shortfall(2.0, None), None);
         assert_eq!(shortfall(2.5, None).unwrap(), "work: 2.00 x the rate of peer, not 2.5");

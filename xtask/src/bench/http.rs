@@ -100,6 +100,7 @@ fn contest<'a>(servers: &'a [(&'static str, Wire, Server)], download: Download) 
         work: download.work.to_owned(),
         unit: "MiB",
         floor: Floor { rate: 1.0, cpu: None },
+        end: "0.50 of nginx's CPU",
         subjects: subjects.collect(),
     }
 }

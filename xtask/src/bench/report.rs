@@ -45,11 +45,11 @@ fn replace(text: &str, name: &str, section: &str) -> String {
 
 /// One contest.
 pub(super) fn table(standings: &Standings) -> String {
-    let Standings { work, unit, floor, places } = standings;
+    let Standings { work, unit, floor, end, places } = standings;
     let cpu_floor = floor.cpu.map(|cpu| format!(", at most {cpu:.2} of its CPU")).unwrap_or_default();
     let verdict = standings.shortfall().map_or("met", |_| "**missed**");
     let mut text = format!(
-        "\n### {work}\n\nFloor: {} x the fastest peer{cpu_floor}: {verdict}.\n\n\
+        "\n### {work}\n\nFloor: {} x the fastest peer{cpu_floor}: {verdict}. Where it should end: {end}.\n\n\
          | server | {unit}/s | us CPU per {unit} | Bootlace is | with CPU |\n|---|--:|--:|--:|--:|\n",
         floor.rate
     );
@@ -112,10 +112,14 @@ mod tests {
             work: "windowsize 16".to_owned(),
             unit: "MiB",
             floor: Floor { rate: 2.0, cpu: None },
+            end: "the wire",
             places: vec![place("bootlace", 300.0, 1.0), place("atftpd", 200.0, 1.5)],
         };
         let text = table(&standings);
-        assert!(text.contains("Floor: 2 x the fastest peer: **missed**."), "{text}");
+        assert!(
+            text.contains("Floor: 2 x the fastest peer: **missed**. Where it should end: the wire."),
+            "{text}"
+        );
         assert!(text.contains("| bootlace | 300 | 7.2 | | |\n"), "{text}");
         assert!(text.contains("| atftpd | 200 | 7.2 | 1.50 x | 0.50 x |\n"), "{text}");
     }

@@ -139,6 +139,7 @@ pub(super) fn run(bootlace: &Path, dir: &Path, rounds: u32) -> Result<Vec<Standi
         work: "decisions for one machine".to_owned(),
         unit: "script",
         floor: Floor { rate: 2.0, cpu: Some(0.25) },
+        end: "wrk is the limit, 0.10 of its CPU",
         subjects: subjects.collect::<Result<_>>()?,
     };
     Ok(vec![contest.run(rounds)?])

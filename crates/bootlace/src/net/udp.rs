@@ -37,8 +37,12 @@ impl DatagramSocket {
 
     fn bind(socket: Socket, address: SocketAddrV4) -> io::Result<Self> {
         sockopt::set_int(socket.as_fd(), libc::IPPROTO_IP, libc::IP_PKTINFO, 1)?;
-        // The kernel's limit may be lower: then that is what there is.
-        let _ = socket.set_recv_buffer_size(RECV_BUFFER_BYTES);
+        let fd = socket.as_fd();
+        let size = RECV_BUFFER_BYTES.try_into().unwrap_or(i32::MAX);
+        // Beyond the kernel's limit for everybody with CAP_NET_ADMIN, as at a start by root; else within it.
+        if sockopt::set_int(fd, libc::SOL_SOCKET, libc::SO_RCVBUFFORCE, size).is_err() {
+            let _ = socket.set_recv_buffer_size(RECV_BUFFER_BYTES);
+        }
         socket.bind(&address.into())?;
         Ok(Self { socket: socket.into() })
     }

@@ -30,11 +30,14 @@ use rustix::event::{PollFd, PollFlags, poll};
 
 use self::alarm::Alarm;
 use crate::hub::{self, Held, Hub};
-use crate::net::{Datagram, DatagramSocket, Frame, Interface, PacketSocket, RecvBatch};
+use crate::net::{Datagram, DatagramSocket, Frame, Interface, PacketSocket, RECV_BATCH_MAX, RecvBatch};
 use crate::serving::Serving;
 
 /// Pause after a failed read.
 const ERROR_PAUSE: Duration = Duration::from_millis(10);
+
+/// Full batches of one interface that one commit takes: in a storm, waiting for the disk costs more than deciding.
+const BATCHES_MAX: usize = 4;
 
 /// A served interface.
 pub struct Port {
@@ -91,22 +94,36 @@ impl Dhcp {
         let mut exhausted = Alarm::default();
         // What a commit that failed has left: the table knows it, so it goes first into the next one.
         let mut changes = Vec::new();
+        // Used again: so many decisions are large enough that the allocator would give them back to the kernel.
+        let mut pending = Vec::new();
         loop {
             let ready = self.wait()?;
             let Some(ready) = ready else { return Ok(()) };
-            let mut pending = Vec::new();
             for port in ready {
-                match batch.receive(self.ports[port].socket.as_fd()) {
-                    Ok(_) => self.decide(port, &batch, &mut pending, &mut changes),
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                    // Whatever it is, it must not come so often that nothing else is done.
-                    Err(error) => {
-                        tracing::warn!(%error, interface = self.ports[port].interface.name, "DHCP port");
-                        thread::sleep(ERROR_PAUSE);
+                for _ in 0..BATCHES_MAX {
+                    let count = self.receive(port, &mut batch);
+                    self.decide(port, &batch, &mut pending, &mut changes);
+                    if count < RECV_BATCH_MAX {
+                        break;
                     }
                 }
             }
-            changes = self.settle(pending, changes, &mut exhausted);
+            changes = self.settle(&mut pending, changes, &mut exhausted);
+        }
+    }
+
+    /// How many datagrams came.
+    fn receive(&self, port: usize, batch: &mut RecvBatch) -> usize {
+        let port = &self.ports[port];
+        match batch.receive(port.socket.as_fd()) {
+            Ok(count) => count,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
+            // Whatever it is, it must not come so often that nothing else is done.
+            Err(error) => {
+                tracing::warn!(%error, interface = port.interface.name, "DHCP port");
+                thread::sleep(ERROR_PAUSE);
+                0
+            }
         }
     }
 
@@ -164,7 +181,7 @@ impl Dhcp {
     /// Stores, sends, records: in this order. Returns the changes that are still to be stored.
     fn settle(
         &mut self,
-        mut pending: Vec<Pending>,
+        pending: &mut Vec<Pending>,
         changes: Vec<LeaseChange>,
         exhausted: &mut Alarm,
     ) -> Vec<LeaseChange> {
@@ -172,16 +189,16 @@ impl Dhcp {
         if let Err(error) = self.store.commit(&changes) {
             tracing::error!(%error, "leases cannot be stored: nobody gets an answer");
             self.counters.not_stored.fetch_add(pending.len() as u64, Relaxed);
-            for pending in &mut pending {
+            for pending in pending.iter_mut() {
                 pending.reply = None;
                 pending.event.answer = DhcpAnswer::Silence(format!("the lease could not be stored: {error}"));
             }
             left = latest(changes);
         } else {
             self.hub.leased(changes.iter().map(holder));
-            self.send(&pending);
+            self.send(pending);
         }
-        for Pending { port, hw, at, event, .. } in pending {
+        for Pending { port, hw, at, event, .. } in pending.drain(..) {
             if event.answer == DhcpAnswer::Exhausted
                 && let Some(requests) = exhausted.ring(at)
             {

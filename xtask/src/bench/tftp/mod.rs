@@ -67,6 +67,7 @@ fn contest(servers: &[Server], windowsize: u16, floor: f64) -> Contest<'_> {
         work: format!("blksize {BLKSIZE}, windowsize {windowsize}"),
         unit: "MiB",
         floor: Floor { rate: floor, cpu: None },
+        end: "10 GbE wire speed",
         subjects: subjects.collect(),
     }
 }
