@@ -75,12 +75,18 @@ impl Sessions {
         self.open.is_empty()
     }
 
-    /// Forgets what has been silent for too long; with none of that, the session that has been silent the longest.
+    /// When it is full, forgets what has been silent for too long; with none of that, the session that has been
+    /// silent the longest.
     fn make_room(&mut self, now: Timestamp) {
-        while self.open.len() >= self.limit {
-            let Some(&(last, hw)) = self.by_last.first() else { return };
+        if self.open.len() < self.limit {
+            return;
+        }
+        while let Some(&(_, hw)) = self.by_last.first().filter(|(last, _)| now.since(*last) > SILENCE) {
             self.close(hw);
-            self.forgotten += u64::from(now.since(last) <= SILENCE);
+        }
+        if let Some(&(_, hw)) = self.by_last.first().filter(|_| self.open.len() >= self.limit) {
+            self.close(hw);
+            self.forgotten += 1;
         }
     }
 
@@ -136,6 +142,6 @@ mod tests {
         assert_eq!((open(&sessions, 5, later), sessions.forgotten()), (Some(5), 1));
         // A machine's next session takes the place of its last.
         sessions.apply(&sign_of_life(5, later + later));
-        assert_eq!((sessions.len(), sessions.by_last.len()), (3, 3));
+        assert_eq!((sessions.len(), sessions.by_last.len()), (1, 1));
     }
 }
