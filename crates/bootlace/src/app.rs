@@ -54,7 +54,7 @@ fn open(path: &Path, interfaces: &[String]) -> Result<Opened> {
     let token = bind::read_token(&config.admin)?;
     // From here on as the user that serves: in a folder of that user, root could be led anywhere.
     privileges::make_state_dir(&state_dir, user)?;
-    privileges::drop(user)?;
+    privileges::drop_for_binding(user)?;
     let store = Store::open(&state_dir)?;
     let leases = store.leases()?;
     let journal = Journal::open(&state_dir)?;
@@ -63,6 +63,7 @@ fn open(path: &Path, interfaces: &[String]) -> Result<Opened> {
         format!("cannot open boot_dir {} or a folder of follow", config.boot_dir.display())
     })?;
     let bound = Bound::bind(&config, token)?;
+    privileges::drop_the_rest()?;
     let table = LeaseTable::new(&config, leases.clone());
     let serving = Serving::new(config, &plane);
     Ok(Opened { serving, plane, store, leases, table, journal, next_session, bound })

@@ -15,19 +15,30 @@ const KEPT: [Capability; 2] = [Capability::CAP_NET_RAW, Capability::CAP_NET_BIND
 /// Readable by its owner and group only: leases and histories are nobody else's business.
 const STATE_DIR_MODE: u32 = 0o750;
 
-/// Drops all capabilities but [`KEPT`], and becomes `user` if one is named. A process that started without any
+/// Drops all capabilities but [`KEPT`] and the one that receive buffers beyond the kernel's limit take, and becomes
+/// `user` if one is named: what is left to open and bind needs no more. A process that started without any
 /// capability keeps what it has: nothing.
-pub(crate) fn drop(user: Option<&str>) -> Result<()> {
+pub(crate) fn drop_for_binding(user: Option<&str>) -> Result<()> {
     let held = caps::read(None, CapSet::Permitted).context("cannot read this process's capabilities")?;
-    let kept: CapsHashSet = KEPT.into_iter().filter(|cap| held.contains(cap)).collect();
     if let Some(user) = user {
         become_user(user, &held)?;
     }
     caps::set(None, CapSet::Inheritable, &CapsHashSet::new()).context("cannot drop capabilities")?;
-    caps::set(None, CapSet::Effective, &kept).context("cannot drop capabilities")?;
-    caps::set(None, CapSet::Permitted, &kept).context("cannot drop capabilities")?;
+    keep(KEPT.into_iter().chain([Capability::CAP_NET_ADMIN]))?;
     // Without this, whatever root starts has all capabilities again.
     set_no_new_privs(true).context("cannot rule out new privileges")
+}
+
+/// Drops all capabilities but [`KEPT`].
+pub(crate) fn drop_the_rest() -> Result<()> {
+    keep(KEPT)
+}
+
+fn keep(wanted: impl IntoIterator<Item = Capability>) -> Result<()> {
+    let held = caps::read(None, CapSet::Permitted).context("cannot read this process's capabilities")?;
+    let kept: CapsHashSet = wanted.into_iter().filter(|cap| held.contains(cap)).collect();
+    caps::set(None, CapSet::Effective, &kept).context("cannot drop capabilities")?;
+    caps::set(None, CapSet::Permitted, &kept).context("cannot drop capabilities")
 }
 
 /// Makes the state folder, and `user` its owner with all that root has left in it before.
