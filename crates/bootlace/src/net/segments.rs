@@ -1,8 +1,7 @@
 //! A window of equal datagrams in one system call (`UDP_SEGMENT`, Linux 4.18).
 
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::os::fd::BorrowedFd;
 
 use rustix::net::{SendFlags, send};
 
@@ -13,66 +12,83 @@ pub const SEGMENTS_MAX: usize = 64;
 /// And no more payload than one UDP datagram could hold.
 const SEGMENTED_BYTES_MAX: usize = 65_507;
 
-/// A kernel or device that refuses segments is remembered for all sockets.
-static REFUSED: AtomicBool = AtomicBool::new(false);
-
 /// Sends windows on one connected socket.
 #[derive(Debug, Default)]
 pub struct Segments {
-    set: u16,
+    state: State,
+}
+
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum State {
+    #[default]
+    Unset,
+    /// The segment size is set on the socket, once: all windows of a transfer have the same.
+    Size(u16),
+    /// Kernel, route or device refuse segments. Remembered for this socket only: another client may be behind
+    /// another device.
+    Refused,
 }
 
 impl Segments {
     /// Sends `bytes` as datagrams of `size` bytes, the last one shorter if they do not come out even. `Ok(n)`:
     /// the first `n` bytes left, a whole number of datagrams; `WouldBlock`: none did.
-    pub fn send(&mut self, fd: BorrowedFd<'_>, bytes: &[u8], size: u16) -> io::Result<usize> {
-        let step = usize::from(size);
-        let burst = (SEGMENTED_BYTES_MAX / step).clamp(1, SEGMENTS_MAX) * step;
-        let mut sent = 0;
-        while sent < bytes.len() {
-            let part = &bytes[sent..bytes.len().min(sent + burst)];
-            match self.send_part(fd, part, size) {
-                Ok(()) => sent += part.len(),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock && sent > 0 => break,
-                Err(error) => return Err(error),
-            }
+    pub fn send(&mut self, fd: BorrowedFd<'_>, bytes: &[u8], size: usize) -> io::Result<usize> {
+        let size = size.max(1);
+        let burst = (SEGMENTED_BYTES_MAX / size).clamp(1, SEGMENTS_MAX) * size;
+        if burst <= size || bytes.len() <= size || self.state == State::Refused {
+            return send_each(fd, bytes, size);
         }
-        Ok(sent)
+        let part = &bytes[..bytes.len().min(burst)];
+        match self.set_size(fd, size).and_then(|()| Ok(send(fd, part, SendFlags::DONTWAIT)?)) {
+            // EIO: the device cannot segment. EINVAL: a segment does not fit the route's MTU. ENOPROTOOPT: the
+            // kernel is older than 4.18.
+            Err(error)
+                if matches!(error.raw_os_error(), Some(libc::EIO | libc::EINVAL | libc::ENOPROTOOPT)) =>
+            {
+                self.refuse(fd)?;
+                send_each(fd, bytes, size)
+            }
+            done => done,
+        }
     }
 
-    fn send_part(&mut self, fd: BorrowedFd<'_>, part: &[u8], size: u16) -> io::Result<()> {
-        if part.len() > usize::from(size) && !REFUSED.load(Ordering::Relaxed) {
-            match self.set_size(fd, size).and_then(|()| Ok(send(fd.as_fd(), part, SendFlags::DONTWAIT)?)) {
-                // EIO: the device cannot segment; EINVAL and ENOPROTOOPT: the kernel cannot.
-                Err(error)
-                    if matches!(error.raw_os_error(), Some(libc::EIO | libc::EINVAL | libc::ENOPROTOOPT)) =>
-                {
-                    REFUSED.store(true, Ordering::Relaxed);
-                }
-                done => return done.map(|_| ()),
-            }
-        }
-        // A set segment size does no harm to datagrams that fit into one segment.
-        for datagram in part.chunks(usize::from(size)) {
-            send(fd, datagram, SendFlags::DONTWAIT)?;
-        }
-        Ok(())
-    }
-
-    /// The segment size is set on the socket, once: every window of a transfer has the same.
-    fn set_size(&mut self, fd: BorrowedFd<'_>, size: u16) -> io::Result<()> {
-        if self.set != size {
+    fn set_size(&mut self, fd: BorrowedFd<'_>, size: usize) -> io::Result<()> {
+        let size = u16::try_from(size).map_err(|_| io::ErrorKind::InvalidInput)?;
+        if self.state != State::Size(size) {
             sockopt::set_int(fd, libc::SOL_UDP, libc::UDP_SEGMENT, i32::from(size))?;
-            self.set = size;
+            self.state = State::Size(size);
         }
         Ok(())
     }
+
+    /// Takes the segment size back, which else would be refused for single datagrams as well.
+    fn refuse(&mut self, fd: BorrowedFd<'_>) -> io::Result<()> {
+        if let State::Size(_) = self.state {
+            sockopt::set_int(fd, libc::SOL_UDP, libc::UDP_SEGMENT, 0)?;
+        }
+        self.state = State::Refused;
+        Ok(())
+    }
+}
+
+/// One call for each datagram.
+fn send_each(fd: BorrowedFd<'_>, bytes: &[u8], size: usize) -> io::Result<usize> {
+    let mut sent = 0;
+    for datagram in bytes.chunks(size) {
+        match send(fd, datagram, SendFlags::DONTWAIT) {
+            Ok(_) => sent += datagram.len(),
+            Err(error) if sent > 0 && error == rustix::io::Errno::AGAIN => break,
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(sent)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::net::UdpSocket;
+    use std::os::fd::AsFd;
 
     #[test]
     fn a_window_arrives_as_datagrams() {

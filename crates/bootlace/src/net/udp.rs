@@ -1,7 +1,7 @@
 //! A UDP socket that knows where each datagram came in.
 
 use std::io;
-use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, UdpSocket};
 use std::os::fd::{AsFd, BorrowedFd};
 
 use socket2::{Domain, Protocol, Socket, Type};
@@ -45,6 +45,14 @@ impl DatagramSocket {
         }
         socket.bind(&address.into())?;
         Ok(Self { socket: socket.into() })
+    }
+
+    /// Where it is bound: tells the port that the kernel chose for port 0.
+    pub fn local_addr(&self) -> io::Result<SocketAddrV4> {
+        match self.socket.local_addr()? {
+            SocketAddr::V4(address) => Ok(address),
+            SocketAddr::V6(_) => Err(io::ErrorKind::Unsupported.into()),
+        }
     }
 
     /// Sends what the socket takes at once: the number of datagrams that left.

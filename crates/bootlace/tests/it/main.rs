@@ -8,4 +8,5 @@ mod files;
 mod http;
 mod process;
 mod serving;
+mod tftp;
 mod world;

@@ -1,31 +1,29 @@
 //! The request port: judges datagrams and starts transfers.
 
-use std::collections::HashMap;
 use std::future::Future;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::os::fd::AsFd;
-use std::sync::atomic::Ordering::Relaxed;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
 use bootlace_wire::tftp::{Admission, Limits, admit};
 use tokio::io::Interest;
 use tokio::net::UdpSocket;
-use tokio::sync::{Notify, mpsc};
+use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
-use super::link::{Incoming, Link};
-use super::task::{self, Opening};
-use super::{AnswerFrom, Listener, TRANSFERS_MAX, TRANSFERS_PER_CLIENT_MAX, Tftp};
+use super::link::Link;
+use super::table::{Delivery, Table};
+use super::task;
+use super::threads::Threads;
+use super::{AnswerFrom, Listener, Tftp};
 use crate::net::{self, Arrived, Datagram, RecvBatch};
 
-/// Datagrams that wait for a transfer's task; a window is acknowledged by one packet, so that more is noise.
-const INCOMING_MAX: usize = 64;
-/// Pause after a failed read.
+/// Pause after an error of the request port, such as an interface that is down: it would come again at once.
 const ERROR_PAUSE: Duration = Duration::from_millis(10);
-
 /// How long transfers under way may go on after the shutdown has begun.
 const DRAIN_TIME_MAX: Duration = Duration::from_secs(5);
 
@@ -36,127 +34,92 @@ pub async fn serve(
     listeners: Vec<Listener>,
     shutdown: impl Future<Output = ()>,
 ) -> io::Result<()> {
-    let live = Arc::new(Live::default());
-    let mut tasks = JoinSet::new();
-    for listener in listeners {
-        let port = Port {
-            tftp: tftp.clone(),
-            socket: Arc::new(UdpSocket::from_std(listener.socket.into_std())?),
-            limits: Limits::for_mtu(listener.mtu),
-            address: listener.address,
-            live: Arc::clone(&live),
+    let threads = Threads::start()?;
+    let table = Arc::new(Table::default());
+    let mut ports = JoinSet::new();
+    for (listener, thread) in listeners.into_iter().zip(threads.handles().cycle()) {
+        let port = {
+            let _in_thread = thread.enter();
+            Port::new(tftp.clone(), listener, &threads, Arc::clone(&table))?
         };
-        tasks.spawn(port.listen());
+        ports.spawn_on(Arc::new(port).listen(), thread);
     }
-    tokio::select! {
-        () = shutdown => {}
-        Some(ended) = tasks.join_next() => return ended.map_err(io::Error::other)?,
-    }
-    live.lock().room = Room::Closed;
-    // They may still need the request port, when they share it.
-    let drained = async {
-        while !live.lock().by_peer.is_empty() {
-            live.ended.notified().await;
+    let ended = async {
+        match ports.join_next().await {
+            Some(Ok(error)) => error,
+            Some(Err(panic)) => io::Error::other(panic),
+            // Without a request port there is nothing that could end.
+            None => std::future::pending().await,
         }
     };
-    // What is not done by then ends with the runtime.
-    let _ = timeout(DRAIN_TIME_MAX, drained).await;
-    tasks.shutdown().await;
+    tokio::select! {
+        () = shutdown => {}
+        error = ended => return Err(error),
+    }
+    // The request ports go on: transfers may share them. What is not done in time ends with its thread.
+    let _ = timeout(DRAIN_TIME_MAX, table.drain()).await;
     Ok(())
 }
 
-/// The transfers under way.
-#[derive(Default)]
-struct Live {
-    transfers: Mutex<Transfers>,
-    /// One has ended.
-    ended: Notify,
-}
-
-#[derive(Default)]
-struct Transfers {
-    /// By the client's address and port.
-    by_peer: HashMap<SocketAddrV4, mpsc::Sender<Incoming>>,
-    /// How many each address has.
-    of_client: HashMap<Ipv4Addr, usize>,
-    room: Room,
-}
-
-/// Whether further transfers may begin.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Room {
-    #[default]
-    Open,
-    /// The server stops.
-    Closed,
-}
-
-impl Live {
-    fn lock(&self) -> MutexGuard<'_, Transfers> {
-        self.transfers.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Transfers {
-    /// Lists a transfer, unless there are too many.
-    fn enter(&mut self, peer: SocketAddrV4, sender: mpsc::Sender<Incoming>) -> bool {
-        let of_client = self.of_client.get(peer.ip()).copied().unwrap_or(0);
-        let full = self.by_peer.len() >= TRANSFERS_MAX || of_client >= TRANSFERS_PER_CLIENT_MAX;
-        if full || self.room == Room::Closed {
-            return false;
-        }
-        if self.by_peer.insert(peer, sender).is_none() {
-            self.of_client.insert(*peer.ip(), of_client + 1);
-        }
-        true
-    }
-
-    /// Takes a transfer off the list, unless a newer one of the same port stands there already.
-    fn leave(&mut self, peer: SocketAddrV4, sender: &mpsc::Sender<Incoming>) {
-        if !self.by_peer.get(&peer).is_some_and(|listed| listed.same_channel(sender)) {
-            return;
-        }
-        self.by_peer.remove(&peer);
-        match self.of_client.get_mut(peer.ip()) {
-            Some(count) if *count > 1 => *count -= 1,
-            _ => drop(self.of_client.remove(peer.ip())),
-        }
-    }
-}
-
-/// Takes its transfer off the list, however the task ends.
-pub(super) struct Registration {
-    live: Arc<Live>,
-    peer: SocketAddrV4,
-    sender: mpsc::Sender<Incoming>,
-}
-
-impl Drop for Registration {
-    fn drop(&mut self) {
-        self.live.lock().leave(self.peer, &self.sender);
-        self.live.ended.notify_one();
-    }
-}
-
-struct Port {
-    tftp: Tftp,
+/// One request port.
+pub(super) struct Port {
+    pub(super) tftp: Tftp,
+    pub(super) limits: Limits,
     socket: Arc<UdpSocket>,
-    limits: Limits,
     address: Ipv4Addr,
-    live: Arc<Live>,
+    table: Arc<Table>,
+    /// Where transfers run, in turn.
+    threads: Vec<Handle>,
+    turn: AtomicUsize,
+}
+
+/// Who asked for what, and where.
+pub(super) struct Opening {
+    pub(super) request: Vec<u8>,
+    pub(super) peer: SocketAddrV4,
+    /// Our address that was asked.
+    pub(super) local: Ipv4Addr,
+}
+
+impl Opening {
+    /// Another request of the same client and port.
+    pub(super) fn again(&self, request: Vec<u8>) -> Self {
+        Self { request, peer: self.peer, local: self.local }
+    }
 }
 
 impl Port {
-    /// Ends only when the socket cannot be waited for any more.
-    async fn listen(self) -> io::Result<()> {
+    fn new(tftp: Tftp, listener: Listener, threads: &Threads, table: Arc<Table>) -> io::Result<Self> {
+        let socket = UdpSocket::from_std(listener.socket.into_std())?;
+        let threads = match tftp.answer_from {
+            AnswerFrom::OwnPort => threads.handles().cloned().collect(),
+            AnswerFrom::RequestPort => {
+                net::allow_fragments(socket.as_fd())?;
+                // Everything arrives here, so that another thread would have to be woken for each packet.
+                vec![Handle::current()]
+            }
+        };
+        Ok(Self {
+            tftp,
+            limits: Limits::for_mtu(listener.mtu),
+            socket: Arc::new(socket),
+            address: listener.address,
+            table,
+            threads,
+            turn: AtomicUsize::new(0),
+        })
+    }
+
+    /// Never ends but with the event loop's own error.
+    async fn listen(self: Arc<Self>) -> io::Error {
         let mut batch = RecvBatch::new();
         loop {
-            self.socket.readable().await?;
+            if let Err(error) = self.socket.readable().await {
+                return error;
+            }
             match self.socket.try_io(Interest::READABLE, || batch.receive(self.socket.as_fd())) {
-                Ok(_) => batch.iter().for_each(|arrived| self.take(arrived)),
+                Ok(_) => batch.iter().for_each(|arrived| self.take(&arrived)),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                // An error of an earlier send to somebody gone, or the interface is down. It must not come so often
-                // that nothing else is done.
                 Err(error) => {
                     tracing::debug!(%error, "TFTP port");
                     sleep(ERROR_PAUSE).await;
@@ -165,88 +128,61 @@ impl Port {
         }
     }
 
-    fn take(&self, arrived: Arrived<'_>) {
+    fn take(self: &Arc<Self>, arrived: &Arrived<'_>) {
         let counters = &self.tftp.counters;
         if !self.tftp.served.iter().any(|network| network.contains(*arrived.source.ip())) {
             counters.foreign.fetch_add(1, Relaxed);
             return;
         }
-        let sender = self.live.lock().by_peer.get(&arrived.source).cloned();
-        if let Some(sender) = sender {
-            // A full queue loses a packet, as the network may.
-            if sender.try_send(Incoming(arrived.bytes.to_vec())).is_ok() {
-                return;
-            }
+        // Everybody would answer a request to everybody (RFC 1123, section 4.2.3.5).
+        if arrived.destination != arrived.local {
+            counters.ignored.fetch_add(1, Relaxed);
+            return;
+        }
+        if self.table.deliver(arrived.source, arrived.bytes) == Delivery::Taken {
+            return;
         }
         match admit(arrived.bytes, arrived.source.port()) {
-            Admission::Serve(_) => self.start(&arrived),
-            Admission::Refuse(refusal) => self.answer(&arrived, &refusal.packet()),
+            Admission::Serve(_) => {
+                let local = if arrived.local.is_unspecified() { self.address } else { arrived.local };
+                self.start(Opening { request: arrived.bytes.to_vec(), peer: arrived.source, local });
+            }
+            Admission::Refuse(refusal) => self.refuse(arrived, &refusal.packet()),
             Admission::Ignore(_) => {
                 counters.ignored.fetch_add(1, Relaxed);
             }
         }
     }
 
-    fn start(&self, arrived: &Arrived<'_>) {
-        let (sender, receiver) = mpsc::channel(INCOMING_MAX);
-        if !self.live.lock().enter(arrived.source, sender.clone()) {
-            self.tftp.counters.beyond_limit.fetch_add(1, Relaxed);
+    /// Starts a transfer for a read request, unless there are too many.
+    pub(super) fn start(self: &Arc<Self>, opening: Opening) {
+        let counters = &self.tftp.counters;
+        let Some(slot) = self.table.open(opening.peer) else {
+            counters.beyond_limit.fetch_add(1, Relaxed);
             return;
-        }
-        let registration = Registration { live: Arc::clone(&self.live), peer: arrived.source, sender };
-        let local = if arrived.local.is_unspecified() { self.address } else { arrived.local };
+        };
+        let turn = self.turn.fetch_add(1, Relaxed) % self.threads.len();
+        let thread = &self.threads[turn];
+        let _in_thread = thread.enter();
         let link = match self.tftp.answer_from {
-            AnswerFrom::OwnPort => Link::own_port(local, arrived.source, self.tftp.ports.as_ref(), receiver),
-            AnswerFrom::RequestPort => {
-                Ok(Link::request_port(Arc::clone(&self.socket), local, arrived.source, receiver))
-            }
+            AnswerFrom::OwnPort => Link::own_port(&opening, self.tftp.ports.as_ref(), slot),
+            AnswerFrom::RequestPort => Ok(Link::request_port(Arc::clone(&self.socket), &opening, slot)),
         };
         match link {
-            Ok(link) => {
-                let opening = Opening {
-                    request: arrived.bytes.to_vec(),
-                    peer: arrived.source,
-                    local,
-                    limits: self.limits,
-                    resolver: Arc::clone(&self.tftp.resolver),
-                };
-                tokio::spawn(task::run(opening, link, registration));
+            Ok(link) => drop(thread.spawn(task::run(Arc::clone(self), opening, link))),
+            // Said once: what many clients meet is a number.
+            Err(error) => {
+                if counters.without_socket.fetch_add(1, Relaxed) == 0 {
+                    tracing::warn!(%error, ip = %opening.peer.ip(), "no port for a TFTP transfer");
+                }
             }
-            Err(error) => tracing::warn!(%error, ip = %arrived.source.ip(), "no socket for a TFTP transfer"),
         }
     }
 
-    fn answer(&self, arrived: &Arrived<'_>, packet: &[u8]) {
+    fn refuse(&self, arrived: &Arrived<'_>, packet: &[u8]) {
         let from = Some(arrived.local).filter(|ip| !ip.is_unspecified());
         let datagram = Datagram { bytes: packet, to: arrived.source, from, ifindex: arrived.ifindex };
         // Sent once: who misses it asks again.
         let _ = net::send(self.socket.as_fd(), &[datagram]);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn places_are_counted_for_each_client_and_come_back() {
-        let mut transfers = Transfers::default();
-        let peer = |client, port| SocketAddrV4::new(Ipv4Addr::new(10, 188, 0, client), port);
-        let sender = || mpsc::channel(1).0;
-        let senders: Vec<_> = (0..TRANSFERS_PER_CLIENT_MAX as u16).map(|port| (port, sender())).collect();
-        for (port, sender) in &senders {
-            assert!(transfers.enter(peer(1, *port), sender.clone()));
-        }
-        assert!(!transfers.enter(peer(1, 999), sender()), "one client too many");
-        assert!(transfers.enter(peer(2, 999), sender()), "but not for another");
-        transfers.leave(peer(1, 0), &sender());
-        assert!(!transfers.enter(peer(1, 999), sender()), "that was not the one that is listed");
-        for (port, sender) in &senders {
-            transfers.leave(peer(1, *port), sender);
-        }
-        assert_eq!(transfers.of_client.get(peer(1, 0).ip()), None);
-        assert!(transfers.enter(peer(1, 999), sender()));
-        transfers.room = Room::Closed;
-        assert!(!transfers.enter(peer(3, 1), sender()), "the server stops");
     }
 }

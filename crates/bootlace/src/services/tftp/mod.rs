@@ -1,12 +1,16 @@
 //! The TFTP service: requests in, one task and one socket for each transfer.
 //!
 //! A slow client costs its task and nothing else. What the protocol says is in [`bootlace_wire::tftp`]; here
-//! are sockets, reads and limits.
+//! are sockets, reads and limits. A transfer holds a socket, one buffer of its next packets (32 KiB, or one
+//! window when that is more) and about 2 KiB of state.
 
+mod alarm;
 mod link;
 mod listener;
 mod reader;
+mod table;
 mod task;
+mod threads;
 
 use std::net::Ipv4Addr;
 use std::ops::RangeInclusive;
@@ -65,8 +69,10 @@ pub struct Listener {
 pub struct Counters {
     /// From outside the served networks.
     pub foreign: AtomicU64,
-    /// No TFTP, or no request.
+    /// No TFTP, no request, or one to a broadcast address.
     pub ignored: AtomicU64,
     /// Beyond [`TRANSFERS_MAX`] or [`TRANSFERS_PER_CLIENT_MAX`].
     pub beyond_limit: AtomicU64,
+    /// No port of [`Tftp::ports`] was free, or the host has no more sockets.
+    pub without_socket: AtomicU64,
 }

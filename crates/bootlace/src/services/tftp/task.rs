@@ -8,70 +8,74 @@ use std::time::Duration;
 use bootlace_core::event::{FileEvent, FileOutcome, Protocol};
 use bootlace_core::model::Text;
 use bootlace_wire::tftp::{
-    ContentInfo, DataRun, ErrorCode, Limits, Outcome, Output, Packet, Repeat, Request, Transfer, clean_name,
-    error_packet,
+    ContentInfo, ErrorCode, Outcome, Output, Packet, Repeat, Request, Transfer, clean_name, error_packet,
 };
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
+use super::alarm::Alarm;
 use super::link::{Link, Received};
-use super::listener::Registration;
+use super::listener::{Opening, Port};
 use super::reader::Ahead;
 use crate::files::Content;
-use crate::resolver::{Ask, Found, Purpose, Resolver};
+use crate::resolver::{Ask, Found, Purpose};
 
-/// What a transfer starts with.
-pub(super) struct Opening {
-    pub(super) request: Vec<u8>,
-    pub(super) peer: SocketAddrV4,
-    pub(super) local: std::net::Ipv4Addr,
-    pub(super) limits: Limits,
-    pub(super) resolver: Arc<Resolver>,
-}
+/// Opcode and block number in front of each block.
+const HEADER_BYTES: usize = 4;
 
-/// Serves one request to its end, and then what the client asks anew from the same port.
-pub(super) async fn run(mut opening: Opening, mut link: Link, registration: Registration) {
-    while let Some(next) = one(&opening, &mut link).await {
-        opening.request = next;
-    }
-    drop(registration);
-}
-
-/// One transfer; the request that came instead of its end, if one did.
-async fn one(opening: &Opening, link: &mut Link) -> Option<Vec<u8>> {
-    let Ok(Packet::Rrq(request)) = Packet::decode(&opening.request) else { return None };
-    let mut next = None;
-    let (name, outcome) = match find(opening, &request).await {
-        Ok((name, content)) => {
-            let len = content.len;
-            let outcome = match serve(opening, &request, content, link).await {
-                Ended::Outcome { outcome, took } => outcome_of(outcome, len, took),
-                Ended::AskedAnew { acked_bytes, request } => {
-                    next = Some(request);
-                    FileOutcome::Aborted {
-                        bytes: acked_bytes,
-                        of: len,
-                        why: Text::from("the client asked anew"),
-                    }
-                }
-            };
-            (Text::from(name.as_str()), outcome)
+/// Serves one request to its end. Requests that came meanwhile and are not copies of it start transfers of
+/// their own.
+pub(super) async fn run(port: Arc<Port>, opening: Opening, mut link: Link) {
+    let Ok(Packet::Rrq(request)) = Packet::decode(&opening.request) else { return };
+    let (copies, event) = match find(&port, &opening, &request).await {
+        Ok(found) => {
+            let mut serving = Serving::new(&port, &opening, &request, found.content.len);
+            let outcome = serving.run(Ahead::new(found.content), &mut link).await;
+            let event = (found.event == Event::OfFile).then(|| (Text::from(found.name.as_str()), outcome));
+            (Copies::AskAgain, event)
         }
         Err(Refused { name, code, text, outcome }) => {
             // ERROR packets are sent once: who misses it asks again (RFC 1350, section 7).
             let packet = error_packet(code, &text);
-            let size = u16::try_from(packet.len()).unwrap_or(u16::MAX);
-            let _ = link.send(&packet, size).await;
-            (name, outcome)
+            let _ = link.send(&packet, packet.len()).await;
+            (Copies::HaveTheirAnswer, Some((name, outcome)))
         }
     };
-    opening.resolver.record(opening.peer, FileEvent { protocol: Protocol::Tftp, name, outcome });
-    next
+    while let Some(bytes) = link.close() {
+        let answered = copies == Copies::HaveTheirAnswer && bytes == opening.request;
+        if !answered && is_read_request(&bytes) {
+            port.start(opening.again(bytes));
+        }
+    }
+    // Its place and port are free before its end is known.
+    drop(link);
+    if let Some((name, outcome)) = event {
+        let event = FileEvent { protocol: Protocol::Tftp, name, outcome };
+        port.tftp.resolver.record(opening.peer, event);
+    }
 }
 
-/// How serving ended.
-enum Ended {
-    Outcome { outcome: Outcome, took: Duration },
-    AskedAnew { acked_bytes: u64, request: Vec<u8> },
+/// What copies of the request mean that wait when it has been served.
+#[derive(PartialEq, Eq)]
+enum Copies {
+    /// They came before the error went out.
+    HaveTheirAnswer,
+    /// The transfer would have taken those of before its first ACK: the client wants the file once more.
+    AskAgain,
+}
+
+struct Served {
+    name: String,
+    content: Content,
+    event: Event,
+}
+
+/// What tells of a delivery.
+#[derive(PartialEq, Eq)]
+enum Event {
+    /// An event when it ends.
+    OfFile,
+    /// The decision, which has been recorded.
+    OfScript,
 }
 
 struct Refused {
@@ -81,7 +85,7 @@ struct Refused {
     outcome: FileOutcome,
 }
 
-async fn find(opening: &Opening, request: &Request<'_>) -> Result<(String, Content), Refused> {
+async fn find(port: &Port, opening: &Opening, request: &Request<'_>) -> Result<Served, Refused> {
     let refused = |name: Text, code, why: String, outcome: fn(String) -> FileOutcome| Refused {
         name,
         code,
@@ -91,107 +95,132 @@ async fn find(opening: &Opening, request: &Request<'_>) -> Result<(String, Conte
     let name = clean_name(request.name).map_err(|error| {
         refused(Text::clean(request.name), ErrorCode::Access, error.to_string(), FileOutcome::Refused)
     })?;
-    let local = SocketAddrV4::new(opening.local, 0);
     let ask = Ask {
         protocol: Protocol::Tftp,
         name: &name,
         query: "",
         purpose: Purpose::Fetch,
         peer: opening.peer,
-        local,
+        local: SocketAddrV4::new(opening.local, 0),
         user_agent: None,
     };
     let shown = Text::from(name.as_str());
-    match opening.resolver.find(&ask).await {
-        Found::Content(content) | Found::Script(content) => Ok((name, content)),
+    match port.tftp.resolver.find(&ask).await {
+        Found::Content(content) => Ok(Served { name, content, event: Event::OfFile }),
+        Found::Script(content) => Ok(Served { name, content, event: Event::OfScript }),
         Found::Absent(why) => Err(refused(shown, ErrorCode::NotFound, why, FileOutcome::Absent)),
         Found::Refused(why) => Err(refused(shown, ErrorCode::Access, why, FileOutcome::Refused)),
         Found::Failed(why) => Err(refused(shown, ErrorCode::Undefined, why, FileOutcome::Refused)),
     }
 }
 
-async fn serve(opening: &Opening, request: &Request<'_>, content: Content, link: &mut Link) -> Ended {
-    let started = Instant::now();
-    let mut transfer = Transfer::new(request, ContentInfo { len: content.len }, &opening.limits);
-    let mut ahead = Ahead::new(content);
-    let mut buffer = Vec::new();
-    loop {
-        match transfer.poll_output(started.elapsed()) {
-            Output::SendPacket(packet) => {
-                let size = u16::try_from(packet.len()).unwrap_or(u16::MAX);
-                note_unreachable(&mut transfer, link.send(&packet, size).await);
-            }
-            Output::SendData(run) => match fill(&mut buffer, run, &mut ahead).await {
-                Ok(()) => note_unreachable(&mut transfer, link.send(&buffer, run.blksize + 4).await),
-                Err(error) => {
-                    tracing::warn!(%error, ip = %opening.peer.ip(), "a file that is being served cannot be read");
-                    transfer.fail(ErrorCode::Undefined, "the file cannot be read any more");
-                }
-            },
-            Output::WaitUntil(until) => {
-                if let Some(request) = wait(&mut transfer, link, opening, started, until).await {
-                    return Ended::AskedAnew { acked_bytes: transfer.acked_bytes(), request };
-                }
-            }
-            Output::Done(outcome) => return Ended::Outcome { outcome, took: started.elapsed() },
-        }
-    }
+fn is_read_request(bytes: &[u8]) -> bool {
+    matches!(Packet::decode(bytes), Ok(Packet::Rrq(_)))
 }
 
-/// Waits for a packet or the timer; a request that is not a copy of this transfer's own comes back.
-async fn wait(
-    transfer: &mut Transfer,
-    link: &mut Link,
-    opening: &Opening,
+/// A transfer with its clock.
+struct Serving<'a> {
+    port: &'a Arc<Port>,
+    opening: &'a Opening,
+    transfer: Transfer,
+    len: u64,
     started: Instant,
-    until: Duration,
-) -> Option<Vec<u8>> {
-    let Ok(received) = timeout_at(started + until, link.receive()).await else {
-        transfer.handle_timeout(started.elapsed());
-        return None;
-    };
-    match received {
-        Received::Packet(bytes) => transfer.handle_packet(&bytes),
-        Received::Unreachable => transfer.handle_unreachable(),
-        Received::OnRequestPort(bytes) if matches!(Packet::decode(&bytes), Ok(Packet::Rrq(_))) => {
-            let copy = bytes == opening.request && transfer.handle_repeated_request() == Repeat::Taken;
-            return (!copy).then_some(bytes);
-        }
-        Received::OnRequestPort(bytes) => transfer.handle_packet(&bytes),
-    }
-    None
+    alarm: Alarm,
 }
 
-/// Lays out headers and blocks as they go out, one datagram behind the other.
-async fn fill(buffer: &mut Vec<u8>, run: DataRun, ahead: &mut Ahead) -> io::Result<()> {
-    let bytes = ahead.bytes(run.offset, run.len).await?;
-    buffer.clear();
-    for (header, range) in run.packets() {
-        buffer.extend_from_slice(&header);
-        buffer.extend_from_slice(&bytes[range]);
-    }
-    Ok(())
+/// Whether the transfer goes on after a packet.
+#[derive(PartialEq, Eq)]
+enum Next {
+    GoOn,
+    /// The client began anew from the port that both transfers would share.
+    GiveWay,
 }
 
-fn note_unreachable(transfer: &mut Transfer, sent: io::Result<()>) {
-    if let Err(error) = sent {
-        match error.kind() {
-            io::ErrorKind::ConnectionRefused => transfer.handle_unreachable(),
-            // The timer sends it again.
-            _ => tracing::debug!(%error, "a TFTP packet was not sent"),
+impl<'a> Serving<'a> {
+    fn new(port: &'a Arc<Port>, opening: &'a Opening, request: &Request<'_>, len: u64) -> Self {
+        let transfer = Transfer::new(request, ContentInfo { len }, &port.limits);
+        Self { port, opening, transfer, len, started: Instant::now(), alarm: Alarm::default() }
+    }
+
+    async fn run(&mut self, mut ahead: Ahead, link: &mut Link) -> FileOutcome {
+        loop {
+            match self.transfer.poll_output(self.started.elapsed()) {
+                Output::SendPacket(packet) => {
+                    let sent = link.send(&packet, packet.len()).await;
+                    self.note_unreachable(sent);
+                }
+                Output::SendData(run) => match ahead.packets(&run).await {
+                    Ok(packets) => {
+                        let sent = link.send(packets, usize::from(run.blksize) + HEADER_BYTES).await;
+                        self.note_unreachable(sent);
+                    }
+                    Err(error) => {
+                        let ip = self.opening.peer.ip();
+                        tracing::warn!(%error, %ip, "a file that is being served cannot be read");
+                        self.transfer.fail(ErrorCode::Undefined, "the file cannot be read any more");
+                    }
+                },
+                Output::WaitUntil(until) => {
+                    if self.wait(link, until).await == Next::GiveWay {
+                        return self.aborted("the client asked anew");
+                    }
+                }
+                Output::Done(outcome) => return self.outcome(outcome),
+            }
         }
     }
-}
 
-fn outcome_of(outcome: Outcome, of: u64, took: Duration) -> FileOutcome {
-    let aborted = |bytes, why: &str| FileOutcome::Aborted { bytes, of, why: Text::from(why) };
-    match outcome {
-        Outcome::Delivered { bytes, retransmits } => {
-            FileOutcome::Sent { bytes, took, retransmits: u32::try_from(retransmits).unwrap_or(u32::MAX) }
+    /// Waits for a packet or the timer.
+    async fn wait(&mut self, link: &mut Link, until: Duration) -> Next {
+        let has_own_port = link.has_own_port();
+        let received = tokio::select! {
+            biased;
+            received = link.receive() => received,
+            () = self.alarm.wait(self.started + until) => {
+                self.transfer.handle_timeout(self.started.elapsed());
+                return Next::GoOn;
+            }
+        };
+        match received {
+            Received::Packet(bytes) => self.transfer.handle_packet(bytes),
+            Received::Unreachable => self.transfer.handle_unreachable(),
+            Received::OnRequestPort(bytes) if is_read_request(&bytes) => {
+                if bytes != self.opening.request || self.transfer.handle_repeated_request() == Repeat::New {
+                    self.port.start(self.opening.again(bytes));
+                    // On a port of its own this one may go on: what came may be an old copy of its request.
+                    return if has_own_port { Next::GoOn } else { Next::GiveWay };
+                }
+            }
+            Received::OnRequestPort(bytes) => self.transfer.handle_packet(&bytes),
         }
-        Outcome::SizeProbe => FileOutcome::SizeProbe,
-        Outcome::ClientError { text, .. } => aborted(0, &format!("the client said: {text}")),
-        Outcome::TimedOut { acked_bytes } => aborted(acked_bytes, "the client went silent"),
-        Outcome::Failed { acked_bytes } => aborted(acked_bytes, "the file could not be read"),
+        Next::GoOn
+    }
+
+    fn note_unreachable(&mut self, sent: io::Result<()>) {
+        if let Err(error) = sent {
+            match error.kind() {
+                io::ErrorKind::ConnectionRefused => self.transfer.handle_unreachable(),
+                // The timer sends it again.
+                _ => tracing::debug!(%error, "a TFTP packet was not sent"),
+            }
+        }
+    }
+
+    fn outcome(&self, outcome: Outcome) -> FileOutcome {
+        match outcome {
+            Outcome::Delivered { bytes, retransmits } => FileOutcome::Sent {
+                bytes,
+                took: self.started.elapsed(),
+                retransmits: u32::try_from(retransmits).unwrap_or(u32::MAX),
+            },
+            Outcome::SizeProbe => FileOutcome::SizeProbe,
+            Outcome::ClientError { text, .. } => self.aborted(&format!("the client said: {text}")),
+            Outcome::TimedOut { .. } => self.aborted("the client went silent"),
+            Outcome::Failed { .. } => self.aborted("the file could not be read"),
+        }
+    }
+
+    fn aborted(&self, why: &str) -> FileOutcome {
+        FileOutcome::Aborted { bytes: self.transfer.acked_bytes(), of: self.len, why: Text::from(why) }
     }
 }
