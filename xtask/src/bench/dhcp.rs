@@ -49,10 +49,11 @@ dns = ["10.188.0.20"]
 kind = "local"
 "#;
 
-/// Debian's file with its memfile store (which it never syncs), and quieter than Debian's: one line for each lease
+/// Debian's file with its memfile store (which it never syncs), raw sockets (without them clients that have no
+/// address yet get no answer), and quieter than Debian's: one line for each lease
 /// would only slow it down.
 const KEA: &str = r#"{ "Dhcp4": {
-  "interfaces-config": { "interfaces": ["eth0"], "dhcp-socket-type": "udp" },
+  "interfaces-config": { "interfaces": ["eth0"], "dhcp-socket-type": "raw" },
   "lease-database": { "type": "memfile", "persist": true, "name": "DIR/kea-leases4.csv", "lfc-interval": 3600 },
   "valid-lifetime": 43200,
   "subnet4": [{
@@ -101,7 +102,7 @@ pub(super) fn run(bootlace: &Path, dir: &Path, rounds: u32) -> Result<Vec<Standi
     ];
     let subjects = servers.into_iter().map(|(name, mut command, arguments)| {
         let wire = Wire::new()?;
-        let server = wire.serve(name, dir, command.args(arguments), one_exchange)?;
+        let server = wire.serve(name, dir, command.args(arguments), a_few_exchanges)?;
         let mut candidate = Candidate { wire, server, rate: 100.0 };
         Ok(Subject { name, measure: Box::new(move || candidate.measure()) })
     });
@@ -133,10 +134,10 @@ fn dnsmasq(dir: &Path) -> Command {
     command
 }
 
-/// Succeeds when a server answers.
-fn one_exchange() -> Command {
+/// Succeeds when a server answers; without a rate and a wait at its end perfdhcp would not stay for the answers.
+fn a_few_exchanges() -> Command {
     let mut command = Command::new("perfdhcp");
-    command.args(["-4", "-n", "1", "-d", "0.5", SERVER]);
+    command.args(["-4", "-r", "20", "-n", "5", "-W", &PATIENCE.as_micros().to_string(), SERVER]);
     command
 }
 
