@@ -90,11 +90,12 @@ impl OpenFile {
         }
     }
 
-    /// Whether `len` bytes at `offset` can be had without waiting. Looks at the first and the last byte: the kernel
-    /// reads and drops files in larger pieces, and where it did not, one short wait is the price.
+    /// Whether `len` bytes at `offset` can be had without waiting. Looks at the last byte and one of each
+    /// [`READ_BYTES`]: the kernel reads and drops files in larger pieces, and where it did not, one short wait is the
+    /// price.
     pub fn is_in_memory(&self, offset: u64, len: usize) -> io::Result<bool> {
         let last = (offset + len as u64).saturating_sub(1);
-        for at in [offset, last] {
+        for at in (offset..last).step_by(READ_BYTES).chain([last]) {
             // The end of a file that became shorter is for a read to find.
             if !matches!(self.read_now(at, &mut [0])?, ReadNow::Ready(1)) {
                 return Ok(false);

@@ -17,7 +17,7 @@ use bootlace_core::model::Text;
 
 use super::extents::{Extent, Extents, placeholder};
 use super::frames::{Frame, Frames};
-use super::limits::FRAME_BYTES;
+use super::limits::EXTENT_BYTES;
 use crate::files::OpenFile;
 use crate::resolver::Resolver;
 
@@ -147,7 +147,7 @@ impl FileBody {
             let (frame, count) = read.map_err(io::Error::other)?;
             return Poll::Ready(count.and_then(|count| self.chunk(frame, count)));
         }
-        let len = self.left(FRAME_BYTES);
+        let len = self.left(EXTENT_BYTES);
         if self.file.is_in_memory(self.at, len)? {
             return Poll::Ready(Ok(self.extent(len)));
         }

@@ -11,11 +11,11 @@ use std::os::fd::BorrowedFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::body::Delivery;
-use super::limits::FRAME_BYTES;
+use super::limits::EXTENT_BYTES;
 use crate::files::OpenFile;
 
 /// Never read: only its addresses matter.
-static PLACEHOLDER: [u8; FRAME_BYTES] = [0; FRAME_BYTES];
+static PLACEHOLDER: [u8; EXTENT_BYTES] = [0; EXTENT_BYTES];
 
 /// What a connection has still to send out of files, in the order of its placeholders.
 #[derive(Default)]
@@ -30,9 +30,9 @@ pub(super) struct Extent {
     pub(super) delivery: Option<Arc<Delivery>>,
 }
 
-/// Stands for `len` bytes of a file, at most [`FRAME_BYTES`].
+/// Stands for `len` bytes of a file, at most [`EXTENT_BYTES`].
 pub(super) fn placeholder(len: usize) -> &'static [u8] {
-    &PLACEHOLDER[..len.min(FRAME_BYTES)]
+    &PLACEHOLDER[..len.min(EXTENT_BYTES)]
 }
 
 /// Whether these bytes stand for others.
@@ -78,6 +78,6 @@ mod tests {
     fn only_slices_of_the_placeholder_stand_for_others() {
         assert!(is_placeholder(placeholder(1)) && is_placeholder(&placeholder(1000)[999..]));
         assert!(!is_placeholder(placeholder(0)) && !is_placeholder(&[0; 1000]));
-        assert_eq!(placeholder(usize::MAX).len(), FRAME_BYTES);
+        assert_eq!(placeholder(usize::MAX).len(), EXTENT_BYTES);
     }
 }

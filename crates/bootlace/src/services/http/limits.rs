@@ -26,10 +26,20 @@ pub const FRAME_TIME_MAX: Duration = Duration::from_secs(120);
 /// One read of a file and one write to a socket.
 pub const FRAME_BYTES: usize = 256 * 1024;
 
+/// One call that has the kernel send out of the page cache. Larger than a frame: no memory of ours waits for it, and
+/// each call costs an awakening.
+pub const EXTENT_BYTES: usize = 4 * 1024 * 1024;
+
 /// What the kernel holds of a connection beside what is on its way (TCP_NOTSENT_LOWAT). Left alone it takes
 /// over a megabyte for each client that stopped reading: 2.3 GB for two thousand of them. What is on its way is
 /// not limited, so a fast client far away is not slowed.
 pub const UNSENT_BYTES_MAX: u32 = 128 * 1024;
+
+/// Connections that are sent files from the page cache and may fill the kernel's send buffer (`tcp_wmem`, 4 MiB
+/// each): 256 MiB if all of their clients stop reading. What waits there is in memory once for however many
+/// clients, and a long queue saves the server most of its awakenings. Where more download at once, each
+/// awakening finds several of them ready, and long queues would save nothing.
+pub const LONG_QUEUES_MAX: usize = 64;
 
 /// Frames that are lent at once before further ones shrink to [`FRAME_BYTES_SMALL`]: 64 MiB that are busy
 /// whatever the number of clients that do not read.

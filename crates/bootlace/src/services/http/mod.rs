@@ -25,7 +25,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
@@ -35,9 +35,9 @@ use self::extents::Extents;
 use self::frames::Frames;
 use self::limits::{
     ACCEPT_PAUSE, CONNECTIONS_MAX, DRAIN_TIME_MAX, FRAME_TIME_MAX, HEAD_BYTES_MAX, HEAD_TIME_MAX,
-    HEADERS_MAX, STILL_MIN, UNSENT_BYTES_MAX,
+    HEADERS_MAX, LONG_QUEUES_MAX, STILL_MIN, UNSENT_BYTES_MAX,
 };
-use self::stream::Watched;
+use self::stream::{Queue, Watched};
 use self::table::{Place, Table};
 use crate::resolver::Resolver;
 
@@ -46,13 +46,15 @@ pub struct BootHttp {
     resolver: Arc<Resolver>,
     frames: Arc<Frames>,
     table: Arc<Table>,
+    long_queues: Arc<Semaphore>,
 }
 
 impl BootHttp {
     /// One for all listeners: they share their limits.
     pub fn new(resolver: Arc<Resolver>) -> Self {
         let table = Arc::new(Table::new(CONNECTIONS_MAX, STILL_MIN));
-        Self { resolver, frames: Arc::default(), table }
+        let long_queues = Arc::new(Semaphore::new(LONG_QUEUES_MAX));
+        Self { resolver, frames: Arc::default(), table, long_queues }
     }
 }
 
@@ -112,7 +114,9 @@ async fn connection(
     mut stop: watch::Receiver<()>,
 ) {
     let extents = Arc::<Extents>::default();
-    let stream = TokioIo::new(Watched::new(stream, Arc::clone(&extents), place.pulse(), FRAME_TIME_MAX));
+    let queue = Queue::new(Arc::clone(&http.long_queues));
+    let stream = Watched::new(stream, Arc::clone(&extents), queue, place.pulse(), FRAME_TIME_MAX);
+    let stream = TokioIo::new(stream);
     let service = service_fn(|request| {
         let http = Arc::clone(&http);
         let ways = Ways { extents: Arc::clone(&extents), frames: Arc::clone(&http.frames) };

@@ -39,6 +39,7 @@ fn constants() -> Vec<(&'static str, String)> {
         ("STILL_MIN", time(http::STILL_MIN)),
         ("HEAD_BYTES_MAX", bytes(http::HEAD_BYTES_MAX as u64)),
         ("HEADERS_MAX", count(http::HEADERS_MAX)),
+        ("LONG_QUEUES_MAX", count(http::LONG_QUEUES_MAX)),
         ("HEAD_TIME_MAX", time(http::HEAD_TIME_MAX)),
         ("FRAME_TIME_MAX", time(http::FRAME_TIME_MAX)),
         ("DRAIN_TIME_MAX", time(http::DRAIN_TIME_MAX)),
