@@ -112,6 +112,10 @@ impl Line {
                 let (ip, file) = (given.address, given.boot_file.as_deref());
                 debug!(mac, %ip, session, client, firmware, file, "offered");
             }
+            // An operating system that renews its lease is no step of a boot; `bootlace leases` has it.
+            DhcpAnswer::Ack(given) if session.is_none() => {
+                debug!(mac, ip = %given.address, client, "leased");
+            }
             DhcpAnswer::Ack(given) => {
                 let (ip, file, boot) =
                     (given.address, given.boot_file.as_deref(), given.boot.as_ref().map(ToString::to_string));

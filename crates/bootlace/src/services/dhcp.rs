@@ -1,8 +1,8 @@
 //! The DHCP service: one thread that owns the lease table and its store.
 //!
-//! Batch in, decisions, one commit, batch out. While a commit waits for the disk the kernel queues the next
-//! batch, so that the number of commits follows the disk and not the number of packets. A commit that fails
-//! sends nothing: no address is promised that a power loss could take back (invariant 2).
+//! Batch in, decisions, what promises nothing out, one commit, the promises out. While a commit waits for the disk the
+//! kernel queues the next batch, so that the number of commits follows the disk and not the number of packets. A
+//! commit that fails sends no promise: no address is granted that a power loss could take back (invariant 2).
 
 mod alarm;
 
@@ -36,8 +36,9 @@ use crate::serving::Serving;
 /// Pause after a failed read.
 const ERROR_PAUSE: Duration = Duration::from_millis(10);
 
-/// Full batches of one interface that one commit takes: in a storm, waiting for the disk costs more than deciding.
-const BATCHES_MAX: usize = 4;
+/// Full batches of one interface that one commit takes: in a storm, waiting for the disk costs more than deciding. Their
+/// answers leave at once, so more would overrun whoever takes them all: a relay's default socket buffer holds some 160.
+const BATCHES_MAX: usize = 2;
 
 /// A served interface.
 pub struct Port {
@@ -84,6 +85,8 @@ struct Pending {
     hw: HwAddr,
     at: Timestamp,
     reply: Option<Reply>,
+    /// The reply grants what `settle` has yet to store. Offers and refusals need not wait for the disk.
+    promises: bool,
     event: DhcpEvent,
 }
 
@@ -99,6 +102,7 @@ impl Dhcp {
         loop {
             let ready = self.wait()?;
             let Some(ready) = ready else { return Ok(()) };
+            let behind = !changes.is_empty();
             for port in ready {
                 for _ in 0..BATCHES_MAX {
                     let count = self.receive(port, &mut batch);
@@ -107,6 +111,10 @@ impl Dhcp {
                         break;
                     }
                 }
+            }
+            if behind {
+                // Whoever cannot store leases attracts nobody: an offer would keep its client from a server that can.
+                pending.iter_mut().for_each(|pending| pending.promises = true);
             }
             changes = self.settle(&mut pending, changes, &mut exhausted);
         }
@@ -173,12 +181,20 @@ impl Dhcp {
                 session.map(|session| session.dhcp_view(&query, now)).unwrap_or_default()
             });
             let decision = decide(&serving.config, &serving.loaders, &mut self.table, view, &query, now);
+            let promises = !decision.changes.is_empty();
             changes.extend(decision.changes);
-            pending.push(Pending { port, hw, at: now, reply: decision.reply, event: decision.event });
+            pending.push(Pending {
+                port,
+                hw,
+                at: now,
+                reply: decision.reply,
+                promises,
+                event: decision.event,
+            });
         }
     }
 
-    /// Stores, sends, records: in this order. Returns the changes that are still to be stored.
+    /// Sends what promises nothing, stores, sends what does, records: in this order. Returns the changes that are still to be stored.
     fn settle(
         &mut self,
         pending: &mut Vec<Pending>,
@@ -186,17 +202,18 @@ impl Dhcp {
         exhausted: &mut Alarm,
     ) -> Vec<LeaseChange> {
         let mut left = Vec::new();
+        self.send(pending.iter().filter(|pending| !pending.promises));
         if let Err(error) = self.store.commit(&changes) {
-            tracing::error!(%error, "leases cannot be stored: nobody gets an answer");
-            self.counters.not_stored.fetch_add(pending.len() as u64, Relaxed);
-            for pending in pending.iter_mut() {
+            tracing::error!(%error, "leases cannot be stored: nobody gets one");
+            for pending in pending.iter_mut().filter(|pending| pending.promises) {
+                self.counters.not_stored.fetch_add(1, Relaxed);
                 pending.reply = None;
                 pending.event.answer = DhcpAnswer::Silence(format!("the lease could not be stored: {error}"));
             }
             left = latest(changes);
         } else {
             self.hub.leased(changes.iter().map(holder));
-            self.send(pending);
+            self.send(pending.iter().filter(|pending| pending.promises));
         }
         for Pending { port, hw, at, event, .. } in pending.drain(..) {
             if event.answer == DhcpAnswer::Exhausted
@@ -211,10 +228,10 @@ impl Dhcp {
         left
     }
 
-    fn send(&self, pending: &[Pending]) {
+    fn send<'p>(&self, pending: impl Iterator<Item = &'p Pending> + Clone) {
         for (index, port) in self.ports.iter().enumerate() {
             let replies: Vec<Outgoing> = pending
-                .iter()
+                .clone()
                 .filter(|pending| pending.port == index)
                 .filter_map(|pending| pending.reply.as_ref())
                 .map(|reply| Outgoing::new(reply, &port.interface))

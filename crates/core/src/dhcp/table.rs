@@ -259,8 +259,20 @@ impl LeaseTable {
         let mut refused = Vec::new();
         let favourite = self.favourite(subnet, client, now, &mut refused);
         let (address, claim) = favourite.or_else(|| self.any(subnet, client.hw, wish, now))?;
-        self.note_offer(subnet, client.hw, address, now.after(OFFER_HOLD));
+        let until = now.after(OFFER_HOLD);
+        if self.outlasts(subnet, client.hw, address, until) {
+            // Nobody else can get it meanwhile: a machine that starts again needs no offer beside its lease.
+            self.withdraw(subnet, client.hw);
+        } else {
+            self.note_offer(subnet, client.hw, address, until);
+        }
         Some(Found { address, claim, refused })
+    }
+
+    /// Whether `address` is the client's by a lease that is good at `until`.
+    fn outlasts(&self, subnet: usize, hw: HwAddr, address: Ipv4Addr, until: Timestamp) -> bool {
+        let own = self.lease_of(subnet, hw).filter(|lease| lease.address == address);
+        own.is_some_and(|own| own.state == LeaseState::Bound && own.until >= until)
     }
 
     fn favourite(
