@@ -345,7 +345,7 @@ impl LeaseTable {
             self.drop_lease(subnet, former.address);
             changes.push(LeaseChange::Remove(former.address));
         }
-        let before = self.drop_lease(subnet, address).filter(|lease| lease.hw == hw);
+        let before = self.take_lease(subnet, address).filter(|lease| lease.hw == hw);
         let mut lease = Lease {
             address,
             hw,
@@ -406,7 +406,7 @@ impl LeaseTable {
     ) -> Option<LeaseChange> {
         let bound = self.leases.get(&address).filter(|l| l.hw == hw && l.state == LeaseState::Bound)?;
         let released = Lease { state: LeaseState::Released, until: bound.until.min(now), ..bound.clone() };
-        self.drop_lease(subnet, address);
+        self.take_lease(subnet, address);
         self.put_lease(subnet, released.clone());
         Some(LeaseChange::Put(released))
     }
@@ -419,14 +419,21 @@ impl LeaseTable {
         pool.note_offer(hw, address, until);
     }
 
+    /// Ends a lease: its address is free.
     fn drop_lease(&mut self, subnet: usize, address: Ipv4Addr) -> Option<Lease> {
+        let lease = self.take_lease(subnet, address)?;
+        self.pools.get_mut(subnet)?.place(address, None);
+        Some(lease)
+    }
+
+    /// Takes a lease out for another one of its address.
+    fn take_lease(&mut self, subnet: usize, address: Ipv4Addr) -> Option<Lease> {
         let lease = self.leases.remove(&address)?;
         let pool = self.pools.get_mut(subnet)?;
         if pool.clients.get(&lease.hw) == Some(&address) {
             pool.clients.remove(&lease.hw);
         }
         pool.unplace(address, Some(lease.until));
-        pool.place(address, None);
         Some(lease)
     }
 
