@@ -61,7 +61,6 @@ pub(crate) fn inside(project: &Project) -> Result<ExitCode> {
     bootlace.show(&["explain", "-c", "bootlace.toml", "--mac", MAC, "--set", "loader=ipxe"])?;
 
     heading("Now for real: the server starts, and a virtual machine with SeaBIOS and iPXE is switched on");
-    println!("(When iPXE has its address it waits some 15 seconds for an IPv6 router that is not there.)\n");
     let mut daemon = bootlace.serve()?;
     let mut machine = Machine::new(NAME, MAC, Firmware::SeaBios).start(&lan, &dir)?;
     machine.console().show();
