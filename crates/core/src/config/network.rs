@@ -13,7 +13,7 @@ use super::later;
 use super::options::{self, Reach};
 use super::report::{At, Report};
 use super::scalar;
-use super::types::{Cidr, DhcpConfig, DhcpMode, LEASE_INFINITE, Serve, Subnet};
+use super::types::{Cidr, DhcpConfig, DhcpMode, LEASE_INFINITE, Relays, Serve, Subnet};
 use crate::finding::{Finding, Severity};
 
 /// Leases are at least this long: a PXE boot needs about half of it before anything could renew.
@@ -48,6 +48,7 @@ pub(super) fn read(top: &Table<'_>, report: &mut Report<'_>) -> Network {
             authoritative: false,
             subnets: Vec::new(),
             options: BTreeMap::new(),
+            relays: Relays::OfSubnets,
         };
         return Network { config, placed: Vec::new() };
     };
@@ -64,8 +65,18 @@ pub(super) fn read(top: &Table<'_>, report: &mut Report<'_>) -> Network {
         authoritative: table.flag("authoritative", report).unwrap_or(false),
         subnets: placed.iter().map(|placed| placed.subnet.clone()).collect(),
         options: options::options(&table, Reach::Everybody, report),
+        relays: relays(&table, report),
     };
     Network { config, placed }
+}
+
+/// An empty list is one: no relay is answered.
+fn relays(table: &Table<'_>, report: &mut Report<'_>) -> Relays {
+    if table.get("relays").is_none() {
+        return Relays::OfSubnets;
+    }
+    let listed = table.all_parsed("relays", scalar::address_or_network, report);
+    Relays::Listed(listed.into_iter().map(|network| network.value).collect())
 }
 
 fn mode(table: &Table<'_>, report: &mut Report<'_>) -> DhcpMode {

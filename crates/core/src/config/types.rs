@@ -109,6 +109,17 @@ pub struct DhcpConfig {
     pub subnets: Vec<Subnet>,
     /// Options for everybody, below those of subnet, rule and machine.
     pub options: DhcpOptions,
+    /// Whose word about a client's subnet is taken.
+    pub relays: Relays,
+}
+
+/// The relays that are answered, by the address that they put into `giaddr`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Relays {
+    /// Those with an address in a subnet that is served.
+    OfSubnets,
+    /// Those in these networks, a single address being one of 32 bits.
+    Listed(Vec<Cidr>),
 }
 
 /// Wire-ready option values by code.

@@ -9,7 +9,7 @@ use bootlace_wire::dhcp::MessageType;
 use super::boot_fields::{BootFields, Booting, Fetch};
 use super::net::{self, Net};
 use super::reply::{self, Answer, INFINITE, Reply};
-use super::{Attributes, Claim, Client, Declined, Kind, LeaseChange, LeaseTable, Query, Request};
+use super::{Attributes, Claim, Client, Declined, Kind, LeaseChange, LeaseTable, Query, Request, relays};
 use crate::boot::choose::{Choice, choose};
 use crate::boot::loader::LoaderInventory;
 use crate::config::{Config, Serve};
@@ -153,6 +153,9 @@ struct Case<'a> {
 impl<'a> Case<'a> {
     /// Why this message gets no answer, whatever it asks.
     fn refused(&self) -> Option<Cow<'static, str>> {
+        if let Some(why) = relays::refusal(&self.config.dhcp, self.query) {
+            return Some(why);
+        }
         if self.choice.settings.ignore {
             return Some("the config says to ignore this machine".into());
         }
@@ -202,7 +205,8 @@ impl<'a> Case<'a> {
         if message.giaddr.is_unspecified() {
             silence(format!("no [[dhcp.subnet]] for interface {}", received.interface))
         } else {
-            silence(format!("no [[dhcp.subnet]] for relay {}", message.giaddr))
+            let (relay, link) = (message.giaddr, relays::link(message));
+            silence(format!("no [[dhcp.subnet]] with {link}, which relay {relay} selects"))
         }
     }
 
@@ -263,7 +267,7 @@ impl<'a> Case<'a> {
     fn init_reboot(&self, table: &mut LeaseTable, trail: &mut Trail, address: Ipv4Addr) -> Verdict<'a> {
         let Some(first) = self.nets.first() else { return self.no_subnet() };
         let own = |net: &Net<'_>| table.lease_of(net.index, self.query.hw).map(|lease| lease.address);
-        let is_known = self.nets.iter().any(|net| own(net).is_some());
+        let is_known = self.nets.iter().any(|net| own(net).is_some()) || self.has_moved(table, address);
         let Some(net) = self.net_of(address) else {
             let why = format!("{address} is not of this network");
             return self.nak_if(is_known || self.config.dhcp.authoritative, first.id, why);
@@ -288,15 +292,24 @@ impl<'a> Case<'a> {
             Some(net) => self.extend(table, trail, net, address),
             None if self.query.message.giaddr.is_unspecified() => self
                 .nak(self.query.received.destination, format!("{address} is not of a network served here")),
-            None => self.no_subnet(),
+            None => match self.nets.first() {
+                Some(first) => self.nak(first.id, format!("{address} is not of this network")),
+                None => self.no_subnet(),
+            },
         }
+    }
+
+    /// The address is one that we gave to this machine on another link: no other server can have meant it here.
+    fn has_moved(&self, table: &LeaseTable, address: Ipv4Addr) -> bool {
+        table.get(address).is_some_and(|lease| lease.hw == self.query.hw)
     }
 
     fn rebinding(&self, table: &mut LeaseTable, trail: &mut Trail, address: Ipv4Addr) -> Verdict<'a> {
         let authoritative = self.config.dhcp.authoritative;
         let Some(first) = self.nets.first() else { return self.no_subnet() };
         let Some(net) = self.net_of(address) else {
-            return self.nak_if(authoritative, first.id, format!("{address} is not of this network"));
+            let may = authoritative || self.has_moved(table, address);
+            return self.nak_if(may, first.id, format!("{address} is not of this network"));
         };
         match table.claim(net.index, self.client(), address, self.now) {
             Ok(Claim::Lease | Claim::Reservation) => self.extend(table, trail, net, address),

@@ -8,6 +8,7 @@ mod hash;
 mod lease;
 mod net;
 mod pool;
+mod relays;
 mod reply;
 mod table;
 

@@ -130,6 +130,7 @@ impl Server {
                 "ciaddr" => message.ciaddr = ip(),
                 "giaddr" => message.giaddr = ip(),
                 "from" => received.source = SocketAddrV4::new(ip(), CLIENT_PORT),
+                "port" => received.source.set_port(value.parse().unwrap()),
                 "to" => received.destination = ip(),
                 option if option_type(code(option)) == OptionType::Ip => {
                     message.options.set_ip(code(option), ip());
