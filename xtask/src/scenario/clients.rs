@@ -4,6 +4,7 @@ mod dhcp;
 mod durable;
 mod files;
 mod programs;
+mod relayed;
 mod tftp;
 mod web;
 
@@ -24,6 +25,11 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         name: "dhcp-wrong-network",
         shows: "an address of another network is refused by an authoritative server and ignored by another",
         run: dhcp::wrong_network,
+    },
+    Scenario {
+        name: "dhcp-relayed",
+        shows: "two links behind dhcrelay and dnsmasq and a local one at once: lease, renewal, release, and a machine that moves",
+        run: relayed::relayed,
     },
     Scenario {
         name: "dhcp-power-cut",
