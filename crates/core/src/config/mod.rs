@@ -7,6 +7,7 @@
 
 mod boots;
 mod file;
+mod inventory;
 mod keys;
 mod later;
 mod machines;
@@ -27,6 +28,7 @@ mod types;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
+pub use inventory::{Identity, Machines};
 pub use types::*;
 
 use crate::finding::Finding;
@@ -135,7 +137,7 @@ fn read(main: &Source, report: &mut Report<'_>) -> Option<Config> {
         ipv6_wait: services::ipv6_wait(&top, report),
         admin: services::admin(&top, report),
         boots,
-        machines,
+        machines: machines.into(),
         rules,
     })
 }

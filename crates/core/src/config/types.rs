@@ -10,6 +10,7 @@ use std::time::Duration;
 use bootlace_wire::Mac;
 use bootlace_wire::dhcp::{Code, Feature};
 
+use super::inventory::Machines;
 use crate::boot::rules::Match;
 use crate::boot::template::Template;
 use crate::model::Uuid;
@@ -49,7 +50,7 @@ pub struct Config {
     /// All boots by name.
     pub boots: BTreeMap<BootName, Boot>,
     /// Known machines, in file order.
-    pub machines: Vec<Machine>,
+    pub machines: Machines,
     /// Rules, in file order; the first match wins.
     pub rules: Vec<Rule>,
 }

@@ -1,6 +1,6 @@
 //! Who holds which address: the leases and offers of all subnets, in memory.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::Ipv4Addr;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use bootlace_wire::HwAddr;
 
 use super::pool::{OFFER_HOLD, Pool};
 use super::{Lease, LeaseChange, LeaseState};
-use crate::config::{Config, Machine};
+use crate::config::{Cidr, Config, Machine};
 use crate::model::{Text, Timestamp, Uuid};
 
 /// How long a declined address is lent to nobody. The stranger on it may well be gone after that.
@@ -135,8 +135,9 @@ impl LeaseTable {
     /// Follows a changed config. Leases that it has no place for any more are kept until somebody else gets the
     /// address or their holder another; offers stand where they can.
     pub fn reconfigure(&mut self, config: &Config) {
-        let reserved = || config.machines.iter().filter_map(|machine| machine.address);
-        let pools = config.dhcp.subnets.iter().map(|subnet| Pool::new(subnet, reserved())).collect();
+        let reserved: BTreeSet<_> = config.machines.iter().filter_map(|machine| machine.address).collect();
+        let inside = |cidr: Cidr| reserved.range(cidr.network()..=cidr.broadcast()).copied();
+        let pools = config.dhcp.subnets.iter().map(|subnet| Pool::new(subnet, inside(subnet.cidr))).collect();
         let former = std::mem::replace(&mut self.pools, pools);
         for lease in self.leases.values() {
             let Some(pool) = self.pools.iter_mut().find(|pool| pool.cidr().contains(lease.address)) else {

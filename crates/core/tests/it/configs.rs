@@ -60,7 +60,7 @@ pub(crate) fn config(ranges: &[(&str, &str)]) -> Config {
                 needs: BTreeSet::new(),
             },
         )]),
-        machines: Vec::new(),
+        machines: Vec::new().into(),
         rules: Vec::new(),
     }
 }

@@ -136,7 +136,8 @@ fn reservations_are_lent_to_nobody_else() {
         machine("web1", &["02:00:00:00:00:01"], "10.0.0.61"),
         machine("web2", &["02:00:00:00:00:02"], "10.0.0.9"),
         machine("far", &["02:00:00:00:00:03"], "10.7.0.9"),
-    ];
+    ]
+    .into();
     let mut table = LeaseTable::new(&config, Vec::new());
     assert_eq!(take(&mut table, anybody(7), 0), ip("10.0.0.60"));
     assert_eq!(table.offer(0, anybody(8), Some(ip("10.0.0.61")), at(0)), None);
@@ -155,7 +156,7 @@ fn reservations_are_lent_to_nobody_else() {
 #[test]
 fn a_reservation_belongs_to_the_first_interface_of_its_machine() {
     let mut config = config(&[("10.0.0.60", "10.0.0.70")]);
-    config.machines = vec![machine("web1", &["02:00:00:00:00:01", "02:00:00:00:00:02"], "10.0.0.9")];
+    config.machines = vec![machine("web1", &["02:00:00:00:00:01", "02:00:00:00:00:02"], "10.0.0.9")].into();
     let mut table = LeaseTable::new(&config, Vec::new());
     let (first, second) = (of_config(&config, 1), of_config(&config, 2));
     assert_eq!(take(&mut table, first, 0), ip("10.0.0.9"));
@@ -175,7 +176,7 @@ fn a_reservation_belongs_to_the_first_interface_of_its_machine() {
 fn a_new_reservation_moves_its_machine() {
     let (mut config, mut table) = eleven();
     let old = take(&mut table, anybody(1), 0);
-    config.machines = vec![machine("web1", &["02:00:00:00:00:01"], "10.0.0.9")];
+    config.machines = vec![machine("web1", &["02:00:00:00:00:01"], "10.0.0.9")].into();
     table.reconfigure(&config);
     let client = of_config(&config, 1);
     assert_eq!(table.better(0, client, at(1)), Some(ip("10.0.0.9")));
@@ -191,7 +192,7 @@ fn a_new_reservation_moves_its_machine() {
 fn a_reservation_that_a_stranger_holds_waits_for_him() {
     let (mut config, mut table) = eleven();
     let held = take(&mut table, anybody(1), 0);
-    config.machines = vec![machine("web1", &["02:00:00:00:00:05"], &held.to_string())];
+    config.machines = vec![machine("web1", &["02:00:00:00:00:05"], &held.to_string())].into();
     table.reconfigure(&config);
     let client = of_config(&config, 5);
     assert_ne!(offer(&mut table, client, 1), held);
