@@ -15,6 +15,7 @@ mod names;
 mod network;
 mod options;
 mod overrides;
+mod ranges_for;
 mod report;
 mod rules;
 mod san;

@@ -199,6 +199,8 @@ pub struct Subnet {
     pub cidr: Cidr,
     /// Addresses to lend, disjoint, inside the network, without its first and last address.
     pub ranges: Vec<RangeInclusive<Ipv4Addr>>,
+    /// Addresses that only some machines get, and those instead of the others; the first entry that holds counts.
+    pub ranges_for: Vec<RangesFor>,
     /// Who gets one.
     pub serve: Serve,
     /// Lease time; whole seconds, at most [`LEASE_INFINITE`].
@@ -207,6 +209,33 @@ pub struct Subnet {
     pub server: Option<Ipv4Addr>,
     /// Options 3, 6, 15 and `options`, wire-ready.
     pub options: DhcpOptions,
+}
+
+impl Subnet {
+    /// All addresses to lend, whoever gets them.
+    pub fn all_ranges(&self) -> impl Iterator<Item = &RangeInclusive<Ipv4Addr>> {
+        self.ranges.iter().chain(self.ranges_for.iter().flat_map(|entry| &entry.ranges))
+    }
+}
+
+/// An entry of `ranges_for`.
+#[derive(Clone, Debug)]
+pub struct RangesFor {
+    /// Only for machines of the config, or only for others.
+    pub standing: Option<Standing>,
+    /// Only for machines of which this holds when they get the address.
+    pub matches: Match,
+    /// Disjoint from all other ranges of the subnet.
+    pub ranges: Vec<RangeInclusive<Ipv4Addr>>,
+}
+
+/// Whether the config has an entry for a machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// It has.
+    Known,
+    /// It has none.
+    Unknown,
 }
 
 /// `[tftp]`.

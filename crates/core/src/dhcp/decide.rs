@@ -9,7 +9,9 @@ use bootlace_wire::dhcp::MessageType;
 use super::boot_fields::{BootFields, Booting, Fetch};
 use super::net::{self, Net};
 use super::reply::{self, Answer, INFINITE, Reply};
-use super::{Attributes, Claim, Client, Declined, Kind, LeaseChange, LeaseTable, Query, Request, relays};
+use super::{
+    Attributes, Claim, Client, Declined, Found, Kind, LeaseChange, LeaseTable, Query, Request, relays, shares,
+};
 use crate::boot::choose::{Choice, choose};
 use crate::boot::loader::LoaderInventory;
 use crate::config::{Config, Serve};
@@ -58,7 +60,7 @@ pub fn decide(
     if query.class == ClientClass::Os {
         trail = Trail::default();
     }
-    let case = Case { config, query, choice: &choice, nets: &nets, now };
+    let case = Case { config, query, facts: &facts, choice: &choice, nets: &nets, now };
     let verdict = match case.refused() {
         Some(why) => Verdict::Silence(why),
         None => case.handle(table, &mut trail),
@@ -145,6 +147,7 @@ fn silence<'a>(why: impl Into<Cow<'static, str>>) -> Verdict<'a> {
 struct Case<'a> {
     config: &'a Config,
     query: &'a Query<'a>,
+    facts: &'a Facts,
     choice: &'a Choice<'a>,
     nets: &'a [Net<'a>],
     now: Timestamp,
@@ -187,7 +190,17 @@ impl<'a> Case<'a> {
     }
 
     fn client(&self) -> Client<'a> {
-        Client { hw: self.query.hw, machine: self.choice.machine }
+        Client { hw: self.query.hw, machine: self.choice.machine, share: 0 }
+    }
+
+    /// The same when it needs an address, and the reason for its ranges, where there are several.
+    fn client_in(&self, net: Net<'_>) -> (Client<'a>, Option<String>) {
+        let client = self.client();
+        if net.subnet.ranges_for.is_empty() {
+            return (client, None);
+        }
+        let (share, why) = shares::choose(net.subnet, client.standing(), self.facts);
+        (Client { share, ..client }, Some(why))
     }
 
     fn net_of(&self, address: Ipv4Addr) -> Option<Net<'a>> {
@@ -225,7 +238,13 @@ impl<'a> Case<'a> {
         });
         let wish = self.query.message.requested_ip();
         for net in nets {
-            let Some(found) = table.offer(net.index, self.client(), wish, self.now) else {
+            let (client, share) = self.client_in(net);
+            let found = table.offer(net.index, client, wish, self.now);
+            let is_new = |found: &Found| matches!(found.claim, Claim::Free | Claim::Lapsed(_));
+            if let Some(why) = share.filter(|_| found.as_ref().is_none_or(is_new)) {
+                trail.add(format!("subnet {}", net.subnet.cidr), why);
+            }
+            let Some(found) = found else {
                 trail.add(format!("subnet {}", net.subnet.cidr), "no address is left");
                 continue;
             };
@@ -411,7 +430,9 @@ impl<'a> Case<'a> {
         Verdict::Give(Gift { net, kind, address: Ipv4Addr::UNSPECIFIED, lease: None, changes: unchanged })
     }
 
-    /// BOOTP knows no end of a lease: only what is reserved anyway can be given.
+    /// BOOTP knows no end of a lease: only what is reserved anyway can be given. It is not stored as a lease without
+    /// end: the reservation in the config keeps all others off already, also after a restart, and a stored lease
+    /// would go on to do so when the reservation is gone.
     fn bootp(&self, table: &mut LeaseTable, trail: &mut Trail) -> Verdict<'a> {
         let reserved = self.choice.machine.and_then(|machine| machine.address);
         let Some((address, net)) = reserved.and_then(|address| Some((address, self.net_of(address)?))) else {

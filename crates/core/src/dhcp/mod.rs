@@ -10,6 +10,7 @@ mod net;
 mod pool;
 mod relays;
 mod reply;
+mod shares;
 mod table;
 
 pub use classify::{Kind, Query, Received, Request, Unserved, classify};

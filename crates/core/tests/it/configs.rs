@@ -21,6 +21,7 @@ pub(crate) fn config(ranges: &[(&str, &str)]) -> Config {
             None => subnets.push(Subnet {
                 cidr,
                 ranges: vec![range],
+                ranges_for: Vec::new(),
                 serve: Serve::All,
                 lease: Duration::from_secs(3600),
                 server: None,

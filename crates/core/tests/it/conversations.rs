@@ -118,6 +118,7 @@ impl Server {
                 match word.strip_prefix('-') {
                     Some(option) => drop(message.options.remove(code(option))),
                     None if word == "broadcast" => message.broadcast = true,
+                    None if word == "infiniband" => message.hw = HwAddr::new(32, &[]).unwrap(),
                     None => panic!("what is {word:?}?"),
                 }
                 continue;
