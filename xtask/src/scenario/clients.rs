@@ -6,6 +6,7 @@ mod files;
 mod programs;
 mod relayed;
 mod tftp;
+mod vlan;
 mod web;
 
 use super::{Context, Scenario, context, rawdhcp, served};
@@ -30,6 +31,11 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         name: "dhcp-relayed",
         shows: "two links behind dhcrelay and dnsmasq and a local one at once: lease, renewal, release, and a machine that moves",
         run: relayed::relayed,
+    },
+    Scenario {
+        name: "dhcp-vlan-tagged",
+        shows: "on a trunk, machines of a VLAN get nothing from the server of the untagged network",
+        run: vlan::tagged,
     },
     Scenario {
         name: "dhcp-power-cut",
