@@ -31,10 +31,7 @@ impl LeaseView {
             LeaseState::Released => "released",
             LeaseState::Declined => "declined",
         };
-        let machine = config
-            .machines
-            .iter()
-            .find(|machine| lease.hw.mac().is_some_and(|mac| machine.macs.contains(&mac)));
+        let machine = lease.hw.mac().and_then(|mac| config.machines.by_mac(mac));
         Self {
             address: lease.address.to_string(),
             mac: lease.hw.to_string(),
@@ -84,8 +81,7 @@ pub struct BootView {
 impl BootView {
     /// As far as it came.
     pub fn new(session: &Session, config: &Config) -> Self {
-        let machine =
-            config.machines.iter().find(|m| session.hw.mac().is_some_and(|mac| m.macs.contains(&mac)));
+        let machine = session.hw.mac().and_then(|mac| config.machines.by_mac(mac));
         Self {
             session: session.id.0,
             mac: session.hw.to_string(),

@@ -80,16 +80,27 @@ impl Lan {
         let ns = Namespace::new()?;
         // Without other IPv6 hosts, duplicate address detection would only delay the link.
         ns.sysctl("ipv6/conf/default/accept_dad", "0")?;
+        let mac = self.plug(&ns, HOST_LINK)?;
+        Ok(Host { name: name.to_owned(), cidr, mac, ns })
+    }
+
+    /// Gives a host of another LAN a second link, to this one: it becomes a router or a relay.
+    pub fn join(&self, host: &Host, link: &str, cidr: &str) -> Result<()> {
+        self.plug(&host.ns, link)?;
+        host.ns.links().add_addr(link, cidr.parse()?)
+    }
+
+    fn plug(&self, ns: &Namespace, link: &str) -> Result<LinkAddr> {
         let port = self.next_port();
         let [a, b, c, d, e] = HOST_MAC_PREFIX;
         let mac = LinkAddr([a, b, c, d, e, port]);
         let port_name = format!("port{port}");
-        self.ns.links().add_veth(&port_name, HOST_LINK, mac, std::os::fd::AsFd::as_fd(&ns))?;
+        self.ns.links().add_veth(&port_name, link, mac, std::os::fd::AsFd::as_fd(ns))?;
         self.attach(&port_name)?;
-        ns.links().up(HOST_LINK)?;
-        ns.links().wait_running(HOST_LINK)?;
+        ns.links().up(link)?;
+        ns.links().wait_running(link)?;
         self.ns.links().wait_running(&port_name)?;
-        Ok(Host { name: name.to_owned(), cidr, mac, ns })
+        Ok(mac)
     }
 
     fn attach(&self, port: &str) -> Result<()> {

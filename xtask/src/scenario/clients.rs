@@ -4,7 +4,9 @@ mod dhcp;
 mod durable;
 mod files;
 mod programs;
+mod relayed;
 mod tftp;
+mod vlan;
 mod web;
 
 use super::{Context, Scenario, context, rawdhcp, served};
@@ -24,6 +26,16 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         name: "dhcp-wrong-network",
         shows: "an address of another network is refused by an authoritative server and ignored by another",
         run: dhcp::wrong_network,
+    },
+    Scenario {
+        name: "dhcp-relayed",
+        shows: "two links behind dhcrelay and dnsmasq and a local one at once: lease, renewal, release, and a machine that moves",
+        run: relayed::relayed,
+    },
+    Scenario {
+        name: "dhcp-vlan-tagged",
+        shows: "on a trunk, machines of a VLAN get nothing from the server of the untagged network",
+        run: vlan::tagged,
     },
     Scenario {
         name: "dhcp-power-cut",

@@ -74,7 +74,7 @@ impl Packet {
         self
     }
 
-    fn encode(&self) -> Vec<u8> {
+    pub(super) fn encode(&self) -> Vec<u8> {
         let mut bytes = vec![0; HEADER_LEN];
         bytes[..4].copy_from_slice(&[1, 1, 6, 0]);
         bytes[4..8].copy_from_slice(&self.xid.to_be_bytes());

@@ -8,7 +8,7 @@ use std::os::unix::net::UnixListener;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
-use bootlace_core::config::{AdminConfig, Cidr, Config, DhcpMode, Ipv6Wait};
+use bootlace_core::config::{AdminConfig, Cidr, Config, DhcpMode, Ipv6Wait, Subnet};
 use bootlace_wire::dhcp::SERVER_PORT;
 use rustix::fs::Mode;
 use rustix::process::umask;
@@ -75,7 +75,7 @@ fn lends_no_own_address<'a>(
     config: &Config,
     mut interfaces: impl Iterator<Item = &'a Interface>,
 ) -> Result<()> {
-    let ranges = || config.dhcp.subnets.iter().flat_map(|subnet| &subnet.ranges);
+    let ranges = || config.dhcp.subnets.iter().flat_map(Subnet::all_ranges);
     let lent = |ip| ranges().find(|range| range.contains(&ip)).map(|range| (ip, range));
     let found = interfaces.find_map(|interface| {
         let lent = interface.addresses.iter().find_map(|own| lent(own.ip))?;

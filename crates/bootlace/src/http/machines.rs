@@ -1,5 +1,7 @@
 //! `/api/v1/machines`: those of the config, then those that were seen.
 
+use std::collections::BTreeMap;
+
 use axum::Json;
 use axum::extract::State;
 use bootlace_core::config::{Config, Machine};
@@ -24,12 +26,18 @@ pub(super) async fn list(State(admin): State<Admin>) -> Result<Json<Vec<MachineV
 }
 
 fn views(config: &Config, seen: &[MachineSeen]) -> Vec<MachineView> {
-    let is_of =
-        |machine: &Machine, seen: &MachineSeen| seen.hw.mac().is_some_and(|mac| machine.macs.contains(&mac));
+    let mut by_name: BTreeMap<&str, &MachineSeen> = BTreeMap::new();
+    let mut others = Vec::new();
+    for seen in seen {
+        match seen.hw.mac().and_then(|mac| config.machines.by_mac(mac)) {
+            // The first is the one that was seen last.
+            Some(machine) => drop(by_name.entry(&machine.name).or_insert(seen)),
+            None => others.push(unknown(seen)),
+        }
+    }
     let known =
-        config.machines.iter().map(|machine| known(machine, seen.iter().find(|seen| is_of(machine, seen))));
-    let others = seen.iter().filter(|seen| !config.machines.iter().any(|machine| is_of(machine, seen)));
-    known.chain(others.map(unknown)).collect()
+        config.machines.iter().map(|machine| known(machine, by_name.get(machine.name.as_str()).copied()));
+    known.chain(others).collect()
 }
 
 fn known(machine: &Machine, seen: Option<&MachineSeen>) -> MachineView {

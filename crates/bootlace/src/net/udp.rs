@@ -22,6 +22,8 @@ pub struct DatagramSocket {
 impl DatagramSocket {
     /// Binds a port on one interface only, whatever addresses it has or gets: broadcasts included. Sockets of
     /// different interfaces do not conflict; another server on the same port does, and must (no SO_REUSEADDR).
+    /// Frames with the tag of a VLAN that this host has no link for are none of this interface: the kernel keeps
+    /// them from its IP. A packet socket would get them, marked as somebody else's (`PACKET_OTHERHOST`).
     pub fn bind_interface(interface: &str, port: u16) -> io::Result<Self> {
         let socket = open()?;
         socket.set_broadcast(true)?;

@@ -97,9 +97,7 @@ struct Open<'c> {
 impl Open<'_> {
     /// Whether it changes nothing when the walk ends at `boot` anyway.
     fn is_moot(&self, boot: &BootName) -> bool {
-        let Overrides { boot: own, loader, ignore, options, vars } = self.overrides;
-        let sets_nothing = loader.is_none() && !ignore && options.is_empty() && vars.is_empty();
-        sets_nothing && own.as_ref().is_none_or(|own| own == boot)
+        self.overrides.is_boot_alone() && self.overrides.boot.as_ref().is_none_or(|own| own == boot)
     }
 }
 

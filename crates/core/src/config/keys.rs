@@ -33,12 +33,26 @@ pub(super) static TOP: Section = Section {
 };
 
 pub(super) static DHCP: Section =
-    Section { title: "[dhcp]", keys: &["mode", "authoritative", "options", "subnet"] };
+    Section { title: "[dhcp]", keys: &["mode", "authoritative", "relays", "options", "subnet"] };
 
 pub(super) static SUBNET: Section = Section {
     title: "[[dhcp.subnet]]",
-    keys: &["subnet", "ranges", "serve", "lease", "router", "dns", "domain", "options", "server"],
+    keys: &[
+        "subnet",
+        "ranges",
+        "ranges_for",
+        "serve",
+        "lease",
+        "router",
+        "dns",
+        "domain",
+        "options",
+        "server",
+    ],
 };
+
+pub(super) static RANGES_FOR: Section =
+    Section { title: "[[dhcp.subnet.ranges_for]]", keys: &["known", "match", "ranges"] };
 
 pub(super) static TFTP: Section =
     Section { title: "[tftp]", keys: &["enabled", "port", "single_port", "ports"] };
@@ -60,8 +74,8 @@ pub(super) static RULE: Section =
     Section { title: "[[rule]]", keys: &["match", "boot", "loader", "ignore", "options", "vars"] };
 
 /// Every section but those of the boot kinds.
-pub(super) static SECTIONS: [&Section; 10] =
-    [&TOP, &DHCP, &SUBNET, &TFTP, &HTTP, &IPXE, &ADMIN, &BOOT, &MACHINE, &RULE];
+pub(super) static SECTIONS: [&Section; 11] =
+    [&TOP, &DHCP, &SUBNET, &RANGES_FOR, &TFTP, &HTTP, &IPXE, &ADMIN, &BOOT, &MACHINE, &RULE];
 
 /// What `kind` of a boot may say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

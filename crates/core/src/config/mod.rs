@@ -7,6 +7,7 @@
 
 mod boots;
 mod file;
+mod inventory;
 mod keys;
 mod later;
 mod machines;
@@ -14,6 +15,7 @@ mod names;
 mod network;
 mod options;
 mod overrides;
+mod ranges_for;
 mod report;
 mod rules;
 mod san;
@@ -27,6 +29,7 @@ mod types;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
+pub use inventory::{Identity, Machines};
 pub use types::*;
 
 use crate::finding::Finding;
@@ -135,7 +138,7 @@ fn read(main: &Source, report: &mut Report<'_>) -> Option<Config> {
         ipv6_wait: services::ipv6_wait(&top, report),
         admin: services::admin(&top, report),
         boots,
-        machines,
+        machines: machines.into(),
         rules,
     })
 }

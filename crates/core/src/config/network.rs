@@ -11,9 +11,10 @@ use super::file::Table;
 use super::keys::{DHCP, SUBNET};
 use super::later;
 use super::options::{self, Reach};
+use super::ranges_for;
 use super::report::{At, Report};
 use super::scalar;
-use super::types::{Cidr, DhcpConfig, DhcpMode, LEASE_INFINITE, Serve, Subnet};
+use super::types::{Cidr, DhcpConfig, DhcpMode, LEASE_INFINITE, Relays, Serve, Subnet};
 use crate::finding::{Finding, Severity};
 
 /// Leases are at least this long: a PXE boot needs about half of it before anything could renew.
@@ -48,6 +49,7 @@ pub(super) fn read(top: &Table<'_>, report: &mut Report<'_>) -> Network {
             authoritative: false,
             subnets: Vec::new(),
             options: BTreeMap::new(),
+            relays: Relays::OfSubnets,
         };
         return Network { config, placed: Vec::new() };
     };
@@ -64,8 +66,18 @@ pub(super) fn read(top: &Table<'_>, report: &mut Report<'_>) -> Network {
         authoritative: table.flag("authoritative", report).unwrap_or(false),
         subnets: placed.iter().map(|placed| placed.subnet.clone()).collect(),
         options: options::options(&table, Reach::Everybody, report),
+        relays: relays(&table, report),
     };
     Network { config, placed }
+}
+
+/// An empty list is one: no relay is answered.
+fn relays(table: &Table<'_>, report: &mut Report<'_>) -> Relays {
+    if table.get("relays").is_none() {
+        return Relays::OfSubnets;
+    }
+    let listed = table.all_parsed("relays", scalar::address_or_network, report);
+    Relays::Listed(listed.into_iter().map(|network| network.value).collect())
 }
 
 fn mode(table: &Table<'_>, report: &mut Report<'_>) -> DhcpMode {
@@ -113,21 +125,20 @@ fn subnet(table: &Table<'_>, report: &mut Report<'_>) -> Option<Placed> {
 
     let At { value: cidr, span } = cidr?;
     routers_reachable(cidr, &routers, report);
-    let ranges = ranges_inside(cidr, ranges, report);
+    let mut all_ranges = Vec::new();
+    let ranges = ranges_inside(cidr, ranges, &mut all_ranges, report);
+    let ranges_for = ranges_for::read(
+        table,
+        |ranges, report| ranges_inside(cidr, ranges, &mut all_ranges, report),
+        report,
+    );
     let server_address = server.as_ref().map(|server| server.value);
     let taken = [("router", routers), ("dns", dns), ("server", server.into_iter().collect())]
         .into_iter()
         .flat_map(|(key, list)| list.into_iter().map(move |at| (key, at)))
         .collect();
-    let subnet = Subnet {
-        cidr,
-        ranges: ranges.iter().map(|range| range.value.clone()).collect(),
-        serve,
-        lease,
-        server: server_address,
-        options,
-    };
-    Some(Placed { subnet, span, ranges, taken })
+    let subnet = Subnet { cidr, ranges, ranges_for, serve, lease, server: server_address, options };
+    Some(Placed { subnet, span, ranges: all_ranges, taken })
 }
 
 fn octets(addresses: &[At<Ipv4Addr>]) -> Vec<u8> {
@@ -182,16 +193,17 @@ fn routers_reachable(cidr: Cidr, routers: &[At<Ipv4Addr>], report: &mut Report<'
     }
 }
 
-/// The ranges that lie in the subnet and apart from each other; the others are reported.
+/// The ranges that lie in the subnet and apart from those before, `all`; the others are reported.
 fn ranges_inside(
     cidr: Cidr,
     ranges: Vec<At<RangeInclusive<Ipv4Addr>>>,
+    all: &mut Vec<At<RangeInclusive<Ipv4Addr>>>,
     report: &mut Report<'_>,
-) -> Vec<At<RangeInclusive<Ipv4Addr>>> {
-    let mut kept: Vec<At<RangeInclusive<Ipv4Addr>>> = Vec::new();
+) -> Vec<RangeInclusive<Ipv4Addr>> {
+    let mut kept = Vec::new();
     for range in ranges {
         let (low, high) = (*range.value.start(), *range.value.end());
-        let overlapped = kept.iter().find(|other| overlap(&other.value, &range.value));
+        let overlapped = all.iter().find(|other| overlap(&other.value, &range.value));
         let problem = if !cidr.contains(low) || !cidr.contains(high) {
             format!("the range is not inside {cidr}")
         } else if low == cidr.network() {
@@ -201,7 +213,8 @@ fn ranges_inside(
         } else if let Some(other) = overlapped {
             format!("the range overlaps {}-{}", other.value.start(), other.value.end())
         } else {
-            kept.push(range);
+            kept.push(range.value.clone());
+            all.push(range);
             continue;
         };
         let fix = format!("usable are {}-{}", next(cidr.network(), 1), next(cidr.broadcast(), -1));

@@ -46,7 +46,8 @@ fn match_keys<'a>(table: &Table<'a>, report: &mut Report<'_>) -> Option<Table<'a
     value.table(report)
 }
 
-fn matches(keys: &Option<Table<'_>>, report: &mut Report<'_>) -> Match {
+/// Reads a `match` table; without one, everything matches.
+pub(super) fn matches(keys: &Option<Table<'_>>, report: &mut Report<'_>) -> Match {
     let mut matches = Match::default();
     for (key, value) in keys.iter().flat_map(Table::entries) {
         let texts = value.texts(report);

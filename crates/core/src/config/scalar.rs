@@ -122,6 +122,16 @@ pub(super) fn network(text: &str) -> Result<Cidr, Wrong> {
     Ok(cidr)
 }
 
+/// A network, or one address as a network of its own.
+pub(super) fn address_or_network(text: &str) -> Result<Cidr, Wrong> {
+    const WRONG: Wrong = ("is no address and no network", "write it as 10.188.0.1 or 10.188.0.0/24");
+    if text.contains('/') {
+        return network(text);
+    }
+    let address: Ipv4Addr = text.parse().map_err(|_| WRONG)?;
+    Cidr::new(address, 32).filter(|_| is_unicast(address)).ok_or(WRONG)
+}
+
 /// The biggest subnet: no IPv4 network that was ever assigned is larger.
 const PREFIX_MIN: u8 = 8;
 /// The smallest subnet with room for a machine and a server between network and broadcast address.

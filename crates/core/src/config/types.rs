@@ -10,6 +10,7 @@ use std::time::Duration;
 use bootlace_wire::Mac;
 use bootlace_wire::dhcp::{Code, Feature};
 
+use super::inventory::Machines;
 use crate::boot::rules::Match;
 use crate::boot::template::Template;
 use crate::model::Uuid;
@@ -49,7 +50,7 @@ pub struct Config {
     /// All boots by name.
     pub boots: BTreeMap<BootName, Boot>,
     /// Known machines, in file order.
-    pub machines: Vec<Machine>,
+    pub machines: Machines,
     /// Rules, in file order; the first match wins.
     pub rules: Vec<Rule>,
 }
@@ -109,6 +110,17 @@ pub struct DhcpConfig {
     pub subnets: Vec<Subnet>,
     /// Options for everybody, below those of subnet, rule and machine.
     pub options: DhcpOptions,
+    /// Whose word about a client's subnet is taken.
+    pub relays: Relays,
+}
+
+/// The relays that are answered, by the address that they put into `giaddr`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Relays {
+    /// Those with an address in a subnet that is served.
+    OfSubnets,
+    /// Those in these networks, a single address being one of 32 bits.
+    Listed(Vec<Cidr>),
 }
 
 /// Wire-ready option values by code.
@@ -187,6 +199,8 @@ pub struct Subnet {
     pub cidr: Cidr,
     /// Addresses to lend, disjoint, inside the network, without its first and last address.
     pub ranges: Vec<RangeInclusive<Ipv4Addr>>,
+    /// Addresses that only some machines get, and those instead of the others; the first entry that holds counts.
+    pub ranges_for: Vec<RangesFor>,
     /// Who gets one.
     pub serve: Serve,
     /// Lease time; whole seconds, at most [`LEASE_INFINITE`].
@@ -195,6 +209,33 @@ pub struct Subnet {
     pub server: Option<Ipv4Addr>,
     /// Options 3, 6, 15 and `options`, wire-ready.
     pub options: DhcpOptions,
+}
+
+impl Subnet {
+    /// All addresses to lend, whoever gets them.
+    pub fn all_ranges(&self) -> impl Iterator<Item = &RangeInclusive<Ipv4Addr>> {
+        self.ranges.iter().chain(self.ranges_for.iter().flat_map(|entry| &entry.ranges))
+    }
+}
+
+/// An entry of `ranges_for`.
+#[derive(Clone, Debug)]
+pub struct RangesFor {
+    /// Only for machines of the config, or only for others.
+    pub standing: Option<Standing>,
+    /// Only for machines of which this holds when they get the address.
+    pub matches: Match,
+    /// Disjoint from all other ranges of the subnet.
+    pub ranges: Vec<RangeInclusive<Ipv4Addr>>,
+}
+
+/// Whether the config has an entry for a machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// It has.
+    Known,
+    /// It has none.
+    Unknown,
 }
 
 /// `[tftp]`.

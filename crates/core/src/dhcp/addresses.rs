@@ -56,6 +56,16 @@ impl AddressSet {
         Some((*first).into())
     }
 
+    /// The lowest address of a range.
+    pub(super) fn first_in(&self, range: &RangeInclusive<Ipv4Addr>) -> Option<Ipv4Addr> {
+        let (low, high) = (u32::from(*range.start()), u32::from(*range.end()));
+        if low <= high && self.run_of(low).is_some() {
+            return Some(low.into());
+        }
+        let (first, _) = self.0.range(low..).next().filter(|(first, _)| **first <= high)?;
+        Some((*first).into())
+    }
+
     fn run_of(&self, address: u32) -> Option<(u32, u32)> {
         let (&first, &last) = self.0.range(..=address).next_back()?;
         (address <= last).then_some((first, last))
@@ -117,6 +127,8 @@ mod tests {
             let expected = plain.range(from..).next().or_else(|| plain.first()).copied();
             assert_eq!(set.next_from(from), expected);
             assert_eq!(set.contains(from), plain.contains(&from));
+            let to = ip(u32::from(from).to_be_bytes()[3].saturating_add(5));
+            assert_eq!(set.first_in(&(from..=to)), plain.range(from..=to).next().copied());
         }
     }
 }

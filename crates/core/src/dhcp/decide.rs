@@ -9,7 +9,9 @@ use bootlace_wire::dhcp::MessageType;
 use super::boot_fields::{BootFields, Booting, Fetch};
 use super::net::{self, Net};
 use super::reply::{self, Answer, INFINITE, Reply};
-use super::{Attributes, Claim, Client, Declined, Kind, LeaseChange, LeaseTable, Query, Request};
+use super::{
+    Attributes, Claim, Client, Declined, Found, Kind, LeaseChange, LeaseTable, Query, Request, relays, shares,
+};
 use crate::boot::choose::{Choice, choose};
 use crate::boot::loader::LoaderInventory;
 use crate::config::{Config, Serve};
@@ -58,7 +60,7 @@ pub fn decide(
     if query.class == ClientClass::Os {
         trail = Trail::default();
     }
-    let case = Case { config, query, choice: &choice, nets: &nets, now };
+    let case = Case { config, query, facts: &facts, choice: &choice, nets: &nets, now };
     let verdict = match case.refused() {
         Some(why) => Verdict::Silence(why),
         None => case.handle(table, &mut trail),
@@ -145,6 +147,7 @@ fn silence<'a>(why: impl Into<Cow<'static, str>>) -> Verdict<'a> {
 struct Case<'a> {
     config: &'a Config,
     query: &'a Query<'a>,
+    facts: &'a Facts,
     choice: &'a Choice<'a>,
     nets: &'a [Net<'a>],
     now: Timestamp,
@@ -153,6 +156,9 @@ struct Case<'a> {
 impl<'a> Case<'a> {
     /// Why this message gets no answer, whatever it asks.
     fn refused(&self) -> Option<Cow<'static, str>> {
+        if let Some(why) = relays::refusal(&self.config.dhcp, self.query) {
+            return Some(why);
+        }
         if self.choice.settings.ignore {
             return Some("the config says to ignore this machine".into());
         }
@@ -184,7 +190,17 @@ impl<'a> Case<'a> {
     }
 
     fn client(&self) -> Client<'a> {
-        Client { hw: self.query.hw, machine: self.choice.machine }
+        Client { hw: self.query.hw, machine: self.choice.machine, share: 0 }
+    }
+
+    /// The same when it needs an address, and the reason for its ranges, where there are several.
+    fn client_in(&self, net: Net<'_>) -> (Client<'a>, Option<String>) {
+        let client = self.client();
+        if net.subnet.ranges_for.is_empty() {
+            return (client, None);
+        }
+        let (share, why) = shares::choose(net.subnet, client.standing(), self.facts);
+        (Client { share, ..client }, Some(why))
     }
 
     fn net_of(&self, address: Ipv4Addr) -> Option<Net<'a>> {
@@ -202,7 +218,8 @@ impl<'a> Case<'a> {
         if message.giaddr.is_unspecified() {
             silence(format!("no [[dhcp.subnet]] for interface {}", received.interface))
         } else {
-            silence(format!("no [[dhcp.subnet]] for relay {}", message.giaddr))
+            let (relay, link) = (message.giaddr, relays::link(message));
+            silence(format!("no [[dhcp.subnet]] with {link}, which relay {relay} selects"))
         }
     }
 
@@ -221,7 +238,13 @@ impl<'a> Case<'a> {
         });
         let wish = self.query.message.requested_ip();
         for net in nets {
-            let Some(found) = table.offer(net.index, self.client(), wish, self.now) else {
+            let (client, share) = self.client_in(net);
+            let found = table.offer(net.index, client, wish, self.now);
+            let is_new = |found: &Found| matches!(found.claim, Claim::Free | Claim::Lapsed(_));
+            if let Some(why) = share.filter(|_| found.as_ref().is_none_or(is_new)) {
+                trail.add(format!("subnet {}", net.subnet.cidr), why);
+            }
+            let Some(found) = found else {
                 trail.add(format!("subnet {}", net.subnet.cidr), "no address is left");
                 continue;
             };
@@ -263,7 +286,7 @@ impl<'a> Case<'a> {
     fn init_reboot(&self, table: &mut LeaseTable, trail: &mut Trail, address: Ipv4Addr) -> Verdict<'a> {
         let Some(first) = self.nets.first() else { return self.no_subnet() };
         let own = |net: &Net<'_>| table.lease_of(net.index, self.query.hw).map(|lease| lease.address);
-        let is_known = self.nets.iter().any(|net| own(net).is_some());
+        let is_known = self.nets.iter().any(|net| own(net).is_some()) || self.has_moved(table, address);
         let Some(net) = self.net_of(address) else {
             let why = format!("{address} is not of this network");
             return self.nak_if(is_known || self.config.dhcp.authoritative, first.id, why);
@@ -288,15 +311,24 @@ impl<'a> Case<'a> {
             Some(net) => self.extend(table, trail, net, address),
             None if self.query.message.giaddr.is_unspecified() => self
                 .nak(self.query.received.destination, format!("{address} is not of a network served here")),
-            None => self.no_subnet(),
+            None => match self.nets.first() {
+                Some(first) => self.nak(first.id, format!("{address} is not of this network")),
+                None => self.no_subnet(),
+            },
         }
+    }
+
+    /// The address is one that we gave to this machine on another link: no other server can have meant it here.
+    fn has_moved(&self, table: &LeaseTable, address: Ipv4Addr) -> bool {
+        table.get(address).is_some_and(|lease| lease.hw == self.query.hw)
     }
 
     fn rebinding(&self, table: &mut LeaseTable, trail: &mut Trail, address: Ipv4Addr) -> Verdict<'a> {
         let authoritative = self.config.dhcp.authoritative;
         let Some(first) = self.nets.first() else { return self.no_subnet() };
         let Some(net) = self.net_of(address) else {
-            return self.nak_if(authoritative, first.id, format!("{address} is not of this network"));
+            let may = authoritative || self.has_moved(table, address);
+            return self.nak_if(may, first.id, format!("{address} is not of this network"));
         };
         match table.claim(net.index, self.client(), address, self.now) {
             Ok(Claim::Lease | Claim::Reservation) => self.extend(table, trail, net, address),
@@ -398,7 +430,9 @@ impl<'a> Case<'a> {
         Verdict::Give(Gift { net, kind, address: Ipv4Addr::UNSPECIFIED, lease: None, changes: unchanged })
     }
 
-    /// BOOTP knows no end of a lease: only what is reserved anyway can be given.
+    /// BOOTP knows no end of a lease: only what is reserved anyway can be given. It is not stored as a lease without
+    /// end: the reservation in the config keeps all others off already, also after a restart, and a stored lease
+    /// would go on to do so when the reservation is gone.
     fn bootp(&self, table: &mut LeaseTable, trail: &mut Trail) -> Verdict<'a> {
         let reserved = self.choice.machine.and_then(|machine| machine.address);
         let Some((address, net)) = reserved.and_then(|address| Some((address, self.net_of(address)?))) else {

@@ -8,7 +8,9 @@ mod hash;
 mod lease;
 mod net;
 mod pool;
+mod relays;
 mod reply;
+mod shares;
 mod table;
 
 pub use classify::{Kind, Query, Received, Request, Unserved, classify};

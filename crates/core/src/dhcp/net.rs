@@ -2,7 +2,7 @@
 
 use std::net::Ipv4Addr;
 
-use super::{Kind, Query, Request};
+use super::{Kind, Query, Request, relays};
 use crate::config::{Cidr, Config, Subnet};
 
 /// A subnet that a client can be in.
@@ -25,9 +25,8 @@ impl Net<'_> {
 
 /// The subnets that a client can be in: one, unless an interface serves several.
 ///
-/// A relay says where the client is: by link selection (RFC 3527), by subnet selection (RFC 3011) or by its own
-/// address, in this order. Without a relay, a client that asks us alone is where its address is, since it may
-/// be behind a router; any other is where the interface is, whatever it says of itself.
+/// A relay says where the client is. Without one, a client that asks us alone is where its address is, since it
+/// may be behind a router; any other is where the interface is, whatever it says of itself.
 pub(super) fn candidates<'a>(config: &'a Config, query: &Query<'_>) -> Vec<Net<'a>> {
     let message = query.message;
     let place = if message.giaddr.is_unspecified() {
@@ -37,8 +36,7 @@ pub(super) fn candidates<'a>(config: &'a Config, query: &Query<'_>) -> Vec<Net<'
             _ => None,
         }
     } else {
-        let link = message.relay_info().and_then(|info| info.link_selection());
-        Some(link.or(message.subnet_selection()).unwrap_or(message.giaddr))
+        Some(relays::link(message))
     };
     let is_here = |subnet: &Subnet| match place {
         Some(address) => subnet.cidr.contains(address),

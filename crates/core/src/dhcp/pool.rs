@@ -9,7 +9,8 @@ use bootlace_wire::HwAddr;
 
 use super::addresses::AddressSet;
 use super::hash;
-use crate::config::{Cidr, Subnet};
+use super::shares::Share;
+use crate::config::{Cidr, Standing, Subnet};
 use crate::model::Timestamp;
 
 /// How long an address stays promised to who was offered it: longer than the slowest ROM takes from the first
@@ -27,14 +28,14 @@ pub(super) struct Offer {
 #[derive(Clone, Debug)]
 pub(super) struct Pool {
     cidr: Cidr,
-    ranges: Vec<RangeInclusive<Ipv4Addr>>,
-    size: u64,
+    /// Of the ranges, who gets which; never empty.
+    shares: Vec<Share>,
     /// Addresses that only their machine gets.
     reserved: BTreeSet<Ipv4Addr>,
     /// In a range, not reserved, without a lease or an offer.
     free: AddressSet,
-    /// In a range, not reserved, with a lease, without an offer: can be lent again when `until` is past.
-    lapsing: BTreeSet<(Timestamp, Ipv4Addr)>,
+    /// In a range, not reserved, with a lease, without an offer: can be lent again when `until` is past. By share.
+    lapsing: BTreeSet<(usize, Timestamp, Ipv4Addr)>,
     /// The one lease of each client.
     pub(super) clients: BTreeMap<HwAddr, Ipv4Addr>,
     offers: BTreeMap<HwAddr, Offer>,
@@ -47,8 +48,9 @@ pub(super) struct Pool {
 impl Pool {
     pub(super) fn new(subnet: &Subnet, reserved: impl Iterator<Item = Ipv4Addr>) -> Self {
         let reserved: BTreeSet<Ipv4Addr> = reserved.filter(|ip| subnet.cidr.contains(*ip)).collect();
+        let shares = Share::all(subnet);
         let mut free = AddressSet::default();
-        for range in &subnet.ranges {
+        for range in shares.iter().flat_map(|share| &share.ranges) {
             free.insert_range(range);
         }
         for address in &reserved {
@@ -56,8 +58,7 @@ impl Pool {
         }
         Self {
             cidr: subnet.cidr,
-            size: subnet.ranges.iter().map(width).sum(),
-            ranges: subnet.ranges.clone(),
+            shares,
             reserved,
             free,
             lapsing: BTreeSet::new(),
@@ -75,59 +76,80 @@ impl Pool {
 
     /// Number of addresses in the ranges.
     pub(super) fn size(&self) -> u64 {
-        self.size
+        self.shares.iter().map(|share| share.size).sum()
     }
 
     pub(super) fn is_lent(&self, address: Ipv4Addr) -> bool {
-        self.ranges.iter().any(|range| range.contains(&address))
+        self.share_of(address).is_some()
+    }
+
+    fn share_of(&self, address: Ipv4Addr) -> Option<usize> {
+        self.shares.iter().position(|share| share.contains(address))
+    }
+
+    /// Whether the ranges of an address are for machines of this standing, or it is in none.
+    pub(super) fn is_for(&self, address: Ipv4Addr, standing: Standing) -> bool {
+        self.share_of(address).is_none_or(|share| self.shares[share].is_for(standing))
     }
 
     pub(super) fn is_reserved(&self, address: Ipv4Addr) -> bool {
         self.reserved.contains(&address)
     }
 
-    pub(super) fn is_free(&self, address: Ipv4Addr) -> bool {
-        self.free.contains(address)
+    /// Free, and of this share.
+    pub(super) fn is_free(&self, share: usize, address: Ipv4Addr) -> bool {
+        self.free.contains(address) && self.share_of(address) == Some(share)
     }
 
-    /// The client's own way into the ranges, then the next free address.
-    pub(super) fn free_for(&self, hw: HwAddr) -> Option<Ipv4Addr> {
-        let mut index = hash::of(hw).checked_rem(self.size)?;
-        for range in &self.ranges {
+    /// The client's own way into a share, then the next free address of it.
+    pub(super) fn free_for(&self, share: usize, hw: HwAddr) -> Option<Ipv4Addr> {
+        let ranges = &self.shares.get(share)?.ranges;
+        let mut index = hash::of(hw).checked_rem(self.shares[share].size)?;
+        for (at, range) in ranges.iter().enumerate() {
             match index.checked_sub(width(range)) {
                 Some(rest) => index = rest,
                 None => {
-                    let start = u32::from(*range.start()).saturating_add(u32::try_from(index).ok()?);
-                    return self.free.next_from(start.into());
+                    let start = u32::from(*range.start()).saturating_add(u32::try_from(index).ok()?).into();
+                    if self.shares.len() == 1 {
+                        return self.free.next_from(start);
+                    }
+                    let after = ranges[at + 1..].iter().chain(&ranges[..=at]).cloned();
+                    let mut parts = std::iter::once(start..=*range.end()).chain(after);
+                    return parts.find_map(|part| self.free.first_in(&part));
                 }
             }
         }
         None
     }
 
-    /// The address that has been without a holder for the longest time.
-    pub(super) fn oldest_lapsed(&self, now: Timestamp) -> Option<Ipv4Addr> {
-        self.lapsing.first().filter(|(until, _)| *until <= now).map(|(_, address)| *address)
+    /// The address of a share that has been without a holder for the longest time.
+    pub(super) fn oldest_lapsed(&self, share: usize, now: Timestamp) -> Option<Ipv4Addr> {
+        let first = (share, Timestamp(i64::MIN), Ipv4Addr::UNSPECIFIED);
+        let (_, _, oldest) = self.lapsing.range(first..=(share, now, Ipv4Addr::BROADCAST)).next()?;
+        Some(*oldest)
     }
 
     /// Takes an address out of the indices before its lease or offer changes; `lease_end` is of its lease.
     pub(super) fn unplace(&mut self, address: Ipv4Addr, lease_end: Option<Timestamp>) {
         self.free.remove(address);
         if let Some(until) = lease_end {
-            self.lapsing.remove(&(until, address));
+            if let Some(share) = self.share_of(address) {
+                self.lapsing.remove(&(share, until, address));
+            }
             self.quarantine.remove(&(until, address));
         }
     }
 
     /// Puts an address where it belongs after its lease or offer changed.
     pub(super) fn place(&mut self, address: Ipv4Addr, lease_end: Option<Timestamp>) {
-        if self.is_reserved(address) || !self.is_lent(address) || self.offered.contains_key(&address) {
+        let Some(share) = self.share_of(address) else { return };
+        if self.is_reserved(address) || self.offered.contains_key(&address) {
             return;
         }
         match lease_end {
             None => self.free.insert(address),
             Some(until) => {
-                self.lapsing.insert((until, address));
+                self.lapsing.insert((share, until, address));
             }
         }
     }

@@ -11,7 +11,7 @@ use bootlace_wire::{HwAddr, Mac};
 
 use super::boot_fields::{BootFields, Fetch};
 use super::net::Net;
-use super::{Kind, Query, Request, hash};
+use super::{Kind, Query, Request, hash, relays};
 use crate::boot::choose::Choice;
 use crate::config::{Config, DhcpOptions};
 use crate::event::ClientClass;
@@ -103,6 +103,8 @@ impl Answer<'_> {
         {
             message.ciaddr = own;
         }
+        // A relay sends to `yiaddr`, which an INFORM leaves empty (RFC 1542 section 4.1.2).
+        message.broadcast |= address.is_unspecified() && !message.giaddr.is_unspecified();
         message.siaddr = self.boot.next_server.unwrap_or(Ipv4Addr::UNSPECIFIED);
         if query.kind != Kind::Bootp {
             message.options.set_u8(Code::MESSAGE_TYPE, kind.code());
@@ -208,11 +210,10 @@ fn set_unless_there(message: &mut Message, code: Code, bytes: Cow<'_, [u8]>) {
 }
 
 /// What a client or its relay finds its own by: 61 (RFC 6842), 97 (GRUB reads it from the reply), 118 and 82.
+/// Option 82 also comes without a relay's address: a switch added it, and needs it to find the port again.
 fn echo(request: &Message, reply: &mut Message) {
-    let relayed = !request.giaddr.is_unspecified();
-    let echoed = [Code::CLIENT_ID, Code::UUID].into_iter();
-    let relays = [Code::SUBNET_SELECTION, Code::RELAY_INFO].into_iter().filter(|_| relayed);
-    for code in echoed.chain(relays) {
+    let selected = relays::follows_subnet_selection(request).then_some(Code::SUBNET_SELECTION);
+    for code in [Code::CLIENT_ID, Code::UUID].into_iter().chain(selected).chain([Code::RELAY_INFO]) {
         if let Some(bytes) = request.options.get(code) {
             reply.options.set(code, bytes);
         }
@@ -231,8 +232,11 @@ fn timers(hw: HwAddr, lease: u32) -> (u32, u32) {
     (part(500 - SPREAD / 2 + jitter), part(875 - SPREAD / 2 + jitter))
 }
 
+/// To the port of servers, unless the relay says that it listens where it sent from (RFC 8357).
 fn relay(query: &Query<'_>) -> Destination {
-    Destination::Relay(SocketAddrV4::new(query.message.giaddr, SERVER_PORT))
+    let own_port = query.message.relay_info().is_some_and(|info| info.uses_source_port());
+    let port = if own_port { query.received.source.port() } else { SERVER_PORT };
+    Destination::Relay(SocketAddrV4::new(query.message.giaddr, port))
 }
 
 fn destination(query: &Query<'_>, address: Ipv4Addr) -> Destination {

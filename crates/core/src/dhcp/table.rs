@@ -1,6 +1,6 @@
 //! Who holds which address: the leases and offers of all subnets, in memory.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::Ipv4Addr;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use bootlace_wire::HwAddr;
 
 use super::pool::{OFFER_HOLD, Pool};
 use super::{Lease, LeaseChange, LeaseState};
-use crate::config::{Config, Machine};
+use crate::config::{Cidr, Config, Machine, Standing};
 use crate::model::{Text, Timestamp, Uuid};
 
 /// How long a declined address is lent to nobody. The stranger on it may well be gone after that.
@@ -44,9 +44,16 @@ pub struct Client<'a> {
     pub hw: HwAddr,
     /// The machine that it belongs to, which may have an address reserved.
     pub machine: Option<&'a Machine>,
+    /// Which ranges of the subnet it gets a new address of: 0 is `ranges`, 1 the first of `ranges_for`, ...
+    pub share: usize,
 }
 
 impl Client<'_> {
+    /// Whether the config has an entry for it.
+    pub fn standing(&self) -> Standing {
+        if self.machine.is_some() { Standing::Known } else { Standing::Unknown }
+    }
+
     fn may_use_reserved(&self, address: Ipv4Addr) -> bool {
         self.machine.is_some_and(|machine| machine.address == Some(address))
     }
@@ -88,6 +95,8 @@ pub enum Refusal {
     Offered(HwAddr),
     /// Somebody found it in use.
     Quarantined(Timestamp),
+    /// It is in ranges that only machines of the config get, or only others.
+    OtherRanges,
 }
 
 /// An address for a client, and how it was found.
@@ -135,8 +144,9 @@ impl LeaseTable {
     /// Follows a changed config. Leases that it has no place for any more are kept until somebody else gets the
     /// address or their holder another; offers stand where they can.
     pub fn reconfigure(&mut self, config: &Config) {
-        let reserved = || config.machines.iter().filter_map(|machine| machine.address);
-        let pools = config.dhcp.subnets.iter().map(|subnet| Pool::new(subnet, reserved())).collect();
+        let reserved: BTreeSet<_> = config.machines.iter().filter_map(|machine| machine.address).collect();
+        let inside = |cidr: Cidr| reserved.range(cidr.network()..=cidr.broadcast()).copied();
+        let pools = config.dhcp.subnets.iter().map(|subnet| Pool::new(subnet, inside(subnet.cidr))).collect();
         let former = std::mem::replace(&mut self.pools, pools);
         for lease in self.leases.values() {
             let Some(pool) = self.pools.iter_mut().find(|pool| pool.cidr().contains(lease.address)) else {
@@ -210,6 +220,9 @@ impl LeaseTable {
         }
         match pool.offered_to(address) {
             Some(hw) if hw != client.hw => Err(Refusal::Offered(hw)),
+            offer if !reserved && offer.is_none() && self.is_foreign(subnet, client, address, now) => {
+                Err(Refusal::OtherRanges)
+            }
             offer => Ok(match lease {
                 _ if reserved => Claim::Reservation,
                 Some(lease) if lease.hw == client.hw && lease.state != LeaseState::Declined => Claim::Lease,
@@ -218,6 +231,14 @@ impl LeaseTable {
                 None => Claim::Free,
             }),
         }
+    }
+
+    /// The client holds no lease of the address, and its ranges are for machines of another standing.
+    fn is_foreign(&self, subnet: usize, client: Client<'_>, address: Ipv4Addr, now: Timestamp) -> bool {
+        let lease = self.leases.get(&address);
+        let holds = lease.is_some_and(|lease| lease.hw == client.hw && is_live(lease, now));
+        let is_for = |pool: &Pool| pool.is_for(address, client.standing());
+        !holds && !self.pools.get(subnet).is_some_and(is_for)
     }
 
     /// The reservation that this client ought to move to from the address that it has, if there is one.
@@ -248,7 +269,7 @@ impl LeaseTable {
 
     /// Finds an address for a client and keeps it for a minute. The order: its machine's reservation, what it
     /// has or had, what it was offered, what it wishes if that is free, the next free one from its own way into
-    /// the ranges, the one whose lease ended first. `None`: the subnet has none left.
+    /// its share of the ranges, the one whose lease ended first. `None`: that has none left.
     pub fn offer(
         &mut self,
         subnet: usize,
@@ -258,7 +279,7 @@ impl LeaseTable {
     ) -> Option<Found> {
         let mut refused = Vec::new();
         let favourite = self.favourite(subnet, client, now, &mut refused);
-        let (address, claim) = favourite.or_else(|| self.any(subnet, client.hw, wish, now))?;
+        let (address, claim) = favourite.or_else(|| self.any(subnet, client, wish, now))?;
         let until = now.after(OFFER_HOLD);
         if self.outlasts(subnet, client.hw, address, until) {
             // Nobody else can get it meanwhile: a machine that starts again needs no offer beside its lease.
@@ -302,19 +323,19 @@ impl LeaseTable {
     fn any(
         &mut self,
         subnet: usize,
-        hw: HwAddr,
+        Client { hw, share, .. }: Client<'_>,
         wish: Option<Ipv4Addr>,
         now: Timestamp,
     ) -> Option<(Ipv4Addr, Claim)> {
         self.end_what_has_ended(subnet, now);
         let pool = self.pools.get(subnet)?;
-        if let Some(wish) = wish.filter(|wish| pool.is_free(*wish)) {
+        if let Some(wish) = wish.filter(|wish| pool.is_free(share, *wish)) {
             return Some((wish, Claim::Free));
         }
-        if let Some(free) = pool.free_for(hw) {
+        if let Some(free) = pool.free_for(share, hw) {
             return Some((free, Claim::Free));
         }
-        let oldest = pool.oldest_lapsed(now)?;
+        let oldest = pool.oldest_lapsed(share, now)?;
         Some((oldest, Claim::Lapsed(self.leases.get(&oldest)?.hw)))
     }
 
@@ -508,6 +529,7 @@ impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotLent => f.write_str("not in a range"),
+            Self::OtherRanges => f.write_str("in ranges that this machine gets nothing of"),
             Self::Reserved => f.write_str("reserved for another machine"),
             Self::Held(hw) => write!(f, "{hw} has it"),
             Self::Offered(hw) => write!(f, "offered to {hw}"),

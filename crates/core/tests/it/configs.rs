@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bootlace_core::config::{
     AdminConfig, Boot, BootKind, BootName, Cidr, Config, DhcpConfig, DhcpMode, HttpConfig, Ipv6Wait,
-    LocalHow, Machine, Overrides, Serve, Subnet, TftpConfig, Vars,
+    LocalHow, Machine, Overrides, Relays, Serve, Subnet, TftpConfig, Vars,
 };
 
 /// `ranges` are pairs of first and last address of 10.0.N.0/24, one subnet for each N.
@@ -21,6 +21,7 @@ pub(crate) fn config(ranges: &[(&str, &str)]) -> Config {
             None => subnets.push(Subnet {
                 cidr,
                 ranges: vec![range],
+                ranges_for: Vec::new(),
                 serve: Serve::All,
                 lease: Duration::from_secs(3600),
                 server: None,
@@ -39,7 +40,13 @@ pub(crate) fn config(ranges: &[(&str, &str)]) -> Config {
         templates: PathBuf::new(),
         default: local.clone(),
         user: None,
-        dhcp: DhcpConfig { mode: DhcpMode::Server, authoritative: true, subnets, options: BTreeMap::new() },
+        dhcp: DhcpConfig {
+            mode: DhcpMode::Server,
+            authoritative: true,
+            subnets,
+            options: BTreeMap::new(),
+            relays: Relays::OfSubnets,
+        },
         tftp: TftpConfig { enabled: true, port: 69, single_port: false, ports: None },
         http: HttpConfig { port: 80 },
         ipv6_wait: Ipv6Wait::Skip,
@@ -54,7 +61,7 @@ pub(crate) fn config(ranges: &[(&str, &str)]) -> Config {
                 needs: BTreeSet::new(),
             },
         )]),
-        machines: Vec::new(),
+        machines: Vec::new().into(),
         rules: Vec::new(),
     }
 }

@@ -118,6 +118,7 @@ impl Server {
                 match word.strip_prefix('-') {
                     Some(option) => drop(message.options.remove(code(option))),
                     None if word == "broadcast" => message.broadcast = true,
+                    None if word == "infiniband" => message.hw = HwAddr::new(32, &[]).unwrap(),
                     None => panic!("what is {word:?}?"),
                 }
                 continue;
@@ -130,6 +131,7 @@ impl Server {
                 "ciaddr" => message.ciaddr = ip(),
                 "giaddr" => message.giaddr = ip(),
                 "from" => received.source = SocketAddrV4::new(ip(), CLIENT_PORT),
+                "port" => received.source.set_port(value.parse().unwrap()),
                 "to" => received.destination = ip(),
                 option if option_type(code(option)) == OptionType::Ip => {
                     message.options.set_ip(code(option), ip());

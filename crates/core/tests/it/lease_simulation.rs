@@ -211,7 +211,7 @@ fn hw(who: u64) -> HwAddr {
 }
 
 fn client_of(who: u64) -> Client<'static> {
-    Client { hw: hw(who), machine: None }
+    Client { hw: hw(who), machine: None, share: 0 }
 }
 
 fn client(config: &Config, who: u64) -> Client<'_> {

@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 
-use bootlace_core::config::Config;
+use bootlace_core::boot::rules::Match;
+use bootlace_core::config::{Config, RangesFor, Standing};
 use bootlace_core::dhcp::{
     Attributes, Claim, Client, Declined, LeaseChange, LeaseState, LeaseTable, OFFER_HOLD, QUARANTINE,
     QUARANTINES_PER_CLIENT_MAX, Refusal,
@@ -26,12 +27,12 @@ fn hw(number: u16) -> HwAddr {
 }
 
 fn anybody(number: u16) -> Client<'static> {
-    Client { hw: hw(number), machine: None }
+    Client { hw: hw(number), machine: None, share: 0 }
 }
 
 fn of_config(config: &Config, number: u16) -> Client<'_> {
     let mac = hw(number).mac().unwrap();
-    Client { hw: hw(number), machine: config.machines.iter().find(|machine| machine.macs.contains(&mac)) }
+    Client { hw: hw(number), machine: config.machines.by_mac(mac), share: 0 }
 }
 
 fn offer(table: &mut LeaseTable, client: Client<'_>, secs: i64) -> Ipv4Addr {
@@ -136,7 +137,8 @@ fn reservations_are_lent_to_nobody_else() {
         machine("web1", &["02:00:00:00:00:01"], "10.0.0.61"),
         machine("web2", &["02:00:00:00:00:02"], "10.0.0.9"),
         machine("far", &["02:00:00:00:00:03"], "10.7.0.9"),
-    ];
+    ]
+    .into();
     let mut table = LeaseTable::new(&config, Vec::new());
     assert_eq!(take(&mut table, anybody(7), 0), ip("10.0.0.60"));
     assert_eq!(table.offer(0, anybody(8), Some(ip("10.0.0.61")), at(0)), None);
@@ -155,7 +157,7 @@ fn reservations_are_lent_to_nobody_else() {
 #[test]
 fn a_reservation_belongs_to_the_first_interface_of_its_machine() {
     let mut config = config(&[("10.0.0.60", "10.0.0.70")]);
-    config.machines = vec![machine("web1", &["02:00:00:00:00:01", "02:00:00:00:00:02"], "10.0.0.9")];
+    config.machines = vec![machine("web1", &["02:00:00:00:00:01", "02:00:00:00:00:02"], "10.0.0.9")].into();
     let mut table = LeaseTable::new(&config, Vec::new());
     let (first, second) = (of_config(&config, 1), of_config(&config, 2));
     assert_eq!(take(&mut table, first, 0), ip("10.0.0.9"));
@@ -175,7 +177,7 @@ fn a_reservation_belongs_to_the_first_interface_of_its_machine() {
 fn a_new_reservation_moves_its_machine() {
     let (mut config, mut table) = eleven();
     let old = take(&mut table, anybody(1), 0);
-    config.machines = vec![machine("web1", &["02:00:00:00:00:01"], "10.0.0.9")];
+    config.machines = vec![machine("web1", &["02:00:00:00:00:01"], "10.0.0.9")].into();
     table.reconfigure(&config);
     let client = of_config(&config, 1);
     assert_eq!(table.better(0, client, at(1)), Some(ip("10.0.0.9")));
@@ -191,7 +193,7 @@ fn a_new_reservation_moves_its_machine() {
 fn a_reservation_that_a_stranger_holds_waits_for_him() {
     let (mut config, mut table) = eleven();
     let held = take(&mut table, anybody(1), 0);
-    config.machines = vec![machine("web1", &["02:00:00:00:00:05"], &held.to_string())];
+    config.machines = vec![machine("web1", &["02:00:00:00:00:05"], &held.to_string())].into();
     table.reconfigure(&config);
     let client = of_config(&config, 5);
     assert_ne!(offer(&mut table, client, 1), held);
@@ -320,4 +322,48 @@ fn the_same_client_has_an_address_in_each_subnet() {
     assert_eq!(table.lease_of(0, hw(1)).unwrap().address, here);
     assert_eq!(table.lease_of(1, hw(1)).unwrap().address, there);
     assert_eq!(table.claim(0, anybody(1), there, at(2)), Err(Refusal::NotLent));
+}
+
+/// 10.0.0.60 for all, 10.0.0.9 for known machines.
+fn a_share_for_the_known() -> Config {
+    let mut config = config(&[("10.0.0.60", "10.0.0.60")]);
+    config.dhcp.subnets[0].ranges_for = vec![RangesFor {
+        standing: Some(Standing::Known),
+        matches: Match::default(),
+        ranges: vec![ip("10.0.0.9")..=ip("10.0.0.9")],
+    }];
+    config
+}
+
+#[test]
+fn who_becomes_known_keeps_its_address_while_the_lease_lives() {
+    let mut config = a_share_for_the_known();
+    let mut table = LeaseTable::new(&config, Vec::new());
+    assert_eq!(take(&mut table, anybody(1), 0), ip("10.0.0.60"));
+
+    let mut known = machine("web1", &["02:00:00:00:00:01"], "10.0.0.10");
+    known.address = None;
+    config.machines = vec![known].into();
+    table.reconfigure(&config);
+    let client = Client { share: 1, ..of_config(&config, 1) };
+    assert_eq!(offer(&mut table, client, 10), ip("10.0.0.60"), "its lease lives");
+    assert!(table.bind(0, client, ip("10.0.0.60"), at(2 * HOUR), at(HOUR / 2), SAID).is_ok(), "renewed");
+    assert_eq!(table.claim(0, client, ip("10.0.0.60"), at(3 * HOUR)), Err(Refusal::OtherRanges), "ended");
+    let found = table.offer(0, client, None, at(3 * HOUR)).unwrap();
+    assert_eq!((found.address, found.claim), (ip("10.0.0.9"), Claim::Free));
+    assert_eq!(found.refused, [(ip("10.0.0.60"), Refusal::OtherRanges)]);
+}
+
+#[test]
+fn a_share_that_is_full_takes_nothing_of_another() {
+    let config = a_share_for_the_known();
+    let mut table = LeaseTable::new(&config, Vec::new());
+    let of_known = |number| Client { share: 1, machine: None, hw: hw(number) };
+    assert_eq!(table.claim(0, anybody(1), ip("10.0.0.9"), at(0)), Err(Refusal::OtherRanges));
+    assert_eq!(take(&mut table, anybody(1), 0), ip("10.0.0.60"));
+    assert_eq!(table.offer(0, anybody(2), Some(ip("10.0.0.9")), at(0)), None, "a wish does not help");
+    assert_eq!(table.offer(0, of_known(3), None, at(0)).map(|found| found.address), Some(ip("10.0.0.9")));
+    let later = at(2 * HOUR);
+    let lapsed = table.offer(0, anybody(2), None, later).map(|found| found.claim);
+    assert_eq!(lapsed, Some(Claim::Lapsed(hw(1))), "of its own share");
 }

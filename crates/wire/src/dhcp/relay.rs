@@ -17,6 +17,7 @@ impl<'a> RelayInfo<'a> {
     const LINK_SELECTION: u8 = 5;
     const FLAGS: u8 = 10;
     const SERVER_ID_OVERRIDE: u8 = 11;
+    const SOURCE_PORT: u8 = 19;
     /// RFC 5010 section 3.
     const FLAG_UNICAST: u8 = 0x80;
 
@@ -65,6 +66,11 @@ impl<'a> RelayInfo<'a> {
         self.get(Self::FLAGS)?.first().map(|flags| flags & Self::FLAG_UNICAST != 0)
     }
 
+    /// The relay wants its answers at the port that it sent from, which is not 67 (RFC 8357 section 5.1).
+    pub fn uses_source_port(&self) -> bool {
+        self.get(Self::SOURCE_PORT).is_some()
+    }
+
     fn address(&self, code: u8) -> Option<Ipv4Addr> {
         <[u8; 4]>::try_from(self.get(code)?).ok().map(Ipv4Addr::from)
     }
@@ -78,6 +84,7 @@ impl<'a> RelayInfo<'a> {
             9 => "vendor",
             Self::FLAGS => "flags",
             Self::SERVER_ID_OVERRIDE => "server-id-override",
+            Self::SOURCE_PORT => "source-port",
             _ => return None,
         })
     }

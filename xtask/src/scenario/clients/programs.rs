@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
-use bootlace_lab::Host;
+use bootlace_lab::{Daemon, Host};
 
 use super::Context;
 
@@ -27,6 +27,7 @@ deconfig|RELEASE|EXPIRE|FAIL|STOP|PREINIT)
     exit 0 ;;
 esac
 env > "$0.given"
+echo "the script was told ${1:-$reason}"
 "#;
 
 const PATH: &str = "/usr/sbin:/usr/bin:/sbin:/bin";
@@ -53,6 +54,14 @@ impl<'a> Client<'a> {
         command.args(["udhcpc", "-i", "eth0", "-f", "-q", "-n", "-s"]).arg(self.script());
         self.run(command.args(arguments))?;
         self.given()
+    }
+
+    /// busybox udhcpc that stays: USR1 makes it renew, USR2 give its address back.
+    pub(super) fn udhcpc_that_stays(&self) -> Result<Daemon> {
+        let mut command = Command::new("busybox");
+        command.env_clear().env("PATH", PATH);
+        command.args(["udhcpc", "-i", "eth0", "-f", "-s"]).arg(self.script());
+        Daemon::start(self.host.namespace(), "udhcpc", &self.dir, &mut command)
     }
 
     /// ISC dhclient until it has an address; it stays in the background like a service. Also what it printed.
@@ -106,7 +115,7 @@ impl<'a> Client<'a> {
     }
 
     /// What the script was told since the last time.
-    fn given(&self) -> Result<Option<Given>> {
+    pub(super) fn given(&self) -> Result<Option<Given>> {
         let path = self.dir.join("script.given");
         if !path.exists() {
             return Ok(None);

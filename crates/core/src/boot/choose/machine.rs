@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::config::Machine;
+use crate::config::{Identity, Machine, Machines};
 use crate::finding::Trail;
 use crate::model::{Facts, Var};
 
@@ -12,11 +12,12 @@ use super::can_be_asked;
 pub(super) enum Recognised<'c> {
     /// This one.
     Is(&'c Machine),
-    /// None by what is known; these if the machine reports the right values of these variables. Often empty.
+    /// None by what is known; some if the machine reports the right values of these variables. Often empty. Of
+    /// many that set the same and are known by the same, two stand for all.
     MayBe(Vec<(&'c Machine, BTreeSet<Var>)>),
 }
 
-pub(super) fn recognise<'c>(machines: &'c [Machine], facts: &Facts, trail: &mut Trail) -> Recognised<'c> {
+pub(super) fn recognise<'c>(machines: &'c Machines, facts: &Facts, trail: &mut Trail) -> Recognised<'c> {
     let found =
         by_mac(machines, facts).or_else(|| by_uuid(machines, facts)).or_else(|| by_serial(machines, facts));
     if let Some((machine, why)) = found {
@@ -26,39 +27,40 @@ pub(super) fn recognise<'c>(machines: &'c [Machine], facts: &Facts, trail: &mut 
         return Recognised::Is(machine);
     }
     let may_report = Reportable::of(facts);
-    let candidates: Vec<_> =
-        machines.iter().filter_map(|machine| Some((machine, may_report.of_machine(machine)?))).collect();
-    let named = format!("none of {} in the config by {}", machines.len(), known(facts));
-    let may_be = match candidates.as_slice() {
-        [] => String::new(),
-        [(machine, _)] => format!("; may be {}", machine.name),
-        [(machine, _), rest @ ..] => format!("; may be {} or one of {} more", machine.name, rest.len()),
-    };
+    let samples = machines.samples(|identity| may_report.shows(identity).is_some());
+    let candidates: Vec<_> = samples
+        .into_iter()
+        .filter_map(|(identity, machine)| Some((machine, may_report.shows(identity)?)))
+        .collect();
     if !machines.is_empty() {
-        trail.add("machine", format!("{named}{may_be}"));
+        let possible = machines.identities().filter(|(identity, _)| may_report.shows(*identity).is_some());
+        let count: usize = possible.map(|(_, count)| count).sum();
+        let may_be = match (candidates.first(), count) {
+            (None, _) => String::new(),
+            (Some((machine, _)), 1) => format!("; may be {}", machine.name),
+            (Some((machine, _)), count) => format!("; may be {} or one of {} more", machine.name, count - 1),
+        };
+        let known = known(facts);
+        trail.add("machine", format!("none of {} in the config by {known}{may_be}", machines.len()));
     }
     Recognised::MayBe(candidates)
 }
 
-fn by_mac<'c>(machines: &'c [Machine], facts: &Facts) -> Option<(&'c Machine, String)> {
+fn by_mac<'c>(machines: &'c Machines, facts: &Facts) -> Option<(&'c Machine, String)> {
     let mac = facts.mac()?;
-    let machine = machines.iter().find(|machine| machine.macs.contains(&mac))?;
-    Some((machine, format!("mac {mac}")))
+    Some((machines.by_mac(mac)?, format!("mac {mac}")))
 }
 
-fn by_uuid<'c>(machines: &'c [Machine], facts: &Facts) -> Option<(&'c Machine, String)> {
+fn by_uuid<'c>(machines: &'c Machines, facts: &Facts) -> Option<(&'c Machine, String)> {
     let uuid = facts.uuid()?;
-    let machine = machines.iter().find(|machine| machine.uuid.is_some_and(|own| own.same_machine(uuid)))?;
+    let machine = machines.by_uuid(uuid)?;
     let order = if machine.uuid == Some(uuid) { "" } else { " in the other byte order" };
     Some((machine, format!("uuid {uuid}{order}")))
 }
 
-fn by_serial<'c>(machines: &'c [Machine], facts: &Facts) -> Option<(&'c Machine, String)> {
+fn by_serial<'c>(machines: &'c Machines, facts: &Facts) -> Option<(&'c Machine, String)> {
     let serial = facts.get(Var::Serial)?;
-    let serial_folded = serial.to_lowercase();
-    let is_it = |own: &str| own.trim().to_lowercase() == serial_folded;
-    let machine = machines.iter().find(|machine| machine.serial.as_deref().is_some_and(is_it))?;
-    Some((machine, format!("serial {serial}")))
+    Some((machines.by_serial(serial)?, format!("serial {serial}")))
 }
 
 /// What of a machine's identity can still be reported; the same for all machines.
@@ -80,17 +82,17 @@ impl Reportable {
         }
     }
 
-    /// The variables that could still show that it is this machine; `None` when nothing could. MACs are known
-    /// before anything else, so for a machine that lists some, another one says that it is not this machine.
-    fn of_machine(&self, machine: &Machine) -> Option<BTreeSet<Var>> {
-        let nothing_to_report = !(self.mac || self.uuid || self.serial);
-        if nothing_to_report || (self.mac_is_known && !machine.macs.is_empty()) {
+    /// The variables that could still show that it is a machine of this identity; `None` when nothing could. MACs
+    /// are known before anything else, so for a machine that lists some, another one says that it is not this
+    /// machine.
+    fn shows(&self, identity: Identity) -> Option<BTreeSet<Var>> {
+        if self.mac_is_known && identity.mac {
             return None;
         }
         let open = [
-            (Var::Mac, self.mac && !machine.macs.is_empty()),
-            (Var::Uuid, self.uuid && machine.uuid.is_some()),
-            (Var::Serial, self.serial && machine.serial.is_some()),
+            (Var::Mac, self.mac && identity.mac),
+            (Var::Uuid, self.uuid && identity.uuid),
+            (Var::Serial, self.serial && identity.serial),
         ];
         let vars: BTreeSet<Var> = open.into_iter().filter(|&(_, open)| open).map(|(var, _)| var).collect();
         (!vars.is_empty()).then_some(vars)
@@ -104,3 +106,6 @@ fn known(facts: &Facts) -> String {
         .collect();
     if known.is_empty() { "nothing known".to_owned() } else { known.join(", ") }
 }
+
+#[cfg(test)]
+mod tests;

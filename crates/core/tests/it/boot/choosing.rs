@@ -35,8 +35,8 @@ fn mac(text: &str) -> Facts {
 #[test]
 fn machine_then_rules_then_default() {
     let mut config = config();
-    config.machines.push(machine("web1", &[WEB1], Some("pxelinux")));
-    config.machines.push(machine("plain", &["00:12:34:56:78:91"], None));
+    config.machines.extend([machine("web1", &[WEB1], Some("pxelinux"))]);
+    config.machines.extend([machine("plain", &["00:12:34:56:78:91"], None)]);
     let number = rule(&mut config, &[("mac", &["00:12:34:*"])], Some("rescue"));
     let by = |text| decided(&choose(&config, &mac(text), None));
     assert_eq!(by(WEB1), ("pxelinux".into(), DecidedBy::Machine("web1".into())));
@@ -73,7 +73,7 @@ fn machines_are_known_by_mac_uuid_and_serial_in_this_order() {
     by_uuid.uuid = Some(UUID.parse().unwrap());
     let mut by_serial = machine("by-serial", &[], Some("san"));
     by_serial.serial = Some("Abc 1".into());
-    config.machines = vec![by_serial, by_uuid, machine("by-mac", &[WEB1], Some("custom"))];
+    config.machines = vec![by_serial, by_uuid, machine("by-mac", &[WEB1], Some("custom"))].into();
     let everything = [(Var::Mac, WEB1), (Var::Uuid, UUID), (Var::Serial, "abc 1")];
     let found = |known: &[(Var, &str)]| {
         choose(&config, &done(facts(known)), None).machine.map(|machine| machine.name.clone())
@@ -92,12 +92,12 @@ fn a_machine_that_may_still_turn_out_is_asked_for() {
     let mut config = config();
     let mut known = machine("known", &[WEB1], Some("rescue"));
     known.serial = Some("S0".into());
-    config.machines.push(known);
+    config.machines.extend([known]);
     // It lists MACs, and this is none of them: nothing to ask.
     assert_eq!(decided(&choose(&config, &mac("52:54:00:00:00:01"), None)).0, "local");
     let mut secret = machine("secret", &[], Some("san"));
     secret.serial = Some("S1".into());
-    config.machines.push(secret);
+    config.machines.extend([secret]);
     // The SAN's initiator reads the machine's name, which is by MAC where there is no entry: known already.
     let choice = choose(&config, &mac("52:54:00:00:00:01"), None);
     assert_eq!(asked(&choice), [Var::Serial].into());
@@ -140,7 +140,7 @@ fn an_open_rule_that_changes_nothing_is_not_asked_about() {
 #[test]
 fn a_pick_counts_only_when_a_menu_leads_there() {
     let mut config = config();
-    config.machines.push(machine("web1", &[WEB1], Some("menu")));
+    config.machines.extend([machine("web1", &[WEB1], Some("menu"))]);
     let pick = |text| decided(&choose(&config, &done(mac(WEB1)), Some(text)));
     assert_eq!(pick("rescue"), ("rescue".into(), DecidedBy::Menu(name("menu"))));
     assert_eq!(pick("san"), ("san".into(), DecidedBy::Menu(name("more"))), "an entry of a menu below");

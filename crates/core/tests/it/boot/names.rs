@@ -125,7 +125,7 @@ fn a_template_that_fails_says_so_on_the_screen() {
     let mut config = config();
     let script = template("#!ipxe\necho {{ vars.missing }}\n", Language::Ipxe);
     add_boot(&mut config, "broken", BootKind::Ipxe { script });
-    config.machines.push(machine("web1", &[MAC], Some("broken")));
+    config.machines.extend([machine("web1", &[MAC], Some("broken"))]);
     let (known, loaders) = (bios(), debian_loaders());
     let (body, step) = ask(&config, "boot.ipxe", &request(&known, "", &loaders));
     let ScriptStep::Problem { boot, by, why } = step else { panic!("{step:?}") };
@@ -139,7 +139,7 @@ fn a_template_that_fails_says_so_on_the_screen() {
 fn a_contradicted_peer_gets_no_secret() {
     let mut config = config();
     add_boot(&mut config, "login", san(Some(chap("geheim"))));
-    config.machines.push(machine("web1", &[MAC], Some("login")));
+    config.machines.extend([machine("web1", &[MAC], Some("login"))]);
     let (known, loaders) = (bios(), debian_loaders());
     let mut request = request(&known, "", &loaders);
     let (body, _) = ask(&config, "boot.ipxe", &request);

@@ -29,7 +29,7 @@ fn linux_args(config: &Config, boot: &str) -> Vec<String> {
 #[test]
 fn a_command_line_is_arguments() {
     let mut config = config();
-    config.machines.push(machine("web1", &[MAC], None));
+    config.machines.extend([machine("web1", &[MAC], None)]);
     assert_eq!(linux_args(&config, "rescue"), ["console=ttyS0", "hostname=web1"]);
     add_boot(
         &mut config,
@@ -39,7 +39,9 @@ fn a_command_line_is_arguments() {
     config.boots.get_mut(&name("vars")).unwrap().vars =
         [("role".into(), "boot".into()), ("more".into(), "b c".into())].into();
     assert_eq!(linux_args(&config, "vars"), ["a=boot", "b", "c", "serial=A_1"]);
-    config.machines[0].overrides.vars = [("role".into(), "machine".into())].into();
+    let mut known = machine("web1", &[MAC], None);
+    known.overrides.vars = [("role".into(), "machine".into())].into();
+    config.machines = vec![known].into();
     assert_eq!(linux_args(&config, "vars"), ["a=machine", "b", "c", "serial=A_1"], "machine over boot");
 }
 

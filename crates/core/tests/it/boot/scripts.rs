@@ -28,7 +28,7 @@ fn golden(name: &str, script: &str) {
 
 fn script_for(config: &Config, boot: &str, firmware: &str) -> String {
     let mut config = config.clone();
-    config.machines.push(machine("web1", &[MAC], Some(boot)));
+    config.machines.extend([machine("web1", &[MAC], Some(boot))]);
     let known = done(facts(&[(Var::Mac, MAC), (Var::Firmware, firmware), (Var::Serial, "S1")]));
     let loaders = debian_loaders();
     let resolution = resolve(&config, "boot.ipxe", &request(&known, "", &loaders));
