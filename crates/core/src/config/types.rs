@@ -16,7 +16,7 @@ use crate::model::Uuid;
 
 /// Everything that `bootlace.toml` says, with its defaults filled in. Paths are absolute or relative to the
 /// working directory, never to the file.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Config {
     /// Interfaces to serve; empty means that the start-up has to choose or `--interface` names them.
     pub interfaces: Vec<String>,
@@ -99,7 +99,7 @@ pub enum DhcpMode {
 }
 
 /// `[dhcp]`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct DhcpConfig {
     /// Server or off; proxy and auto come with their issue and are refused until then.
     pub mode: DhcpMode,
@@ -181,7 +181,7 @@ pub enum Serve {
 pub const LEASE_INFINITE: Duration = Duration::from_secs(u32::MAX as u64);
 
 /// `[[dhcp.subnet]]`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Subnet {
     /// The network.
     pub cidr: Cidr,
@@ -198,7 +198,7 @@ pub struct Subnet {
 }
 
 /// `[tftp]`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct TftpConfig {
     /// Whether the service runs.
     pub enabled: bool,
@@ -211,7 +211,7 @@ pub struct TftpConfig {
 }
 
 /// `[http]`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct HttpConfig {
     /// TCP port for machines.
     pub port: u16,
@@ -228,7 +228,7 @@ pub enum Ipv6Wait {
 }
 
 /// `[admin]`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct AdminConfig {
     /// Where the API listens beside `state_dir/admin.sock`.
     pub listen: Option<SocketAddr>,
@@ -237,7 +237,7 @@ pub struct AdminConfig {
 }
 
 /// `[boot.NAME]`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Boot {
     /// Its name.
     pub name: BootName,
@@ -255,7 +255,7 @@ pub struct Boot {
 pub type Vars = BTreeMap<String, String>;
 
 /// What a boot does.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum BootKind {
     /// The machine's own disk.
     Local(LocalHow),
@@ -310,7 +310,7 @@ pub enum LocalHow {
 }
 
 /// Where a kernel, initrd or program comes from.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Location {
     /// A cleaned name below `boot_dir`.
     File(String),
@@ -319,7 +319,7 @@ pub enum Location {
 }
 
 /// `kind = "menu"`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Menu {
     /// Heading.
     pub title: String,
@@ -332,7 +332,7 @@ pub struct Menu {
 }
 
 /// `kind = "san"`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct San {
     /// RFC 4173 URI.
     pub target: Template,
@@ -343,7 +343,7 @@ pub struct San {
 }
 
 /// CHAP credentials of a SAN boot.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Chap {
     /// The machine's user name at the target.
     pub username: String,
@@ -376,7 +376,7 @@ impl fmt::Debug for Secret {
 }
 
 /// What machine and rule share: settings that override the default way.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Overrides {
     /// The boot; a rule may only set options or a loader and leave the boot to later rules.
     pub boot: Option<BootName>,
@@ -391,7 +391,7 @@ pub struct Overrides {
 }
 
 /// `[[machine]]`: has a name and at least one of MAC, UUID and serial.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Machine {
     /// Unique among machines; an LDH host name.
     pub name: String,
@@ -408,7 +408,7 @@ pub struct Machine {
 }
 
 /// `[[rule]]`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Rule {
     /// Its place in the file, from 1: how trails name it.
     pub number: usize,
