@@ -76,6 +76,16 @@ impl Lan {
         Capture::start(&self.ns, BRIDGE, dir, name)
     }
 
+    /// Takes a host's `eth0` away. Its addresses go with it.
+    pub fn unplug(&self, host: &Host) -> Result<()> {
+        host.ns.links().delete(HOST_LINK)
+    }
+
+    /// Gives a host an `eth0` again after [`Lan::unplug`]: another link with the former's MAC, and no address yet.
+    pub fn plug(&self, host: &Host) -> Result<()> {
+        self.connect(&host.ns, host.mac, self.next_port())
+    }
+
     fn host_without_address(&self, name: &str, cidr: Cidr) -> Result<Host> {
         let ns = Namespace::new()?;
         // Without other IPv6 hosts, duplicate address detection would only delay the link.
@@ -83,13 +93,17 @@ impl Lan {
         let port = self.next_port();
         let [a, b, c, d, e] = HOST_MAC_PREFIX;
         let mac = LinkAddr([a, b, c, d, e, port]);
+        self.connect(&ns, mac, port)?;
+        Ok(Host { name: name.to_owned(), cidr, mac, ns })
+    }
+
+    fn connect(&self, ns: &Namespace, mac: LinkAddr, port: u8) -> Result<()> {
         let port_name = format!("port{port}");
-        self.ns.links().add_veth(&port_name, HOST_LINK, mac, std::os::fd::AsFd::as_fd(&ns))?;
+        self.ns.links().add_veth(&port_name, HOST_LINK, mac, std::os::fd::AsFd::as_fd(ns))?;
         self.attach(&port_name)?;
         ns.links().up(HOST_LINK)?;
         ns.links().wait_running(HOST_LINK)?;
-        self.ns.links().wait_running(&port_name)?;
-        Ok(Host { name: name.to_owned(), cidr, mac, ns })
+        self.ns.links().wait_running(&port_name)
     }
 
     fn attach(&self, port: &str) -> Result<()> {

@@ -56,8 +56,9 @@ impl Listeners {
                 continue;
             }
             let added = listen(*address).and_then(|listener| self.add(listener).map_err(Into::into));
-            if let Err(error) = added {
-                tracing::error!("{error:#}");
+            match added {
+                Ok(()) => tracing::info!("HTTP listens on {address}"),
+                Err(error) => tracing::error!("{error:#}"),
             }
         }
     }

@@ -174,3 +174,18 @@ fn a_low_soft_limit_of_open_files_is_raised() {
     }
     assert!(server.stop().success());
 }
+
+#[test]
+fn without_root_it_keeps_the_capabilities_of_its_own_namespace() {
+    let server = Server::start(
+        "exec unshare -Urn sh -c 'ip link set lo up && exec \"$0\" serve -c \"$1\"' \"$0\" \"$1\"",
+    );
+    let tasks = fs::read_dir(format!("/proc/{}/task", server.child.id())).unwrap();
+    for task in tasks {
+        let status = fs::read_to_string(task.unwrap().path().join("status")).unwrap();
+        for line in ["CapEff:\t0000000000002400", "CapBnd:\t0000000000002400", "NoNewPrivs:\t1"] {
+            assert!(status.contains(line), "no {line} in {status}");
+        }
+    }
+    assert!(server.stop().success());
+}
