@@ -4,9 +4,15 @@
 
 mod bind;
 mod descriptors;
+mod keeper;
+mod links;
+mod listeners;
+mod reload;
 mod run;
+mod watched;
 
 use std::path::Path;
+use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use bootlace_core::dhcp::{Lease, LeaseState, LeaseTable};
@@ -15,15 +21,18 @@ use bootlace_store::{Journal, Store};
 
 use crate::files::FilePlane;
 use crate::hub::Held;
-use crate::serving::Serving;
+use crate::serving::{Edition, Serving};
+use crate::systemd::Manager;
 use crate::{logging, privileges, sources};
 
 use bind::Bound;
+use reload::Origin;
 
 /// Everything that needs the host, before any thread exists.
 struct Opened {
+    origin: Origin,
+    manager: Manager,
     serving: Serving,
-    plane: FilePlane,
     store: Store,
     leases: Vec<Lease>,
     table: LeaseTable,
@@ -41,6 +50,7 @@ pub fn serve(config: &Path, interfaces: &[String]) -> Result<()> {
 }
 
 fn open(path: &Path, interfaces: &[String]) -> Result<Opened> {
+    let manager = Manager::of_environment();
     let loaded = sources::load(path)?;
     for warning in &loaded.warnings {
         tracing::warn!(code = warning.code, "{warning}");
@@ -65,8 +75,9 @@ fn open(path: &Path, interfaces: &[String]) -> Result<Opened> {
     let bound = Bound::bind(&config, token)?;
     privileges::drop_the_rest()?;
     let table = LeaseTable::new(&config, leases.clone());
-    let serving = Serving::new(config, &plane);
-    Ok(Opened { serving, plane, store, leases, table, journal, next_session, bound })
+    let serving = Serving::new(config, Arc::new(plane), Edition::first());
+    let origin = Origin { path: path.to_owned(), interfaces: interfaces.to_vec() };
+    Ok(Opened { origin, manager, serving, store, leases, table, journal, next_session, bound })
 }
 
 /// Addresses in use at the start.

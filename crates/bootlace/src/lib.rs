@@ -14,6 +14,7 @@ pub mod resolver;
 pub mod services;
 pub mod serving;
 mod sources;
+mod systemd;
 
 /// The admin socket's name in the state folder.
 pub const ADMIN_SOCKET: &str = "admin.sock";

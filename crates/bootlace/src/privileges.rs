@@ -24,6 +24,7 @@ pub(crate) fn drop_for_binding(user: Option<&str>) -> Result<()> {
         become_user(user, &held)?;
     }
     caps::set(None, CapSet::Inheritable, &CapsHashSet::new()).context("cannot drop capabilities")?;
+    narrow_bounds(&held)?;
     keep(KEPT.into_iter().chain([Capability::CAP_NET_ADMIN]))?;
     // Without this, whatever root starts has all capabilities again.
     set_no_new_privs(true).context("cannot rule out new privileges")
@@ -32,6 +33,19 @@ pub(crate) fn drop_for_binding(user: Option<&str>) -> Result<()> {
 /// Drops all capabilities but [`KEPT`].
 pub(crate) fn drop_the_rest() -> Result<()> {
     keep(KEPT)
+}
+
+/// What no program that this process might ever start can have again.
+fn narrow_bounds(held: &CapsHashSet) -> Result<()> {
+    // Without it, the kernel does not let the set be narrowed; then there is little that could be regained.
+    if !held.contains(&Capability::CAP_SETPCAP) {
+        return Ok(());
+    }
+    let bounds = caps::read(None, CapSet::Bounding).context("cannot read the bounding set")?;
+    for cap in bounds.into_iter().filter(|cap| !KEPT.contains(cap)) {
+        caps::drop(None, CapSet::Bounding, cap).context("cannot narrow the bounding set")?;
+    }
+    Ok(())
 }
 
 fn keep(wanted: impl IntoIterator<Item = Capability>) -> Result<()> {

@@ -51,30 +51,47 @@ pub enum Found {
     Failed(String),
 }
 
-type Decide = dyn Fn(&Ask<'_>) -> Resolution + Send + Sync;
+/// What a name means, and where the files are that it means: those of the same config.
+pub struct Decided {
+    /// The meaning.
+    pub resolution: Resolution,
+    /// The files.
+    pub plane: Arc<FilePlane>,
+}
+
+type Decide = dyn Fn(&Ask<'_>) -> Decided + Send + Sync;
 type Record = dyn Fn(SocketAddrV4, EventKind) + Send + Sync;
 
 /// Decides what a name means for a peer. The decision and where events go are two functions, so that a service
 /// runs in a test on files alone.
 pub struct Resolver {
-    plane: Arc<FilePlane>,
     decide: Box<Decide>,
     record: Box<Record>,
 }
 
 impl Resolver {
-    /// Serves the files of `plane`. Neither function may wait: both are called on the runtime's threads.
+    /// Serves the files of `plane`, always the same.
     pub fn new(
         plane: Arc<FilePlane>,
         decide: impl Fn(&Ask<'_>) -> Resolution + Send + Sync + 'static,
         record: impl Fn(SocketAddrV4, EventKind) + Send + Sync + 'static,
     ) -> Self {
-        Self { plane, decide: Box::new(decide), record: Box::new(record) }
+        let decide = move |ask: &Ask<'_>| Decided { resolution: decide(ask), plane: Arc::clone(&plane) };
+        Self::deciding(decide, record)
+    }
+
+    /// Serves the files that belong to each decision. Neither function may wait: both are called on the runtime's
+    /// threads.
+    pub fn deciding(
+        decide: impl Fn(&Ask<'_>) -> Decided + Send + Sync + 'static,
+        record: impl Fn(SocketAddrV4, EventKind) + Send + Sync + 'static,
+    ) -> Self {
+        Self { decide: Box::new(decide), record: Box::new(record) }
     }
 
     /// What there is for this peer. It may wait for the disk, on a thread of its own.
     pub async fn find(&self, ask: &Ask<'_>) -> Found {
-        let Resolution { resource, script } = (self.decide)(ask);
+        let Decided { resolution: Resolution { resource, script }, plane } = (self.decide)(ask);
         match resource {
             Resource::Text { body, mime } => {
                 let content = Content::text(body, mime);
@@ -84,22 +101,22 @@ impl Resolver {
                 }
                 Found::Script(content)
             }
-            Resource::File(name) => self.open(&name).await,
+            Resource::File(name) => open(&plane, &name).await,
             Resource::Absent(why) => Found::Absent(why),
-        }
-    }
-
-    async fn open(&self, name: &str) -> Found {
-        match self.plane.open_async(name).await {
-            Ok(content) => Found::Content(content),
-            Err(error @ OpenError::Absent) => Found::Absent(error.to_string()),
-            Err(error @ OpenError::Refused(_)) => Found::Refused(error.to_string()),
-            Err(error @ OpenError::Io(_)) => Found::Failed(error.to_string()),
         }
     }
 
     /// What became of it.
     pub fn record(&self, peer: SocketAddrV4, event: FileEvent) {
         (self.record)(peer, EventKind::File(event));
+    }
+}
+
+async fn open(plane: &Arc<FilePlane>, name: &str) -> Found {
+    match plane.open_async(name).await {
+        Ok(content) => Found::Content(content),
+        Err(error @ OpenError::Absent) => Found::Absent(error.to_string()),
+        Err(error @ OpenError::Refused(_)) => Found::Refused(error.to_string()),
+        Err(error @ OpenError::Io(_)) => Found::Failed(error.to_string()),
     }
 }

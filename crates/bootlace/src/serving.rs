@@ -7,40 +7,69 @@ use bootlace_core::boot::loader::{LoaderInventory, all_candidates};
 use bootlace_core::config::Config;
 use bootlace_core::event::{Event, EventKind, Peer};
 use bootlace_core::files::{FileRequest, Identity, Resolution, reported_mac, resolve};
-use bootlace_core::model::{Facts, Text, Var};
+use bootlace_core::model::{Facts, Text, Timestamp, Var};
 use bootlace_wire::HwAddr;
 
 use crate::files::FilePlane;
 use crate::hub::{self, Hub, Who};
-use crate::resolver::{Ask, Purpose, Resolver};
+use crate::resolver::{Ask, Decided, Purpose, Resolver};
 
-/// A config and the loaders that were there when it came into force.
+/// A config and what was there when it came into force.
 pub struct Serving {
     /// The config.
     pub config: Config,
     /// Loaders in `boot_dir` or the distribution's folders.
     pub loaders: LoaderInventory,
+    /// `boot_dir` and `follow`, opened.
+    pub plane: Arc<FilePlane>,
+    /// Which one it is.
+    pub edition: Edition,
+}
+
+/// Tells the configs of one run of the server apart.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Edition {
+    /// 1 for that of the start; each that is swapped in has the next number.
+    pub number: u64,
+    /// When it came into force.
+    pub since: Timestamp,
+    /// Keys that the file has another value for, which takes a restart.
+    pub needs_restart: Vec<&'static str>,
+}
+
+impl Edition {
+    /// That of the start.
+    pub fn first() -> Self {
+        Self { number: 1, since: hub::now(), needs_restart: Vec::new() }
+    }
+
+    /// The one after it.
+    pub fn next(&self, needs_restart: Vec<&'static str>) -> Self {
+        Self { number: self.number + 1, since: hub::now(), needs_restart }
+    }
 }
 
 impl Serving {
     /// Looks which loaders there are: those of every firmware, and those that machines and rules name.
-    pub fn new(config: Config, plane: &FilePlane) -> Self {
+    pub fn new(config: Config, plane: Arc<FilePlane>, edition: Edition) -> Self {
         let named = config.machines.iter().map(|machine| &machine.overrides);
         let named = named.chain(config.rules.iter().map(|rule| &rule.overrides));
         let mut names: Vec<&str> = all_candidates().collect();
         names.extend(named.filter_map(|overrides| overrides.loader.as_deref()));
         let loaders = plane.inventory(names);
-        Self { config, loaders }
+        Self { config, loaders, plane, edition }
     }
 }
 
 /// The resolver of a running server: names are decided by the config in force and by what the hub knows of the
 /// peer; events go to the hub.
-pub fn resolver(plane: Arc<FilePlane>, serving: Arc<ArcSwap<Serving>>, hub: Arc<Hub>) -> Resolver {
+pub fn resolver(serving: Arc<ArcSwap<Serving>>, hub: Arc<Hub>) -> Resolver {
     let recorder = Arc::clone(&hub);
-    Resolver::new(
-        plane,
-        move |ask| find(&serving.load(), &hub, ask),
+    Resolver::deciding(
+        move |ask| {
+            let serving = serving.load();
+            Decided { resolution: find(&serving, &hub, ask), plane: Arc::clone(&serving.plane) }
+        },
         move |peer, kind| {
             let now = hub::now();
             let hw = recorder.who(*peer.ip(), now);

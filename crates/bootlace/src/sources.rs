@@ -15,14 +15,15 @@ const TEXT_BYTES_MAX: u64 = 16 << 20;
 /// Reads and checks the config; the error lists all findings with their places.
 pub(crate) fn load(path: &Path) -> Result<Loaded> {
     let (source, files) = read(path)?;
-    let texts = texts(&source, &files);
-    config::load(&source, &files).map_err(|findings| {
+    check(&source, &files)
+}
+
+/// Checks what was read; the error lists all findings with their places.
+pub(crate) fn check(source: &Source, files: &Files) -> Result<Loaded> {
+    config::load(source, files).map_err(|findings| {
         let colour = Colour::of(&io::stderr());
-        anyhow::anyhow!(
-            "{} cannot be used\n\n{}",
-            path.display(),
-            render::findings(&findings, &texts, colour)
-        )
+        let shown = render::findings(&findings, &texts(source, files), colour);
+        anyhow::anyhow!("{} cannot be used\n\n{shown}", source.name)
     })
 }
 

@@ -76,31 +76,45 @@ impl Lan {
         Capture::start(&self.ns, BRIDGE, dir, name)
     }
 
+    /// Takes a host's `eth0` away. Its addresses go with it.
+    pub fn unplug(&self, host: &Host) -> Result<()> {
+        host.ns.links().delete(HOST_LINK)
+    }
+
+    /// Gives a host an `eth0` again after [`Lan::unplug`]: another link with the former's MAC, and no address yet.
+    pub fn plug(&self, host: &Host) -> Result<()> {
+        self.connect(&host.ns, HOST_LINK, host.mac, self.next_port())
+    }
+
     fn host_without_address(&self, name: &str, cidr: Cidr) -> Result<Host> {
         let ns = Namespace::new()?;
         // Without other IPv6 hosts, duplicate address detection would only delay the link.
         ns.sysctl("ipv6/conf/default/accept_dad", "0")?;
-        let mac = self.plug(&ns, HOST_LINK)?;
+        let mac = self.connect_new(&ns, HOST_LINK)?;
         Ok(Host { name: name.to_owned(), cidr, mac, ns })
     }
 
     /// Gives a host of another LAN a second link, to this one: it becomes a router or a relay.
     pub fn join(&self, host: &Host, link: &str, cidr: &str) -> Result<()> {
-        self.plug(&host.ns, link)?;
+        self.connect_new(&host.ns, link)?;
         host.ns.links().add_addr(link, cidr.parse()?)
     }
 
-    fn plug(&self, ns: &Namespace, link: &str) -> Result<LinkAddr> {
+    fn connect_new(&self, ns: &Namespace, link: &str) -> Result<LinkAddr> {
         let port = self.next_port();
         let [a, b, c, d, e] = HOST_MAC_PREFIX;
         let mac = LinkAddr([a, b, c, d, e, port]);
+        self.connect(ns, link, mac, port)?;
+        Ok(mac)
+    }
+
+    fn connect(&self, ns: &Namespace, link: &str, mac: LinkAddr, port: u8) -> Result<()> {
         let port_name = format!("port{port}");
         self.ns.links().add_veth(&port_name, link, mac, std::os::fd::AsFd::as_fd(ns))?;
         self.attach(&port_name)?;
         ns.links().up(link)?;
         ns.links().wait_running(link)?;
-        self.ns.links().wait_running(&port_name)?;
-        Ok(mac)
+        self.ns.links().wait_running(&port_name)
     }
 
     fn attach(&self, port: &str) -> Result<()> {

@@ -12,6 +12,7 @@ mod dnsmasq;
 mod hostile;
 mod kinds;
 mod links;
+mod process;
 mod rawdhcp;
 mod served;
 mod stage;
@@ -36,6 +37,7 @@ const GROUPS: &[&[Scenario]] = &[
     hostile::SCENARIOS,
     boots::SCENARIOS,
     kinds::SCENARIOS,
+    process::SCENARIOS,
 ];
 
 pub(crate) fn all() -> impl Iterator<Item = &'static Scenario> {

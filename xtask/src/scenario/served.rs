@@ -60,6 +60,21 @@ impl Served {
         self.daemon.output()
     }
 
+    /// The computer that it runs on.
+    pub(super) fn host(&self) -> &Host {
+        &self.host
+    }
+
+    /// Its process.
+    pub(super) fn id(&self) -> u32 {
+        self.daemon.id()
+    }
+
+    /// Asks it to read its config again.
+    pub(super) fn reload(&self) -> Result<()> {
+        self.daemon.signal(Signal::HUP)
+    }
+
     /// Where it finds files.
     pub(super) fn boot_dir(&self) -> PathBuf {
         self.dir.join("boot")

@@ -8,7 +8,7 @@ use std::os::unix::net::UnixListener;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
-use bootlace_core::config::{AdminConfig, Cidr, Config, DhcpMode, Ipv6Wait, Subnet};
+use bootlace_core::config::{AdminConfig, Config, DhcpMode, Ipv6Wait, Subnet};
 use bootlace_wire::dhcp::SERVER_PORT;
 use rustix::fs::Mode;
 use rustix::process::umask;
@@ -33,7 +33,6 @@ pub(super) struct Bound {
     pub(super) solicitations: Vec<(String, UdpSocket)>,
     pub(super) admin_socket: UnixListener,
     pub(super) admin: Option<(TcpListener, Option<Token>)>,
-    pub(super) served: Vec<Cidr>,
 }
 
 impl Bound {
@@ -54,9 +53,6 @@ impl Bound {
                 http.push(listen(SocketAddrV4::new(address.ip, config.http.port).into())?);
             }
         }
-        let networks = interfaces.iter().flat_map(|interface| &interface.addresses);
-        let networks = networks.filter_map(|address| Cidr::new(address.ip, address.prefix));
-        let served = networks.chain(config.dhcp.subnets.iter().map(|subnet| subnet.cidr)).collect();
         Ok(Self {
             dhcp,
             tftp,
@@ -64,14 +60,13 @@ impl Bound {
             solicitations: bind_solicitations(config.ipv6_wait, &interfaces),
             admin_socket: bind_admin_socket(&config.state_dir.join(ADMIN_SOCKET))?,
             admin: bind_admin(&config.admin, token)?,
-            served,
             interfaces,
         })
     }
 }
 
 /// The config cannot know this host's addresses; a machine that got one of them would take the server's place.
-fn lends_no_own_address<'a>(
+pub(super) fn lends_no_own_address<'a>(
     config: &Config,
     mut interfaces: impl Iterator<Item = &'a Interface>,
 ) -> Result<()> {
@@ -156,7 +151,7 @@ fn bind_tftp(interface: &Interface, port: u16) -> Result<tftp::Listener> {
     Ok(tftp::Listener { socket, mtu: interface.mtu, address })
 }
 
-fn listen(address: SocketAddr) -> Result<TcpListener> {
+pub(super) fn listen(address: SocketAddr) -> Result<TcpListener> {
     let bind = || {
         let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
         socket.set_reuse_address(true)?;

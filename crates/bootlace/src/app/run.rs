@@ -2,9 +2,8 @@
 
 use std::convert::Infallible;
 use std::future::pending;
-use std::io::{self, PipeWriter};
+use std::io;
 use std::net::{SocketAddr, TcpListener};
-use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixListener;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
@@ -20,12 +19,13 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::bind::Bound;
-use super::{Opened, held};
+use super::keeper::{Hands, Keeper, watchdog};
+use super::links::Links;
+use super::{Opened, held, listeners};
 use crate::http::{Admin, Guard, Token, routes};
 use crate::hub::Hub;
-use crate::resolver::Resolver;
 use crate::services::http::BootHttp;
-use crate::services::{dhcp, http, ndp, tftp};
+use crate::services::{dhcp, ndp, tftp};
 use crate::serving;
 
 /// How long everything together may take to end: more than what the services grant their transfers.
@@ -34,31 +34,25 @@ const STOP_TIME_MAX: Duration = Duration::from_secs(10);
 const BLOCKED_TIME_MAX: Duration = Duration::from_secs(1);
 
 pub(super) fn run(opened: Opened) -> Result<()> {
-    let Opened { serving, plane, store, leases, table, journal, next_session, bound } = opened;
+    let Opened { origin, manager, serving, store, leases, table, journal, next_session, bound } = opened;
     let state_dir = Arc::new(serving.config.state_dir.clone());
     let tftp_config = serving.config.tftp.clone();
+    let links = Links::of(&bound).context("cannot keep the sockets of the interfaces")?;
+    let served = Arc::new(ArcSwap::from_pointee(links.served(&serving.config)));
     let serving = Arc::new(ArcSwap::from_pointee(serving));
     let writer = Writer::spawn(journal, Retention::default()).context("cannot start the journal")?;
     let hub = Arc::new(Hub::new(next_session, held(&leases), writer));
     drop(leases);
-    let resolver = Arc::new(serving::resolver(Arc::new(plane), Arc::clone(&serving), Arc::clone(&hub)));
+    let resolver = Arc::new(serving::resolver(Arc::clone(&serving), Arc::clone(&hub)));
     let names: Vec<String> = bound.interfaces.iter().map(|interface| interface.name.clone()).collect();
-    let Bound {
-        dhcp: dhcp_sockets,
-        tftp: tftp_listeners,
-        solicitations,
-        http: http_listeners,
-        admin_socket,
-        admin,
-        served,
-        ..
-    } = bound;
+    let Bound { dhcp: dhcp_sockets, tftp: tftp_listeners, solicitations, http, admin_socket, admin, .. } =
+        bound;
 
     let (mut dhcp, _lock) = match dhcp_sockets {
         Some((ports, frames)) => {
             let (serving, hub) = (Arc::clone(&serving), Arc::clone(&hub));
             let counters = Arc::default();
-            let service = |stop| dhcp::Dhcp { ports, frames, serving, table, store, hub, counters, stop };
+            let service = |inbox| dhcp::Dhcp { ports, frames, serving, table, store, hub, counters, inbox };
             (Some(DhcpThread::start(service).context("cannot start the DHCP thread")?), None)
         }
         // Without DHCP the store still keeps other servers out of the state folder.
@@ -68,7 +62,7 @@ pub(super) fn run(opened: Opened) -> Result<()> {
     let runtime = runtime()?;
     let tftp = tftp::Tftp {
         resolver: Arc::clone(&resolver),
-        served: served.into(),
+        served: Arc::clone(&served),
         ports: tftp_config.ports.clone(),
         answer_from: if tftp_config.single_port {
             tftp::AnswerFrom::RequestPort
@@ -77,22 +71,46 @@ pub(super) fn run(opened: Opened) -> Result<()> {
         },
         counters: Arc::default(),
     };
+    let orders = dhcp.as_ref().map(|dhcp| Arc::downgrade(&dhcp.orders));
+    let (http_addresses, wanted) = watch::channel(Vec::new());
+    let hands = Hands {
+        serving: Arc::clone(&serving),
+        served,
+        http: Some(http_addresses),
+        dhcp: orders.clone().unwrap_or_default(),
+        token: admin.as_ref().and_then(|(_, token)| token.clone()),
+        manager: manager.clone(),
+    };
     let admin_state = Admin::new(serving, state_dir, Arc::clone(&hub));
     let served = runtime.block_on(async {
-        let signals = Signals::new().context("cannot wait for signals")?;
+        let Signals { mut terminate, mut interrupt, hang_up } =
+            Signals::new().context("cannot wait for signals")?;
+        let keeper = Keeper::new(hands, links, origin).context("cannot watch config and interfaces")?;
         let (stopping, stop) = watch::channel(());
         let mut services = JoinSet::new();
-        spawn_http(&mut services, http_listeners, &resolver, &stop)?;
+        services.spawn(listeners::run(Arc::new(BootHttp::new(resolver)), http, wanted, stop.clone()));
         services.spawn(tftp::serve(tftp, tftp_listeners, ended(stop.clone())));
-        // A courtesy: the server goes on without it.
+        services.spawn(keeper.run(hang_up, stop.clone()));
+        // Courtesies: the server goes on without them.
         let mut courtesies = JoinSet::new();
         for (interface, socket) in solicitations {
             courtesies.spawn(ndp::serve(socket, interface, Arc::clone(&hub)));
         }
+        if let Some(pause) = manager.watchdog_pause() {
+            courtesies.spawn(watchdog(manager.clone(), pause, orders));
+        }
         spawn_admin(&mut services, admin_socket, admin, admin_state, &stop)?;
         tracing::info!(interfaces = names.join(","), version = env!("CARGO_PKG_VERSION"), "ready");
-        let served = until_the_end(signals, dhcp.as_mut().map(|dhcp| &mut dhcp.ended), &mut services).await;
+        manager.ready("serving config 1");
+        let told = async {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+        };
+        let served = until_the_end(told, dhcp.as_mut().map(|dhcp| &mut dhcp.ended), &mut services).await;
         tracing::info!("stopping");
+        manager.stopping();
         // Nobody is told any more to fetch what nobody will serve.
         let dhcp = dhcp.map_or(Ok(()), DhcpThread::stop);
         drop((stopping, stop));
@@ -111,27 +129,27 @@ pub(super) fn run(opened: Opened) -> Result<()> {
 /// The DHCP thread, and how each learns of the other's end.
 struct DhcpThread {
     thread: JoinHandle<io::Result<()>>,
-    /// Closing it stops the thread.
-    stop: PipeWriter,
+    /// The only handle that lasts: dropping it stops the thread.
+    orders: Arc<dhcp::Orders>,
     /// Resolves when the thread has ended, even by a panic.
     ended: oneshot::Receiver<Infallible>,
 }
 
 impl DhcpThread {
-    fn start(service: impl FnOnce(OwnedFd) -> dhcp::Dhcp) -> io::Result<Self> {
-        let (stopped, stop) = io::pipe()?;
-        let service = service(OwnedFd::from(stopped));
+    fn start(service: impl FnOnce(dhcp::Inbox) -> dhcp::Dhcp) -> io::Result<Self> {
+        let (orders, inbox) = dhcp::orders()?;
+        let service = service(inbox);
         let (alive, ended) = oneshot::channel::<Infallible>();
         let thread = thread::Builder::new().name("dhcp".into()).spawn(move || {
             let _alive = alive;
             service.run()
         })?;
-        Ok(Self { thread, stop, ended })
+        Ok(Self { thread, orders: Arc::new(orders), ended })
     }
 
     /// Lets it finish its batch and says how it ended.
     fn stop(self) -> Result<()> {
-        drop(self.stop);
+        drop(self.orders);
         match self.thread.join() {
             Ok(ended) => ended.context("DHCP cannot be served any more"),
             Err(_) => bail!("the DHCP thread panicked"),
@@ -139,10 +157,10 @@ impl DhcpThread {
     }
 }
 
-/// Waits for a signal, or for a service to end, which none does by itself: half a server is worse than one that
+/// Waits until it is told to stop, or for a service to end, which none does by itself: half a server is worse than one that
 /// whoever watches it starts again.
 async fn until_the_end(
-    mut signals: Signals,
+    told: impl Future<Output = ()>,
     dhcp_ended: Option<&mut oneshot::Receiver<Infallible>>,
     services: &mut JoinSet<io::Result<()>>,
 ) -> Result<()> {
@@ -153,7 +171,7 @@ async fn until_the_end(
         }
     };
     tokio::select! {
-        () = signals.stop() => Ok(()),
+        () = told => Ok(()),
         () = dhcp_ended => bail!("the DHCP service has ended"),
         Some(ended) = services.join_next() => {
             ended.context("a service panicked")?.context("a service cannot go on")?;
@@ -177,42 +195,10 @@ impl Signals {
             hang_up: signal(SignalKind::hangup())?,
         })
     }
-
-    /// Returns when the server has to stop.
-    async fn stop(&mut self) {
-        loop {
-            tokio::select! {
-                _ = self.terminate.recv() => return,
-                _ = self.interrupt.recv() => return,
-                // Its default would end the server of a site whose admin asked for a reload.
-                _ = self.hang_up.recv() => {
-                    tracing::warn!("SIGHUP changes nothing: restart to read the config again");
-                }
-            }
-        }
-    }
 }
 
 fn runtime() -> Result<Runtime> {
     Builder::new_multi_thread().enable_all().build().context("cannot start the runtime")
-}
-
-fn spawn_http(
-    services: &mut JoinSet<io::Result<()>>,
-    listeners: Vec<TcpListener>,
-    resolver: &Arc<Resolver>,
-    stop: &watch::Receiver<()>,
-) -> Result<()> {
-    let service = Arc::new(BootHttp::new(Arc::clone(resolver)));
-    for listener in listeners {
-        let listener = tokio::net::TcpListener::from_std(listener)?;
-        let served = http::serve(listener, Arc::clone(&service), ended(stop.clone()));
-        services.spawn(async {
-            served.await;
-            Ok(())
-        });
-    }
-    Ok(())
 }
 
 fn spawn_admin(
@@ -235,7 +221,7 @@ fn spawn_admin(
 }
 
 /// Ends when the sender is dropped.
-async fn ended(mut stop: watch::Receiver<()>) {
+pub(super) async fn ended(mut stop: watch::Receiver<()>) {
     while stop.changed().await.is_ok() {}
 }
 
@@ -252,13 +238,13 @@ mod tests {
         };
         let (alive, mut dhcp) = oneshot::channel();
         drop(alive);
-        let ended = until_the_end(Signals::new().unwrap(), Some(&mut dhcp), &mut running()).await;
+        let ended = until_the_end(pending(), Some(&mut dhcp), &mut running()).await;
         assert_eq!(ended.unwrap_err().to_string(), "the DHCP service has ended");
 
         let (_alive, mut dhcp) = oneshot::channel();
         let mut services = running();
         services.spawn(async { Err(io::ErrorKind::NotConnected.into()) });
-        let ended = until_the_end(Signals::new().unwrap(), Some(&mut dhcp), &mut services).await;
+        let ended = until_the_end(pending(), Some(&mut dhcp), &mut services).await;
         assert_eq!(ended.unwrap_err().to_string(), "a service cannot go on");
     }
 }

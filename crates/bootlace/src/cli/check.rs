@@ -1,6 +1,7 @@
 //! `bootlace check`.
 
 use std::io;
+use std::sync::Arc;
 
 use anyhow::{Result, bail};
 use bootlace_core::boot::loader::LoaderInventory;
@@ -11,7 +12,7 @@ use clap::Args;
 use super::render::{self, Colour};
 use super::{ConfigFile, say};
 use crate::files::FilePlane;
-use crate::serving::Serving;
+use crate::serving::{Edition, Serving};
 use crate::sources;
 
 /// Names that are answered before any file: a file of such a name is never served.
@@ -51,13 +52,13 @@ impl Check {
 /// What will be missed when machines ask: only warnings, since files may come later.
 fn of_files(config: Config) -> Vec<Finding> {
     let plane = match FilePlane::new(&config.boot_dir, &config.follow) {
-        Ok(plane) => plane,
+        Ok(plane) => Arc::new(plane),
         Err(error) => {
             let message = format!("boot_dir {} cannot be opened: {error}", config.boot_dir.display());
             return vec![Finding::warning("boot-dir", message).fix("make the folder, or name another")];
         }
     };
-    let Serving { config, loaders } = Serving::new(config, &plane);
+    let Serving { config, loaders, .. } = Serving::new(config, Arc::clone(&plane), Edition::first());
     let mut findings: Vec<Finding> = missing_files(&config, &plane).collect();
     findings.extend(RESERVED.into_iter().filter(|name| plane.open(name).is_ok()).map(hidden));
     findings.extend(no_loader(&loaders));

@@ -2,6 +2,7 @@
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::path::Path;
+use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 use bootlace_core::config::Config;
@@ -18,7 +19,7 @@ use serde::Serialize;
 use super::{ConfigFile, Format, JsonFlag, say};
 use crate::api::{EventView, StepView};
 use crate::files::{Body, FilePlane};
-use crate::serving::Serving;
+use crate::serving::{Edition, Serving};
 use crate::{hub, net, sources};
 
 /// Bytes of a served file that are looked at: configs and scripts are far smaller.
@@ -55,8 +56,8 @@ impl Explain {
     pub(super) fn run(&self) -> Result<()> {
         let subject = self.subject()?;
         let config = sources::load(&self.file.config)?.config;
-        let plane = plane(&config)?;
-        let Serving { config, loaders } = Serving::new(config, &plane);
+        let plane = Arc::new(plane(&config)?);
+        let Serving { config, loaders, .. } = Serving::new(config, Arc::clone(&plane), Edition::first());
         let leases = leases(&config.state_dir)?;
         let world = World {
             table: LeaseTable::new(&config, leases),

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use axum::extract::{ConnectInfo, Request, State};
 use axum::http::header::{AUTHORIZATION, HOST, WWW_AUTHENTICATE};
 use axum::http::{HeaderMap, StatusCode};
@@ -11,19 +12,25 @@ use axum::response::{IntoResponse, Response};
 
 /// A secret that programs show as `Authorization: Bearer TOKEN`.
 #[derive(Clone)]
-pub struct Token(Arc<str>);
+pub struct Token(Arc<ArcSwap<String>>);
 
 impl Token {
     /// From the text of a token file; `None` when it is too short to keep anybody out.
     pub fn from_file(text: &str) -> Option<Self> {
         const CHARS_MIN: usize = 16;
         let token = text.trim();
-        (token.len() >= CHARS_MIN).then(|| Self(token.into()))
+        (token.len() >= CHARS_MIN).then(|| Self(Arc::new(ArcSwap::from_pointee(token.to_owned()))))
+    }
+
+    /// From now on this one and all its clones are what the other is.
+    pub fn become_like(&self, other: &Self) {
+        self.0.store(other.0.load_full());
     }
 
     /// Compares without telling by its time how much was right.
     fn is(&self, shown: &str) -> bool {
-        let (own, shown) = (self.0.as_bytes(), shown.as_bytes());
+        let own = self.0.load();
+        let (own, shown) = (own.as_bytes(), shown.as_bytes());
         own.len() == shown.len() && own.iter().zip(shown).fold(0, |differ, (a, b)| differ | (a ^ b)) == 0
     }
 }

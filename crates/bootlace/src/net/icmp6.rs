@@ -25,8 +25,16 @@ pub fn solicitations(interface: &str, ifindex: u32) -> io::Result<UdpSocket> {
     sockopt::set_bytes(socket.as_fd(), libc::IPPROTO_ICMPV6, ICMP6_FILTER, &filter())?;
     socket.set_multicast_hops_v6(HOPS)?;
     socket.set_unicast_hops_v6(HOPS)?;
-    socket.join_multicast_v6(&ALL_ROUTERS, ifindex)?;
+    hear_solicitations(&socket, ifindex)?;
     Ok(socket.into())
+}
+
+/// Joins the group that solicitations are sent to. An interface that is still a member is fine.
+pub(super) fn hear_solicitations(socket: &Socket, ifindex: u32) -> io::Result<()> {
+    match socket.join_multicast_v6(&ALL_ROUTERS, ifindex) {
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse => Ok(()),
+        joined => joined,
+    }
 }
 
 /// Blocks every type but solicitations: eight words, one bit a type.

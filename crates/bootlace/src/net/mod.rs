@@ -13,8 +13,10 @@ mod interface;
 mod neighbour;
 mod packet;
 mod segments;
+mod settling;
 mod sockopt;
 mod udp;
+mod watch;
 
 pub use batch::{Arrived, Datagram, RECV_BATCH_MAX, RecvBatch, send};
 pub use icmp6::solicitations;
@@ -22,5 +24,7 @@ pub use interface::{Address, Interface, interfaces};
 pub use neighbour::neighbour;
 pub use packet::{Frame, PacketSocket};
 pub use segments::{SEGMENTS_MAX, Segments};
+pub use settling::Settling;
 pub use sockopt::allow_fragments;
 pub use udp::DatagramSocket;
+pub use watch::{follow_interface, follow_with_solicitations, link_events};

@@ -5,12 +5,13 @@
 //! commit that fails sends no promise: no address is granted that a power loss could take back (invariant 2).
 
 mod alarm;
+mod orders;
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddrV4};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::thread;
@@ -29,6 +30,8 @@ use bootlace_wire::frame::udp_frame;
 use rustix::event::{PollFd, PollFlags, poll};
 
 use self::alarm::Alarm;
+use self::orders::Mail;
+pub use self::orders::{Inbox, Order, Orders, orders};
 use crate::hub::{self, Held, Hub};
 use crate::net::{Datagram, DatagramSocket, Frame, Interface, PacketSocket, RECV_BATCH_MAX, RecvBatch};
 use crate::serving::Serving;
@@ -42,7 +45,7 @@ const BATCHES_MAX: usize = 2;
 
 /// A served interface.
 pub struct Port {
-    /// As it was at the start.
+    /// As it is now.
     pub interface: Interface,
     /// Port 67 of this interface.
     pub socket: DatagramSocket,
@@ -64,8 +67,8 @@ pub struct Dhcp {
     pub hub: Arc<Hub>,
     /// What was not answered.
     pub counters: Arc<Counters>,
-    /// Readable (or closed) when the service must end.
-    pub stop: OwnedFd,
+    /// What to do beside serving, and when to end.
+    pub inbox: Inbox,
 }
 
 /// Packets that got no answer for reasons outside of decisions.
@@ -91,8 +94,9 @@ struct Pending {
 }
 
 impl Dhcp {
-    /// Serves until `stop` is readable.
+    /// Serves until the other end of the inbox is dropped.
     pub fn run(mut self) -> io::Result<()> {
+        let mut in_force = self.serving.load_full();
         let mut batch = RecvBatch::new();
         let mut exhausted = Alarm::default();
         // What a commit that failed has left: the table knows it, so it goes first into the next one.
@@ -103,10 +107,11 @@ impl Dhcp {
             let ready = self.wait()?;
             let Some(ready) = ready else { return Ok(()) };
             let behind = !changes.is_empty();
+            self.follow_config(&mut in_force);
             for port in ready {
                 for _ in 0..BATCHES_MAX {
                     let count = self.receive(port, &mut batch);
-                    self.decide(port, &batch, &mut pending, &mut changes);
+                    self.decide(port, &in_force, &batch, &mut pending, &mut changes);
                     if count < RECV_BATCH_MAX {
                         break;
                     }
@@ -117,6 +122,16 @@ impl Dhcp {
                 pending.iter_mut().for_each(|pending| pending.promises = true);
             }
             changes = self.settle(&mut pending, changes, &mut exhausted);
+        }
+    }
+
+    /// A config that was swapped in counts from the next batch on, for decisions and table alike: a subnet is an
+    /// index that both must mean the same by.
+    fn follow_config(&mut self, in_force: &mut Arc<Serving>) {
+        let newest = self.serving.load_full();
+        if !Arc::ptr_eq(in_force, &newest) {
+            self.table.reconfigure(&newest.config);
+            *in_force = newest;
         }
     }
 
@@ -136,29 +151,46 @@ impl Dhcp {
     }
 
     /// The ports with datagrams; `None` at the end.
-    fn wait(&self) -> io::Result<Option<Vec<usize>>> {
+    fn wait(&mut self) -> io::Result<Option<Vec<usize>>> {
         let mut fds: Vec<PollFd<'_>> =
             self.ports.iter().map(|port| PollFd::new(&port.socket, PollFlags::IN)).collect();
-        fds.push(PollFd::new(&self.stop, PollFlags::IN));
+        fds.push(PollFd::new(&self.inbox, PollFlags::IN));
         match poll(&mut fds, None) {
             Err(rustix::io::Errno::INTR) => return Ok(Some(Vec::new())),
             done => done?,
         };
-        let stopped = fds.pop().is_some_and(|stop| !stop.revents().is_empty());
+        let mail = fds.pop().is_some_and(|inbox| !inbox.revents().is_empty());
         let ready =
             fds.iter().enumerate().filter(|(_, fd)| !fd.revents().is_empty()).map(|(at, _)| at).collect();
-        Ok((!stopped).then_some(ready))
+        if mail {
+            match self.inbox.take() {
+                Mail::End => return Ok(None),
+                Mail::Orders(orders) => orders.into_iter().for_each(|order| self.obey(order)),
+            }
+        }
+        Ok(Some(ready))
+    }
+
+    fn obey(&mut self, order: Order) {
+        match order {
+            Order::Interface(now) => {
+                let port = self.ports.iter_mut().find(|port| port.interface.name == now.name);
+                port.into_iter().for_each(|port| port.interface = now.clone());
+            }
+            // Whoever asked may be gone.
+            Order::Turn(answer) => drop(answer.send(())),
+        }
     }
 
     fn decide(
         &mut self,
         port: usize,
+        serving: &Serving,
         batch: &RecvBatch,
         pending: &mut Vec<Pending>,
         changes: &mut Vec<LeaseChange>,
     ) {
         let now = hub::now();
-        let serving = self.serving.load();
         let mut received = received(&self.ports[port].interface);
         for arrived in batch.iter() {
             let Ok(message) = Message::decode(arrived.bytes) else {

@@ -3,7 +3,6 @@
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
-use std::os::fd::OwnedFd;
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -11,7 +10,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use bootlace::net::{DatagramSocket, PacketSocket, interfaces};
-use bootlace::services::dhcp::{Counters, Dhcp, Port};
+use bootlace::services::dhcp::{Counters, Dhcp, Orders, Port, orders};
 use bootlace_core::dhcp::LeaseTable;
 use bootlace_store::LeaseReader;
 use bootlace_wire::dhcp::{Code, Message, MessageType, Op};
@@ -50,7 +49,7 @@ struct Running {
     hub: Arc<bootlace::hub::Hub>,
     counters: Arc<Counters>,
     relay: UdpSocket,
-    stop: io::PipeWriter,
+    stop: Orders,
     thread: JoinHandle<io::Result<()>>,
 }
 
@@ -63,7 +62,7 @@ fn start(before: impl FnOnce(&UdpSocket)) -> Running {
     before(&relay);
     let mut interface = interfaces().unwrap()["lo"].clone();
     interface.addresses.retain(|own| own.ip == ip(10));
-    let (stopped, stop) = io::pipe().unwrap();
+    let (stop, inbox) = orders().unwrap();
     let world_dir = world.state_dir();
     let World { dir, store, hub, serving, .. } = world;
     let table = LeaseTable::new(&serving.load().config, Vec::new());
@@ -76,7 +75,7 @@ fn start(before: impl FnOnce(&UdpSocket)) -> Running {
         store,
         hub: Arc::clone(&hub),
         counters: Arc::clone(&counters),
-        stop: OwnedFd::from(stopped),
+        inbox,
     };
     let thread = thread::spawn(move || service.run());
     Running { world_dir, _dir: dir, hub, counters, relay, stop, thread }

@@ -7,6 +7,7 @@ mod docs;
 mod files;
 mod http;
 mod process;
+mod reload;
 mod serving;
 mod tftp;
 mod world;

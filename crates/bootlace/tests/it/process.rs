@@ -10,20 +10,20 @@ use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 /// More than what the sockets of one connection hold.
-const LARGE: usize = 64 << 20;
+pub(crate) const LARGE: usize = 64 << 20;
 /// More requests than a pipe holds log lines.
 const MANY: usize = 2_000;
 
-struct Server {
-    child: Child,
+pub(crate) struct Server {
+    pub(crate) child: Child,
     log: Option<BufReader<ChildStderr>>,
-    port: u16,
-    dir: TempDir,
+    pub(crate) port: u16,
+    pub(crate) dir: TempDir,
 }
 
 impl Server {
     /// Starts it by a shell that runs `before` first, and waits until it is ready.
-    fn start(before: &str) -> Self {
+    pub(crate) fn start(before: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
         fs::create_dir(dir.path().join("boot")).unwrap();
         fs::write(dir.path().join("boot/large"), vec![7; LARGE]).unwrap();
@@ -49,29 +49,31 @@ impl Server {
         server
     }
 
-    fn wait_for(&mut self, what: &str) {
+    /// All that is said until then.
+    pub(crate) fn wait_for(&mut self, what: &str) -> String {
         let mut seen = String::new();
         while !seen.lines().last().is_some_and(|line| line.contains(what)) {
             let read = self.log.as_mut().unwrap().read_line(&mut seen).unwrap();
             assert_ne!(read, 0, "it ended without saying {what}: {seen}");
         }
+        seen
     }
 
-    fn signal(&self, signal: Signal) {
+    pub(crate) fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
 
-    fn stop(mut self) -> ExitStatus {
+    pub(crate) fn stop(mut self) -> ExitStatus {
         self.signal(Signal::TERM);
         self.child.wait().unwrap()
     }
 
-    fn connect(&self) -> TcpStream {
+    pub(crate) fn connect(&self) -> TcpStream {
         TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).unwrap()
     }
 
     /// Everything that comes for a request.
-    fn get(&self, name: &str) -> Vec<u8> {
+    pub(crate) fn get(&self, name: &str) -> Vec<u8> {
         let mut stream = self.connect();
         ask(&mut stream, name);
         let mut answer = Vec::new();
@@ -88,7 +90,7 @@ impl Drop for Server {
     }
 }
 
-fn ask(stream: &mut TcpStream, name: &str) {
+pub(crate) fn ask(stream: &mut TcpStream, name: &str) {
     write!(stream, "GET /{name} HTTP/1.0\r\n\r\n").unwrap();
 }
 
@@ -152,7 +154,7 @@ fn a_log_that_has_gone_ends_nothing() {
 }
 
 #[test]
-fn signals_count_from_ready_on_and_sighup_ends_nothing() {
+fn signals_count_from_ready_on() {
     let server = Server::start(":");
     server.signal(Signal::HUP);
     assert!(server.get("small").ends_with(b"small"));
@@ -169,6 +171,21 @@ fn a_low_soft_limit_of_open_files_is_raised() {
         let mut answer = Vec::new();
         stream.read_to_end(&mut answer).unwrap();
         assert!(answer.ends_with(b"small"));
+    }
+    assert!(server.stop().success());
+}
+
+#[test]
+fn without_root_it_keeps_the_capabilities_of_its_own_namespace() {
+    let server = Server::start(
+        "exec unshare -Urn sh -c 'ip link set lo up && exec \"$0\" serve -c \"$1\"' \"$0\" \"$1\"",
+    );
+    let tasks = fs::read_dir(format!("/proc/{}/task", server.child.id())).unwrap();
+    for task in tasks {
+        let status = fs::read_to_string(task.unwrap().path().join("status")).unwrap();
+        for line in ["CapEff:\t0000000000002400", "CapBnd:\t0000000000002400", "NoNewPrivs:\t1"] {
+            assert!(status.contains(line), "no {line} in {status}");
+        }
     }
     assert!(server.stop().success());
 }

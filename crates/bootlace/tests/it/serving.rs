@@ -22,8 +22,8 @@ struct Peers {
 impl Peers {
     fn new() -> Self {
         let world = World::new();
-        let (plane, serving) = (Arc::clone(&world.plane), Arc::clone(&world.serving));
-        Self { resolver: resolver(plane, serving, Arc::clone(&world.hub)), world }
+        let serving = Arc::clone(&world.serving);
+        Self { resolver: resolver(serving, Arc::clone(&world.hub)), world }
     }
 
     async fn ask(&self, from: u8, name: &str, query: &str, purpose: Purpose) -> String {

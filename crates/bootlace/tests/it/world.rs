@@ -8,7 +8,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use bootlace::files::FilePlane;
 use bootlace::hub::{Held, Hub};
-use bootlace::serving::Serving;
+use bootlace::serving::{Edition, Serving};
 use bootlace_core::config;
 use bootlace_core::dhcp::{Lease, LeaseChange, LeaseState};
 use bootlace_core::model::{Text, Timestamp};
@@ -49,7 +49,6 @@ pub(crate) struct World {
     pub(crate) dir: TempDir,
     pub(crate) store: Store,
     pub(crate) hub: Arc<Hub>,
-    pub(crate) plane: Arc<FilePlane>,
     pub(crate) serving: Arc<ArcSwap<Serving>>,
 }
 
@@ -75,8 +74,8 @@ impl World {
         let journal = Journal::open(&config.state_dir).unwrap();
         let writer = Writer::spawn(journal, Retention::default()).unwrap();
         let plane = Arc::new(FilePlane::new(&config.boot_dir, &config.follow).unwrap());
-        let serving = Arc::new(ArcSwap::from_pointee(Serving::new(config, &plane)));
-        Self { hub: Arc::new(Hub::new(SessionId(1), [], writer)), dir, store, plane, serving }
+        let serving = Arc::new(ArcSwap::from_pointee(Serving::new(config, plane, Edition::first())));
+        Self { hub: Arc::new(Hub::new(SessionId(1), [], writer)), dir, store, serving }
     }
 
     pub(crate) fn state_dir(&self) -> PathBuf {

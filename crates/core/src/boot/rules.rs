@@ -22,13 +22,13 @@ use pattern::Pattern;
 const PATTERNS_MAX: usize = 256;
 
 /// The `match` table of a rule. An empty one matches every machine.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Match {
     keys: BTreeMap<Var, Vec<Value>>,
 }
 
 /// One value of a key, as written and as compared.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 struct Value {
     /// As the config has it, for trails.
     text: String,

@@ -84,6 +84,13 @@ pub struct RenderError {
     pub line: Option<usize>,
 }
 
+/// Compiled from the same text for the same place.
+impl PartialEq for Template {
+    fn eq(&self, other: &Self) -> bool {
+        self.language == other.language && self.text == other.text
+    }
+}
+
 impl Template {
     /// Compiles a text. `name` is a file's, or the key that the text stands in; errors give places in the text.
     pub fn parse(name: &str, text: &str, language: Language) -> Result<Self, TemplateError> {

@@ -43,6 +43,13 @@ struct Group {
     ends: BTreeSet<usize>,
 }
 
+impl PartialEq for Machines {
+    /// The indices follow from the list.
+    fn eq(&self, other: &Self) -> bool {
+        self.list == other.list
+    }
+}
+
 impl Machines {
     /// The machine that lists this MAC.
     pub fn by_mac(&self, mac: Mac) -> Option<&Machine> {

@@ -6,6 +6,7 @@
 //! names are arguments: [`wanted`] tells which. A [`Config`] is immutable; reload builds another and swaps it.
 
 mod boots;
+mod changes;
 mod file;
 mod inventory;
 mod keys;
@@ -29,6 +30,7 @@ mod types;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
+pub use changes::{Changed, keep_what_needs_restart};
 pub use inventory::{Identity, Machines};
 pub use types::*;
 

@@ -17,7 +17,7 @@ use crate::model::Uuid;
 
 /// Everything that `bootlace.toml` says, with its defaults filled in. Paths are absolute or relative to the
 /// working directory, never to the file.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Config {
     /// Interfaces to serve; empty means that the start-up has to choose or `--interface` names them.
     pub interfaces: Vec<String>,
@@ -100,7 +100,7 @@ pub enum DhcpMode {
 }
 
 /// `[dhcp]`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct DhcpConfig {
     /// Server or off; proxy and auto come with their issue and are refused until then.
     pub mode: DhcpMode,
@@ -193,7 +193,7 @@ pub enum Serve {
 pub const LEASE_INFINITE: Duration = Duration::from_secs(u32::MAX as u64);
 
 /// `[[dhcp.subnet]]`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Subnet {
     /// The network.
     pub cidr: Cidr,
@@ -219,7 +219,7 @@ impl Subnet {
 }
 
 /// An entry of `ranges_for`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct RangesFor {
     /// Only for machines of the config, or only for others.
     pub standing: Option<Standing>,
@@ -239,7 +239,7 @@ pub enum Standing {
 }
 
 /// `[tftp]`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct TftpConfig {
     /// Whether the service runs.
     pub enabled: bool,
@@ -252,7 +252,7 @@ pub struct TftpConfig {
 }
 
 /// `[http]`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct HttpConfig {
     /// TCP port for machines.
     pub port: u16,
@@ -269,7 +269,7 @@ pub enum Ipv6Wait {
 }
 
 /// `[admin]`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct AdminConfig {
     /// Where the API listens beside `state_dir/admin.sock`.
     pub listen: Option<SocketAddr>,
@@ -278,7 +278,7 @@ pub struct AdminConfig {
 }
 
 /// `[boot.NAME]`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Boot {
     /// Its name.
     pub name: BootName,
@@ -296,7 +296,7 @@ pub struct Boot {
 pub type Vars = BTreeMap<String, String>;
 
 /// What a boot does.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum BootKind {
     /// The machine's own disk.
     Local(LocalHow),
@@ -351,7 +351,7 @@ pub enum LocalHow {
 }
 
 /// Where a kernel, initrd or program comes from.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Location {
     /// A cleaned name below `boot_dir`.
     File(String),
@@ -360,7 +360,7 @@ pub enum Location {
 }
 
 /// `kind = "menu"`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Menu {
     /// Heading.
     pub title: String,
@@ -373,7 +373,7 @@ pub struct Menu {
 }
 
 /// `kind = "san"`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct San {
     /// RFC 4173 URI.
     pub target: Template,
@@ -384,7 +384,7 @@ pub struct San {
 }
 
 /// CHAP credentials of a SAN boot.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Chap {
     /// The machine's user name at the target.
     pub username: String,
@@ -417,7 +417,7 @@ impl fmt::Debug for Secret {
 }
 
 /// What machine and rule share: settings that override the default way.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Overrides {
     /// The boot; a rule may only set options or a loader and leave the boot to later rules.
     pub boot: Option<BootName>,
@@ -432,7 +432,7 @@ pub struct Overrides {
 }
 
 /// `[[machine]]`: has a name and at least one of MAC, UUID and serial.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Machine {
     /// Unique among machines; an LDH host name.
     pub name: String,
@@ -449,7 +449,7 @@ pub struct Machine {
 }
 
 /// `[[rule]]`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Rule {
     /// Its place in the file, from 1: how trails name it.
     pub number: usize,

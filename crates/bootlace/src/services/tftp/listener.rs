@@ -130,7 +130,7 @@ impl Port {
 
     fn take(self: &Arc<Self>, arrived: &Arrived<'_>) {
         let counters = &self.tftp.counters;
-        if !self.tftp.served.iter().any(|network| network.contains(*arrived.source.ip())) {
+        if !self.tftp.served.load().iter().any(|network| network.contains(*arrived.source.ip())) {
             counters.foreign.fetch_add(1, Relaxed);
             return;
         }

@@ -17,6 +17,7 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
+use arc_swap::ArcSwap;
 use bootlace_core::config::Cidr;
 
 use crate::net::DatagramSocket;
@@ -35,8 +36,8 @@ pub const TRANSFERS_PER_CLIENT_MAX: usize = 16;
 pub struct Tftp {
     /// Names to content.
     pub resolver: Arc<Resolver>,
-    /// Sources that are answered.
-    pub served: Arc<[Cidr]>,
+    /// Sources that are answered; they change with the interfaces and the config.
+    pub served: Arc<ArcSwap<Vec<Cidr>>>,
     /// Ports of transfers; `None`: the kernel's choice.
     pub ports: Option<RangeInclusive<u16>>,
     /// One port for everything, or one for each transfer.

@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use bootlace::files::FilePlane;
 use bootlace::net::DatagramSocket;
 use bootlace::resolver::{Ask, Resolver};
@@ -65,7 +66,7 @@ impl Server {
         let counters = Arc::new(Counters::default());
         let tftp = Tftp {
             resolver: Arc::new(resolver),
-            served: [Cidr::new(Ipv4Addr::LOCALHOST, 24).unwrap()].into(),
+            served: Arc::new(ArcSwap::from_pointee(vec![Cidr::new(Ipv4Addr::LOCALHOST, 24).unwrap()])),
             ports,
             answer_from,
             counters: Arc::clone(&counters),

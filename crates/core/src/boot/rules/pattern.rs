@@ -10,7 +10,7 @@ use crate::model::{Firmware, Uuid, Var};
 use crate::nearest;
 
 /// What a known value is compared with.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) enum Pattern {
     Mac(Mac),
     /// On the canonical text of a MAC.
