@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
-use bootlace_core::config::Config;
+use bootlace_core::boot::rules::Match;
+use bootlace_core::config::{Config, RangesFor, Standing};
 use bootlace_core::dhcp::{Attributes, Client, Declined, Lease, LeaseChange, LeaseTable, QUARANTINE};
 use bootlace_core::model::Timestamp;
 use bootlace_wire::{HwAddr, Mac};
@@ -13,6 +14,8 @@ use crate::configs::{config, machine};
 const SAID: Attributes<'static> = Attributes { client_id: None, uuid: None, hostname: "" };
 const LEASE_SECS: i64 = 3600;
 const MACHINES: u64 = 300;
+/// The first of them are in the config, and the first five of those have reservations.
+const KNOWN: u64 = 30;
 const STEPS: usize = 15_000;
 
 /// What a machine believes: the server must never make two of them believe the same.
@@ -45,7 +48,18 @@ impl World {
         let reserved = |n: u8| {
             machine(&format!("m{n}"), &[&mac(u64::from(n)).to_string()], &format!("10.0.0.{}", n + 40))
         };
-        config.machines = (0..5).map(reserved).collect();
+        let known = |n: u8| {
+            let mut machine = reserved(n);
+            machine.address = None;
+            machine
+        };
+        config.machines = (0..5).map(reserved).chain((5..KNOWN as u8).map(known)).collect();
+        // And ten for those that the config knows.
+        config.dhcp.subnets[0].ranges_for = vec![RangesFor {
+            standing: Some(Standing::Known),
+            matches: Match::default(),
+            ranges: vec![Ipv4Addr::new(10, 0, 0, 200)..=Ipv4Addr::new(10, 0, 0, 209)],
+        }];
         let table = LeaseTable::new(&config, Vec::new());
         Self {
             config,
@@ -186,6 +200,8 @@ impl World {
         }
         if who >= 5 {
             assert!(!(40..45).contains(&address.octets()[3]), "a reservation was lent");
+            let is_for_known = (200..210).contains(&address.octets()[3]);
+            assert_eq!(is_for_known, who < KNOWN, "{address} is not for {who}");
         }
         let resting = self.quarantined.get(&address).is_some_and(|until| *until > self.now);
         assert!(!resting, "{address} was declined");
@@ -215,8 +231,8 @@ fn client_of(who: u64) -> Client<'static> {
 }
 
 fn client(config: &Config, who: u64) -> Client<'_> {
-    let machine = config.machines.iter().find(|machine| machine.macs.contains(&mac(who)));
-    Client { machine, ..client_of(who) }
+    let machine = config.machines.by_mac(mac(who));
+    Client { machine, share: usize::from(machine.is_some()), ..client_of(who) }
 }
 
 #[test]
