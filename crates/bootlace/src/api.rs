@@ -15,7 +15,7 @@ pub struct LeaseView {
     pub address: String,
     pub mac: String,
     pub machine: Option<String>,
-    /// `bound`, `expired`, `released` or `declined`.
+    /// `bound`, `expired`, `released`, `declined` or `conflict`.
     pub state: String,
     pub since: String,
     pub until: String,
@@ -30,6 +30,7 @@ impl LeaseView {
             LeaseState::Bound => "expired",
             LeaseState::Released => "released",
             LeaseState::Declined => "declined",
+            LeaseState::Conflict => "conflict",
         };
         let machine = config
             .machines

@@ -9,7 +9,7 @@ use bootlace_wire::dhcp::MessageType;
 use super::boot_fields::{BootFields, Booting, Fetch};
 use super::net::{self, Net};
 use super::reply::{self, Answer, INFINITE, Reply};
-use super::{Attributes, Claim, Client, Declined, Kind, LeaseChange, LeaseTable, Query, Request};
+use super::{Attributes, Claim, Client, Declined, Kind, LeaseChange, LeaseTable, Proof, Query, Request};
 use crate::boot::choose::{Choice, choose};
 use crate::boot::loader::LoaderInventory;
 use crate::config::{Config, Serve};
@@ -39,6 +39,8 @@ pub struct Decision {
     pub changes: Vec<LeaseChange>,
     /// For the journal, with what the packet told and why this was decided.
     pub event: DhcpEvent,
+    /// The address that has to be probed before there is an answer: decide again when that is done.
+    pub after_probe: Option<Ipv4Addr>,
 }
 
 /// Decides about one message. The table is changed as if the reply were sent.
@@ -63,6 +65,7 @@ pub fn decide(
         Some(why) => Verdict::Silence(why),
         None => case.handle(table, &mut trail),
     };
+    let mut after_probe = None;
     let (reply, changes, answer) = match verdict {
         Verdict::Give(gift) => {
             let server = gift.net.server;
@@ -77,6 +80,10 @@ pub fn decide(
         }
         Verdict::Note { changes, why } => (None, changes, DhcpAnswer::Silence(why)),
         Verdict::Exhausted => (None, Vec::new(), DhcpAnswer::Exhausted),
+        Verdict::Probe(address) => {
+            after_probe = Some(address);
+            (None, Vec::new(), DhcpAnswer::Silence(format!("{address} is being probed")))
+        }
         Verdict::Silence(why) => (None, Vec::new(), DhcpAnswer::Silence(why.into_owned())),
     };
     let event = DhcpEvent {
@@ -90,7 +97,7 @@ pub fn decide(
         answer,
         trail,
     };
-    Decision { reply, changes, event }
+    Decision { reply, changes, event, after_probe }
 }
 
 /// A machine that is known by its UUID stays known when its operating system, which sends none, asks for the
@@ -127,6 +134,8 @@ enum Verdict<'a> {
     },
     /// Every address of the client's subnets is lent.
     Exhausted,
+    /// Not before it is known that nobody is on this address.
+    Probe(Ipv4Addr),
     Silence(Cow<'static, str>),
 }
 
@@ -229,6 +238,9 @@ impl<'a> Case<'a> {
                 trail.add(format!("address {address}"), refusal.to_string());
             }
             self.note(trail, found.address, found.claim);
+            if found.proof == Proof::Awaited {
+                return Verdict::Probe(found.address);
+            }
             return Verdict::Give(Gift {
                 net,
                 kind: MessageType::Offer,
@@ -272,7 +284,7 @@ impl<'a> Case<'a> {
             Some(own) if own == address => self.extend(table, trail, net, address),
             Some(own) => self.nak(net.id, format!("this machine's address is {own}")),
             None => match table.claim(net.index, self.client(), address, self.now) {
-                Ok(Claim::Reservation | Claim::Offer) => self.grant(table, trail, net, address),
+                Ok(Claim::Reservation | Claim::Offer | Claim::InUse) => self.grant(table, trail, net, address),
                 _ => {
                     let why = format!("{address} is not known to be this machine's");
                     self.nak_if(self.config.dhcp.authoritative, net.id, why)

@@ -9,6 +9,7 @@ use bootlace_wire::HwAddr;
 
 use super::addresses::AddressSet;
 use super::hash;
+use super::probe::Probes;
 use crate::config::{Cidr, Subnet};
 use crate::model::Timestamp;
 
@@ -42,6 +43,8 @@ pub(super) struct Pool {
     offer_ends: BTreeSet<(Timestamp, HwAddr)>,
     /// Declined addresses by the end of their quarantine.
     pub(super) quarantine: BTreeSet<(Timestamp, Ipv4Addr)>,
+    /// What is known of strangers on free addresses, where somebody asks the link.
+    probes: Option<Probes>,
 }
 
 impl Pool {
@@ -66,6 +69,7 @@ impl Pool {
             offered: BTreeMap::new(),
             offer_ends: BTreeSet::new(),
             quarantine: BTreeSet::new(),
+            probes: None,
         }
     }
 
@@ -90,15 +94,21 @@ impl Pool {
         self.free.contains(address)
     }
 
-    /// The client's own way into the ranges, then the next free address.
+    /// The client's own way into the ranges, then the next free address; one that was probed before all others.
     pub(super) fn free_for(&self, hw: HwAddr) -> Option<Ipv4Addr> {
+        let start = self.start_for(hw)?;
+        let ready = self.probes.as_ref().and_then(|probes| probes.ready_from(start));
+        ready.or_else(|| self.free.next_from(start))
+    }
+
+    fn start_for(&self, hw: HwAddr) -> Option<Ipv4Addr> {
         let mut index = hash::of(hw).checked_rem(self.size)?;
         for range in &self.ranges {
             match index.checked_sub(width(range)) {
                 Some(rest) => index = rest,
                 None => {
                     let start = u32::from(*range.start()).saturating_add(u32::try_from(index).ok()?);
-                    return self.free.next_from(start.into());
+                    return Some(start.into());
                 }
             }
         }
@@ -113,6 +123,9 @@ impl Pool {
     /// Takes an address out of the indices before its lease or offer changes; `lease_end` is of its lease.
     pub(super) fn unplace(&mut self, address: Ipv4Addr, lease_end: Option<Timestamp>) {
         self.free.remove(address);
+        if let Some(probes) = &mut self.probes {
+            probes.taken(address);
+        }
         if let Some(until) = lease_end {
             self.lapsing.remove(&(until, address));
             self.quarantine.remove(&(until, address));
@@ -125,10 +138,42 @@ impl Pool {
             return;
         }
         match lease_end {
-            None => self.free.insert(address),
+            None => {
+                self.free.insert(address);
+                if let Some(probes) = &mut self.probes {
+                    probes.freed(address);
+                }
+            }
             Some(until) => {
                 self.lapsing.insert((until, address));
             }
+        }
+    }
+
+    /// From now on somebody asks the link who is on an address before it is offered.
+    pub(super) fn watch(&mut self) {
+        self.probes = Some(Probes::new(self.free.clone()));
+    }
+
+    pub(super) fn probes(&self) -> Option<&Probes> {
+        self.probes.as_ref()
+    }
+
+    pub(super) fn probes_mut(&mut self) -> Option<&mut Probes> {
+        self.probes.as_mut()
+    }
+
+    /// Nobody else is on the address.
+    pub(super) fn prove(&mut self, address: Ipv4Addr, now: Timestamp) {
+        if let Some(probes) = &mut self.probes {
+            probes.prove(address, now, |address| self.free.contains(address));
+        }
+    }
+
+    /// Draws the conclusions of probes that went unanswered, and of proofs that are too old.
+    pub(super) fn conclude_probes(&mut self, now: Timestamp) {
+        if let Some(probes) = &mut self.probes {
+            probes.conclude(now, |address| self.free.contains(address));
         }
     }
 
