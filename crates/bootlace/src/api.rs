@@ -219,6 +219,10 @@ fn describe(kind: &EventKind) -> (String, Option<&Trail>) {
             (format!("{} {}: {outcome}", file.protocol.name(), file.name), None)
         }
         EventKind::Contradiction { seen, claimed } => (format!("{seen} says to be {claimed}"), None),
+        EventKind::Conflict { address, seen, quarantined } => {
+            let then = if *quarantined { "in quarantine" } else { "lent all the same" };
+            (format!("{address} is in use by {seen}: {then}"), None)
+        }
     }
 }
 

@@ -58,7 +58,8 @@ mod tests {
     #[test]
     fn a_probe_is_what_rfc_5227_says() {
         let frame = probe(OWN, TARGET);
-        let expected = "ffffffffffff 020000000001 0806 0001 0800 06 04 0001 020000000001 00000000 000000000000 0abc003d";
+        let expected =
+            "ffffffffffff 020000000001 0806 0001 0800 06 04 0001 020000000001 00000000 000000000000 0abc003d";
         let hex: String = frame.iter().map(|byte| format!("{byte:02x}")).collect();
         assert_eq!(hex, expected.replace(' ', ""));
         assert_eq!(reply(&frame), None, "a question is no answer");
@@ -76,7 +77,9 @@ mod tests {
         for len in 0..32 {
             assert_eq!(reply(&frame[..len]), None, "cut after {len} bytes");
         }
-        for (at, what) in [(12, "another protocol"), (14, "another link"), (19, "another length"), (20, "an opcode")] {
+        for (at, what) in
+            [(12, "another protocol"), (14, "another link"), (19, "another length"), (20, "an opcode")]
+        {
             let mut other = frame;
             other[at] ^= 0x40;
             assert_eq!(reply(&other), None, "{what}");

@@ -3,6 +3,7 @@
 mod dhcp;
 mod durable;
 mod files;
+mod probes;
 mod programs;
 mod tftp;
 mod web;
@@ -24,6 +25,16 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         name: "dhcp-wrong-network",
         shows: "an address of another network is refused by an authoritative server and ignored by another",
         run: dhcp::wrong_network,
+    },
+    Scenario {
+        name: "dhcp-conflict",
+        shows: "an address that a static host has is offered to nobody but that host",
+        run: probes::conflict,
+    },
+    Scenario {
+        name: "dhcp-newcomers",
+        shows: "200 newcomers right after the start wait for their probes together and get an address each",
+        run: probes::storm,
     },
     Scenario {
         name: "dhcp-power-cut",

@@ -34,7 +34,7 @@ const STOP_TIME_MAX: Duration = Duration::from_secs(10);
 const BLOCKED_TIME_MAX: Duration = Duration::from_secs(1);
 
 pub(super) fn run(opened: Opened) -> Result<()> {
-    let Opened { serving, plane, store, leases, table, journal, next_session, bound } = opened;
+    let Opened { serving, plane, store, leases, mut table, journal, next_session, bound } = opened;
     let state_dir = Arc::new(serving.config.state_dir.clone());
     let tftp_config = serving.config.tftp.clone();
     let serving = Arc::new(ArcSwap::from_pointee(serving));
@@ -45,6 +45,7 @@ pub(super) fn run(opened: Opened) -> Result<()> {
     let names: Vec<String> = bound.interfaces.iter().map(|interface| interface.name.clone()).collect();
     let Bound {
         dhcp: dhcp_sockets,
+        probed,
         tftp: tftp_listeners,
         solicitations,
         http: http_listeners,
@@ -58,7 +59,9 @@ pub(super) fn run(opened: Opened) -> Result<()> {
         Some((ports, frames)) => {
             let (serving, hub) = (Arc::clone(&serving), Arc::clone(&hub));
             let counters = Arc::default();
-            let service = |stop| dhcp::Dhcp { ports, frames, serving, table, store, hub, counters, stop };
+            let prober = dhcp::Prober::new(probed, &serving.load().config, &mut table);
+            let service =
+                |stop| dhcp::Dhcp { ports, frames, prober, serving, table, store, hub, counters, stop };
             (Some(DhcpThread::start(service).context("cannot start the DHCP thread")?), None)
         }
         // Without DHCP the store still keeps other servers out of the state folder.

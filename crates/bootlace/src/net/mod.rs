@@ -7,6 +7,7 @@
     reason = "the socket calls below have no safe wrapper; each block says why it is sound"
 )]
 
+mod arp;
 mod batch;
 mod icmp6;
 mod interface;
@@ -16,6 +17,7 @@ mod segments;
 mod sockopt;
 mod udp;
 
+pub use arp::ArpSocket;
 pub use batch::{Arrived, Datagram, RECV_BATCH_MAX, RecvBatch, send};
 pub use icmp6::solicitations;
 pub use interface::{Address, Interface, interfaces};

@@ -5,6 +5,7 @@
 //! sends nothing: no address is promised that a power loss could take back (invariant 2).
 
 mod alarm;
+mod probe;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -26,9 +27,11 @@ use bootlace_store::Store;
 use bootlace_wire::HwAddr;
 use bootlace_wire::dhcp::{CLIENT_PORT, Message, SERVER_PORT, describe};
 use bootlace_wire::frame::udp_frame;
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use self::alarm::Alarm;
+use self::probe::Waiting;
+pub use self::probe::{ProbedLink, Prober, WAITING_MAX};
 use crate::hub::{self, Held, Hub};
 use crate::net::{Datagram, DatagramSocket, Frame, Interface, PacketSocket, RECV_BATCH_MAX, RecvBatch};
 use crate::serving::Serving;
@@ -53,6 +56,8 @@ pub struct Dhcp {
     pub ports: Vec<Port>,
     /// For clients without an address.
     pub frames: PacketSocket,
+    /// Who asks the links before an address is offered for the first time.
+    pub prober: Prober,
     /// Config and loaders, swapped whole.
     pub serving: Arc<ArcSwap<Serving>>,
     /// Every lease.
@@ -87,6 +92,14 @@ struct Pending {
     event: DhcpEvent,
 }
 
+/// What decisions are made by, and where they go.
+struct Round<'a> {
+    serving: &'a Serving,
+    now: Timestamp,
+    pending: &'a mut Vec<Pending>,
+    changes: &'a mut Vec<LeaseChange>,
+}
+
 impl Dhcp {
     /// Serves until `stop` is readable.
     pub fn run(mut self) -> io::Result<()> {
@@ -96,8 +109,9 @@ impl Dhcp {
         let mut changes = Vec::new();
         // Used again: so many decisions are large enough that the allocator would give them back to the kernel.
         let mut pending = Vec::new();
+        let mut pause = self.prober.send(&mut self.table, hub::now());
         loop {
-            let ready = self.wait()?;
+            let ready = self.wait(pause)?;
             let Some(ready) = ready else { return Ok(()) };
             for port in ready {
                 for _ in 0..BATCHES_MAX {
@@ -108,6 +122,9 @@ impl Dhcp {
                     }
                 }
             }
+            self.decide_probed(&mut pending, &mut changes);
+            // Before the wait for the disk: probes take their own time.
+            pause = self.prober.send(&mut self.table, hub::now());
             changes = self.settle(&mut pending, changes, &mut exhausted);
         }
     }
@@ -127,18 +144,20 @@ impl Dhcp {
         }
     }
 
-    /// The ports with datagrams; `None` at the end.
-    fn wait(&self) -> io::Result<Option<Vec<usize>>> {
+    /// The ports with datagrams, at the latest after `pause`; `None` at the end.
+    fn wait(&self, pause: Option<Duration>) -> io::Result<Option<Vec<usize>>> {
         let mut fds: Vec<PollFd<'_>> =
             self.ports.iter().map(|port| PollFd::new(&port.socket, PollFlags::IN)).collect();
+        fds.extend(self.prober.links().iter().map(|link| PollFd::new(link.socket(), PollFlags::IN)));
         fds.push(PollFd::new(&self.stop, PollFlags::IN));
-        match poll(&mut fds, None) {
+        let pause = pause.and_then(|pause| Timespec::try_from(pause).ok());
+        match poll(&mut fds, pause.as_ref()) {
             Err(rustix::io::Errno::INTR) => return Ok(Some(Vec::new())),
             done => done?,
         };
         let stopped = fds.pop().is_some_and(|stop| !stop.revents().is_empty());
-        let ready =
-            fds.iter().enumerate().filter(|(_, fd)| !fd.revents().is_empty()).map(|(at, _)| at).collect();
+        let ports = fds.iter().take(self.ports.len());
+        let ready = ports.enumerate().filter(|(_, fd)| !fd.revents().is_empty()).map(|(at, _)| at).collect();
         Ok((!stopped).then_some(ready))
     }
 
@@ -150,7 +169,7 @@ impl Dhcp {
         changes: &mut Vec<LeaseChange>,
     ) {
         let now = hub::now();
-        let serving = self.serving.load();
+        let serving = self.serving.load_full();
         let mut received = received(&self.ports[port].interface);
         for arrived in batch.iter() {
             let Ok(message) = Message::decode(arrived.bytes) else {
@@ -160,22 +179,53 @@ impl Dhcp {
             log_packet("received", &message, &arrived.source);
             received.source = arrived.source;
             received.destination = arrived.destination;
-            let query = match classify(&message, &received) {
-                Ok(query) => query,
-                Err(why) => {
-                    self.counters.malformed.fetch_add(1, Relaxed);
-                    tracing::debug!(mac = %message.hw, reason = %why, "DHCP packet ignored");
-                    continue;
-                }
-            };
-            let hw = query.hw;
-            let view = self.hub.with_session(hw, now, |session| {
-                session.map(|session| session.dhcp_view(&query, now)).unwrap_or_default()
-            });
-            let decision = decide(&serving.config, &serving.loaders, &mut self.table, view, &query, now);
-            changes.extend(decision.changes);
-            pending.push(Pending { port, hw, at: now, reply: decision.reply, event: decision.event });
+            let round = Round { serving: &serving, now, pending, changes };
+            self.decide_one(port, message, &received, round);
         }
+    }
+
+    /// What was found out about addresses decides for those who waited for it.
+    fn decide_probed(&mut self, pending: &mut Vec<Pending>, changes: &mut Vec<LeaseChange>) {
+        let now = hub::now();
+        for (conflict, seen) in self.prober.hear(&mut self.table, now) {
+            self.hub.record(probe::event(&conflict, seen, now));
+            changes.extend(conflict.change);
+        }
+        self.table.conclude_probes(now);
+        let ready = self.prober.ready(&self.table);
+        if ready.is_empty() {
+            return;
+        }
+        let serving = self.serving.load_full();
+        for Waiting { port, message, source, destination, .. } in ready {
+            let received = Received { source, destination, ..received(&self.ports[port].interface) };
+            let round = Round { serving: &serving, now, pending, changes };
+            self.decide_one(port, message, &received, round);
+        }
+    }
+
+    fn decide_one(&mut self, port: usize, message: Message, received: &Received, round: Round<'_>) {
+        let Round { serving, now, pending, changes } = round;
+        let query = match classify(&message, received) {
+            Ok(query) => query,
+            Err(why) => {
+                self.counters.malformed.fetch_add(1, Relaxed);
+                tracing::debug!(mac = %message.hw, reason = %why, "DHCP packet ignored");
+                return;
+            }
+        };
+        let hw = query.hw;
+        let view = self.hub.with_session(hw, now, |session| {
+            session.map(|session| session.dhcp_view(&query, now)).unwrap_or_default()
+        });
+        let decision = decide(&serving.config, &serving.loaders, &mut self.table, view, &query, now);
+        if let Some(address) = decision.after_probe {
+            let (source, destination) = (received.source, received.destination);
+            self.prober.keep(hw, Waiting { port, message, source, destination, address });
+            return;
+        }
+        changes.extend(decision.changes);
+        pending.push(Pending { port, hw, at: now, reply: decision.reply, event: decision.event });
     }
 
     /// Stores, sends, records: in this order. Returns the changes that are still to be stored.

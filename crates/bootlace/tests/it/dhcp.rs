@@ -11,7 +11,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use bootlace::net::{DatagramSocket, PacketSocket, interfaces};
-use bootlace::services::dhcp::{Counters, Dhcp, Port};
+use bootlace::services::dhcp::{Counters, Dhcp, Port, Prober};
 use bootlace_core::dhcp::LeaseTable;
 use bootlace_store::LeaseReader;
 use bootlace_wire::dhcp::{Code, Message, MessageType, Op};
@@ -71,6 +71,7 @@ fn start(before: impl FnOnce(&UdpSocket)) -> Running {
     let service = Dhcp {
         ports: vec![Port { interface, socket }],
         frames: PacketSocket::open().unwrap(),
+        prober: Prober::default(),
         serving,
         table,
         store,

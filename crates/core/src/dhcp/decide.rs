@@ -284,7 +284,9 @@ impl<'a> Case<'a> {
             Some(own) if own == address => self.extend(table, trail, net, address),
             Some(own) => self.nak(net.id, format!("this machine's address is {own}")),
             None => match table.claim(net.index, self.client(), address, self.now) {
-                Ok(Claim::Reservation | Claim::Offer | Claim::InUse) => self.grant(table, trail, net, address),
+                Ok(Claim::Reservation | Claim::Offer | Claim::InUse) => {
+                    self.grant(table, trail, net, address)
+                }
                 _ => {
                     let why = format!("{address} is not known to be this machine's");
                     self.nak_if(self.config.dhcp.authoritative, net.id, why)

@@ -4,6 +4,7 @@
 //! that a newcomer waits only where more of them come than were foreseen; who has a lease never waits. Silence
 //! proves little and not for long: a proof ends by itself.
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::net::Ipv4Addr;
 use std::time::Duration;
@@ -119,8 +120,8 @@ impl Probes {
 
     /// Somebody needs this address.
     pub(super) fn want(&mut self, address: Ipv4Addr) {
-        if !self.states.contains_key(&address) {
-            self.states.insert(address, State::Wanted);
+        if let Entry::Vacant(unknown) = self.states.entry(address) {
+            unknown.insert(State::Wanted);
             self.wanted.insert(address);
         }
     }

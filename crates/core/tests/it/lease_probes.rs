@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use bootlace_core::config::{Cidr, Config};
 use bootlace_core::dhcp::{
-    Attributes, Claim, Client, Conflict, Found, LeaseChange, LeaseState, LeaseTable, PROBE_WAIT, PROBES_AHEAD,
-    PROBES_AHEAD_MAX, PROOF_AGE, Proof, QUARANTINE, QUARANTINES_PER_CLIENT_MAX, Refusal,
+    Attributes, Claim, Client, Conflict, Found, LeaseChange, LeaseState, LeaseTable, PROBE_WAIT,
+    PROBES_AHEAD, PROBES_AHEAD_MAX, PROOF_AGE, Proof, QUARANTINE, QUARANTINES_PER_CLIENT_MAX, Refusal,
 };
 use bootlace_core::model::Timestamp;
 use bootlace_wire::{HwAddr, Mac};
@@ -94,7 +94,11 @@ fn nothing_is_offered_before_its_probe_and_then_at_once() {
     link.probe();
     assert!(link.table.awaits_probe(early.address));
     assert_eq!(link.table.probe_deadline(), Some(link.now.after(PROBE_WAIT)));
-    assert_eq!(link.offer(anybody(1)), Found { claim: Claim::Offer, ..early.clone() }, "asked again too early");
+    assert_eq!(
+        link.offer(anybody(1)),
+        Found { claim: Claim::Offer, ..early.clone() },
+        "asked again too early"
+    );
     link.pass(PROBE_WAIT - Duration::from_millis(1));
     assert!(link.table.awaits_probe(early.address));
     link.pass(Duration::from_millis(1));

@@ -106,7 +106,13 @@ impl LeaseTable {
     }
 
     /// An address that nobody ever had, or that a stranger was found on, needs a probe, if anybody probes here.
-    pub(super) fn prove_or_want(&mut self, subnet: usize, hw: HwAddr, address: Ipv4Addr, claim: Claim) -> Proof {
+    pub(super) fn prove_or_want(
+        &mut self,
+        subnet: usize,
+        hw: HwAddr,
+        address: Ipv4Addr,
+        claim: Claim,
+    ) -> Proof {
         let lease = self.leases.get(&address);
         let is_known = lease.is_some_and(|lease| lease.hw == hw || !is_quarantine(lease));
         let Some(probes) = self.pools.get_mut(subnet).and_then(Pool::probes_mut).filter(|_| !is_known) else {
