@@ -15,7 +15,7 @@ pub struct LeaseView {
     pub address: String,
     pub mac: String,
     pub machine: Option<String>,
-    /// `bound`, `expired`, `released` or `declined`.
+    /// `bound`, `expired`, `released`, `declined` or `conflict`.
     pub state: String,
     pub since: String,
     pub until: String,
@@ -30,6 +30,7 @@ impl LeaseView {
             LeaseState::Bound => "expired",
             LeaseState::Released => "released",
             LeaseState::Declined => "declined",
+            LeaseState::Conflict => "conflict",
         };
         let machine = lease.hw.mac().and_then(|mac| config.machines.by_mac(mac));
         Self {
@@ -214,6 +215,10 @@ fn describe(kind: &EventKind) -> (String, Option<&Trail>) {
             (format!("{} {}: {outcome}", file.protocol.name(), file.name), None)
         }
         EventKind::Contradiction { seen, claimed } => (format!("{seen} says to be {claimed}"), None),
+        EventKind::Conflict { address, seen, quarantined } => {
+            let then = if *quarantined { "in quarantine" } else { "lent all the same" };
+            (format!("{address} is in use by {seen}: {then}"), None)
+        }
     }
 }
 

@@ -92,6 +92,9 @@ pub(crate) fn event(event: &Event, session: Option<SessionId>, progress: Progres
             let (mac, ip, session) = (&line.mac, &line.ip, line.session);
             warn!(mac, ip, session, %seen, %claimed, "peer claims to be another machine");
         }
+        EventKind::Conflict { address, seen, quarantined } => {
+            warn!(code = "address-in-use", ip = %address, %seen, quarantined, "somebody is on an address that nobody has leased");
+        }
     }
 }
 
@@ -279,6 +282,7 @@ mod tests {
             file(FileOutcome::Refused("a folder".into())),
             file(FileOutcome::Aborted { bytes: 1, of: 5, why: hostile() }),
             EventKind::Contradiction { seen: hw(), claimed: hostile() },
+            EventKind::Conflict { address: [10, 188, 0, 61].into(), seen: hw(), quarantined: true },
         ]
     }
 
@@ -311,6 +315,9 @@ mod tests {
             format!(
                 "WARN peer claims to be another machine {who} {at} seen=52:54:00:00:00:01 claimed=x?]0;evil???fake=line"
             ),
+            "WARN somebody is on an address that nobody has leased code=\"address-in-use\" ip=10.188.0.61 \
+             seen=52:54:00:00:00:01 quarantined=true"
+                .to_owned(),
         ];
         assert_eq!(lines, expected);
     }

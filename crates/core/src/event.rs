@@ -77,6 +77,16 @@ pub enum EventKind {
         /// The MAC that the peer claims in its request.
         claimed: Text,
     },
+    /// Somebody answered a probe of an address that nobody has leased.
+    Conflict {
+        /// The address.
+        address: Ipv4Addr,
+        /// Who answered.
+        #[serde(with = "json::text")]
+        seen: HwAddr,
+        /// Whether nobody else gets it now: not when too much is in quarantine already.
+        quarantined: bool,
+    },
 }
 
 /// A DHCP message and its answer.

@@ -234,6 +234,7 @@ impl Session {
             EventKind::Contradiction { claimed, .. } => {
                 self.problem = Some(format!("somebody at this address says to be {claimed}"));
             }
+            EventKind::Conflict { .. } => {}
         }
     }
 

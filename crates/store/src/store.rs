@@ -181,11 +181,13 @@ pub(crate) fn state_name(state: LeaseState) -> &'static str {
         LeaseState::Bound => "bound",
         LeaseState::Released => "released",
         LeaseState::Declined => "declined",
+        LeaseState::Conflict => "conflict",
     }
 }
 
 fn state_of(name: &str) -> Option<LeaseState> {
-    const ALL: [LeaseState; 3] = [LeaseState::Bound, LeaseState::Released, LeaseState::Declined];
+    const ALL: [LeaseState; 4] =
+        [LeaseState::Bound, LeaseState::Released, LeaseState::Declined, LeaseState::Conflict];
     ALL.into_iter().find(|&state| state_name(state) == name)
 }
 

@@ -5,6 +5,7 @@
 //! hostile: decoders return an error or ignore what is malformed, they never panic.
 #![forbid(unsafe_code)]
 
+pub mod arp;
 pub mod cursor;
 pub mod dhcp;
 pub mod frame;

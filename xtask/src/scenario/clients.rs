@@ -3,6 +3,7 @@
 mod dhcp;
 mod durable;
 mod files;
+mod probes;
 mod programs;
 mod relayed;
 mod tftp;
@@ -36,6 +37,16 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         name: "dhcp-vlan-tagged",
         shows: "on a trunk, machines of a VLAN get nothing from the server of the untagged network",
         run: vlan::tagged,
+    },
+    Scenario {
+        name: "dhcp-conflict",
+        shows: "an address that a static host has is offered to nobody but that host",
+        run: probes::conflict,
+    },
+    Scenario {
+        name: "dhcp-newcomers",
+        shows: "200 newcomers right after the start wait for their probes together and get an address each",
+        run: probes::storm,
     },
     Scenario {
         name: "dhcp-power-cut",

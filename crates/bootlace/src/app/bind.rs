@@ -28,6 +28,7 @@ const ADMIN_SOCKET_UMASK: u32 = 0o117;
 pub(super) struct Bound {
     pub(super) interfaces: Vec<Interface>,
     pub(super) dhcp: Option<(Vec<dhcp::Port>, PacketSocket)>,
+    pub(super) probed: Vec<dhcp::ProbedLink>,
     pub(super) tftp: Vec<tftp::Listener>,
     pub(super) http: Vec<TcpListener>,
     pub(super) solicitations: Vec<(String, UdpSocket)>,
@@ -54,6 +55,7 @@ impl Bound {
             }
         }
         Ok(Self {
+            probed: if dhcp.is_some() && config.dhcp.probe { open_probed(&interfaces)? } else { Vec::new() },
             dhcp,
             tftp,
             http,
@@ -127,6 +129,13 @@ fn bind_dhcp(interfaces: &[Interface]) -> Result<(Vec<dhcp::Port>, PacketSocket)
     let ports = ports.collect::<Result<Vec<_>>>()?;
     let frames = PacketSocket::open().map_err(|error| port_error(error, "DHCP", "a packet socket"))?;
     Ok((ports, frames))
+}
+
+fn open_probed(interfaces: &[Interface]) -> Result<Vec<dhcp::ProbedLink>> {
+    let links = interfaces.iter().map(dhcp::ProbedLink::open);
+    let links = links.collect::<io::Result<Vec<_>>>();
+    let links = links.map_err(|error| port_error(error, "DHCP", "a packet socket for ARP"))?;
+    Ok(links.into_iter().flatten().collect())
 }
 
 /// A convenience that a host without IPv6 goes without.

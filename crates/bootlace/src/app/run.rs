@@ -34,7 +34,7 @@ const STOP_TIME_MAX: Duration = Duration::from_secs(10);
 const BLOCKED_TIME_MAX: Duration = Duration::from_secs(1);
 
 pub(super) fn run(opened: Opened) -> Result<()> {
-    let Opened { origin, manager, serving, store, leases, table, journal, next_session, bound } = opened;
+    let Opened { origin, manager, serving, store, leases, mut table, journal, next_session, bound } = opened;
     let state_dir = Arc::new(serving.config.state_dir.clone());
     let tftp_config = serving.config.tftp.clone();
     let links = Links::of(&bound).context("cannot keep the sockets of the interfaces")?;
@@ -45,14 +45,24 @@ pub(super) fn run(opened: Opened) -> Result<()> {
     drop(leases);
     let resolver = Arc::new(serving::resolver(Arc::clone(&serving), Arc::clone(&hub)));
     let names: Vec<String> = bound.interfaces.iter().map(|interface| interface.name.clone()).collect();
-    let Bound { dhcp: dhcp_sockets, tftp: tftp_listeners, solicitations, http, admin_socket, admin, .. } =
-        bound;
+    let Bound {
+        dhcp: dhcp_sockets,
+        probed,
+        tftp: tftp_listeners,
+        solicitations,
+        http,
+        admin_socket,
+        admin,
+        ..
+    } = bound;
 
     let (mut dhcp, _lock) = match dhcp_sockets {
         Some((ports, frames)) => {
             let (serving, hub) = (Arc::clone(&serving), Arc::clone(&hub));
             let counters = Arc::default();
-            let service = |inbox| dhcp::Dhcp { ports, frames, serving, table, store, hub, counters, inbox };
+            let prober = dhcp::Prober::new(probed, &serving.load().config, &mut table);
+            let service =
+                |inbox| dhcp::Dhcp { ports, frames, prober, serving, table, store, hub, counters, inbox };
             (Some(DhcpThread::start(service).context("cannot start the DHCP thread")?), None)
         }
         // Without DHCP the store still keeps other servers out of the state folder.

@@ -7,6 +7,7 @@
     reason = "the socket calls below have no safe wrapper; each block says why it is sound"
 )]
 
+mod arp;
 mod batch;
 mod icmp6;
 mod interface;
@@ -18,6 +19,7 @@ mod sockopt;
 mod udp;
 mod watch;
 
+pub use arp::ArpSocket;
 pub use batch::{Arrived, Datagram, RECV_BATCH_MAX, RecvBatch, send};
 pub use icmp6::solicitations;
 pub use interface::{Address, Interface, interfaces};

@@ -32,43 +32,49 @@ impl PacketSocket {
 
     /// Sends what the socket takes at once: the number of frames that left.
     pub fn send(&self, frames: &[Frame<'_>]) -> io::Result<usize> {
-        let mut addresses: Vec<libc::sockaddr_ll> =
-            frames.iter().map(|frame| link_address(frame.ifindex)).collect();
-        let mut vectors: Vec<libc::iovec> = frames
-            .iter()
-            .map(|frame| libc::iovec {
-                iov_base: frame.bytes.as_ptr().cast_mut().cast(),
-                iov_len: frame.bytes.len(),
-            })
-            .collect();
-        let mut headers: Vec<libc::mmsghdr> = Vec::with_capacity(frames.len());
-        for (vector, to) in vectors.iter_mut().zip(&mut addresses) {
-            // SAFETY: an all-zero msghdr is a valid value of this plain C struct.
-            let mut header: libc::mmsghdr = unsafe { mem::zeroed() };
-            header.msg_hdr.msg_name = ptr::from_mut(to).cast();
-            header.msg_hdr.msg_namelen = size_of::<libc::sockaddr_ll>() as libc::socklen_t;
-            header.msg_hdr.msg_iov = vector;
-            header.msg_hdr.msg_iovlen = 1;
-            headers.push(header);
-        }
-        // SAFETY: each header points at an address and a vector that live until after the call, with their true
-        // lengths; the kernel only reads the frames.
-        let count = unsafe {
-            libc::sendmmsg(
-                self.socket.as_fd().as_raw_fd(),
-                headers.as_mut_ptr(),
-                headers.len() as libc::c_uint,
-                libc::MSG_DONTWAIT,
-            )
-        };
-        usize::try_from(count).map_err(|_| io::Error::last_os_error())
+        send(&self.socket, libc::ETH_P_IP as u16, frames)
     }
 }
 
-fn link_address(ifindex: u32) -> libc::sockaddr_ll {
+/// Sends frames of one protocol.
+pub(super) fn send(socket: &Socket, ethertype: u16, frames: &[Frame<'_>]) -> io::Result<usize> {
+    let mut addresses: Vec<libc::sockaddr_ll> =
+        frames.iter().map(|frame| link_address(ethertype, frame.ifindex)).collect();
+    let mut vectors: Vec<libc::iovec> = frames
+        .iter()
+        .map(|frame| libc::iovec {
+            iov_base: frame.bytes.as_ptr().cast_mut().cast(),
+            iov_len: frame.bytes.len(),
+        })
+        .collect();
+    let mut headers: Vec<libc::mmsghdr> = Vec::with_capacity(frames.len());
+    for (vector, to) in vectors.iter_mut().zip(&mut addresses) {
+        // SAFETY: an all-zero msghdr is a valid value of this plain C struct.
+        let mut header: libc::mmsghdr = unsafe { mem::zeroed() };
+        header.msg_hdr.msg_name = ptr::from_mut(to).cast();
+        header.msg_hdr.msg_namelen = size_of::<libc::sockaddr_ll>() as libc::socklen_t;
+        header.msg_hdr.msg_iov = vector;
+        header.msg_hdr.msg_iovlen = 1;
+        headers.push(header);
+    }
+    // SAFETY: each header points at an address and a vector that live until after the call, with their true
+    // lengths; the kernel only reads the frames.
+    let count = unsafe {
+        libc::sendmmsg(
+            socket.as_fd().as_raw_fd(),
+            headers.as_mut_ptr(),
+            headers.len() as libc::c_uint,
+            libc::MSG_DONTWAIT,
+        )
+    };
+    usize::try_from(count).map_err(|_| io::Error::last_os_error())
+}
+
+/// Every frame of this protocol on an interface.
+pub(super) fn link_address(ethertype: u16, ifindex: u32) -> libc::sockaddr_ll {
     libc::sockaddr_ll {
         sll_family: libc::AF_PACKET as libc::c_ushort,
-        sll_protocol: (libc::ETH_P_IP as u16).to_be(),
+        sll_protocol: ethertype.to_be(),
         sll_ifindex: ifindex.cast_signed(),
         sll_hatype: 0,
         sll_pkttype: 0,

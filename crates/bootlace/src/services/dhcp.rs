@@ -6,6 +6,7 @@
 
 mod alarm;
 mod orders;
+mod probe;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -19,7 +20,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use bootlace_core::dhcp::{
-    Destination, LeaseChange, LeaseState, LeaseTable, Received, Reply, classify, decide,
+    Decision, Destination, LeaseChange, LeaseState, LeaseTable, Received, Reply, classify, decide,
 };
 use bootlace_core::event::{DhcpAnswer, DhcpEvent, Event, EventKind, Peer};
 use bootlace_core::model::Timestamp;
@@ -27,11 +28,13 @@ use bootlace_store::Store;
 use bootlace_wire::HwAddr;
 use bootlace_wire::dhcp::{CLIENT_PORT, Message, SERVER_PORT, describe};
 use bootlace_wire::frame::udp_frame;
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use self::alarm::Alarm;
 use self::orders::Mail;
 pub use self::orders::{Inbox, Order, Orders, orders};
+use self::probe::Waiting;
+pub use self::probe::{ProbedLink, Prober, WAITING_MAX};
 use crate::hub::{self, Held, Hub};
 use crate::net::{Datagram, DatagramSocket, Frame, Interface, PacketSocket, RECV_BATCH_MAX, RecvBatch};
 use crate::serving::Serving;
@@ -57,6 +60,8 @@ pub struct Dhcp {
     pub ports: Vec<Port>,
     /// For clients without an address.
     pub frames: PacketSocket,
+    /// Who asks the links before an address is offered for the first time.
+    pub prober: Prober,
     /// Config and loaders, swapped whole.
     pub serving: Arc<ArcSwap<Serving>>,
     /// Every lease.
@@ -93,6 +98,14 @@ struct Pending {
     event: DhcpEvent,
 }
 
+/// What decisions are made by, and where they go.
+struct Round<'a> {
+    serving: &'a Serving,
+    now: Timestamp,
+    pending: &'a mut Vec<Pending>,
+    changes: &'a mut Vec<LeaseChange>,
+}
+
 impl Dhcp {
     /// Serves until the other end of the inbox is dropped.
     pub fn run(mut self) -> io::Result<()> {
@@ -103,8 +116,9 @@ impl Dhcp {
         let mut changes = Vec::new();
         // Used again: so many decisions are large enough that the allocator would give them back to the kernel.
         let mut pending = Vec::new();
+        let mut pause = self.prober.send(&mut self.table, hub::now());
         loop {
-            let ready = self.wait()?;
+            let ready = self.wait(pause)?;
             let Some(ready) = ready else { return Ok(()) };
             let behind = !changes.is_empty();
             self.follow_config(&mut in_force);
@@ -117,6 +131,9 @@ impl Dhcp {
                     }
                 }
             }
+            self.decide_probed(&in_force, &mut pending, &mut changes);
+            // Before the wait for the disk: probes take their own time.
+            pause = self.prober.send(&mut self.table, hub::now());
             if behind {
                 // Whoever cannot store leases attracts nobody: an offer would keep its client from a server that can.
                 pending.iter_mut().for_each(|pending| pending.promises = true);
@@ -130,6 +147,7 @@ impl Dhcp {
     fn follow_config(&mut self, in_force: &mut Arc<Serving>) {
         let newest = self.serving.load_full();
         if !Arc::ptr_eq(in_force, &newest) {
+            self.prober.watch(&newest.config, &mut self.table);
             self.table.reconfigure(&newest.config);
             *in_force = newest;
         }
@@ -150,18 +168,20 @@ impl Dhcp {
         }
     }
 
-    /// The ports with datagrams; `None` at the end.
-    fn wait(&mut self) -> io::Result<Option<Vec<usize>>> {
+    /// The ports with datagrams, at the latest after `pause`; `None` at the end.
+    fn wait(&mut self, pause: Option<Duration>) -> io::Result<Option<Vec<usize>>> {
         let mut fds: Vec<PollFd<'_>> =
             self.ports.iter().map(|port| PollFd::new(&port.socket, PollFlags::IN)).collect();
+        fds.extend(self.prober.links().iter().map(|link| PollFd::new(link.socket(), PollFlags::IN)));
         fds.push(PollFd::new(&self.inbox, PollFlags::IN));
-        match poll(&mut fds, None) {
+        let pause = pause.and_then(|pause| Timespec::try_from(pause).ok());
+        match poll(&mut fds, pause.as_ref()) {
             Err(rustix::io::Errno::INTR) => return Ok(Some(Vec::new())),
             done => done?,
         };
         let mail = fds.pop().is_some_and(|inbox| !inbox.revents().is_empty());
-        let ready =
-            fds.iter().enumerate().filter(|(_, fd)| !fd.revents().is_empty()).map(|(at, _)| at).collect();
+        let ports = fds.iter().take(self.ports.len());
+        let ready = ports.enumerate().filter(|(_, fd)| !fd.revents().is_empty()).map(|(at, _)| at).collect();
         if mail {
             match self.inbox.take() {
                 Mail::End => return Ok(None),
@@ -174,6 +194,7 @@ impl Dhcp {
     fn obey(&mut self, order: Order) {
         match order {
             Order::Interface(now) => {
+                self.prober.relink(&now);
                 let port = self.ports.iter_mut().find(|port| port.interface.name == now.name);
                 port.into_iter().for_each(|port| port.interface = now.clone());
             }
@@ -200,30 +221,59 @@ impl Dhcp {
             log_packet("received", &message, &arrived.source);
             received.source = arrived.source;
             received.destination = arrived.destination;
-            let query = match classify(&message, &received) {
-                Ok(query) => query,
-                Err(why) => {
-                    self.counters.malformed.fetch_add(1, Relaxed);
-                    tracing::debug!(mac = %message.hw, reason = %why, "DHCP packet ignored");
-                    continue;
-                }
-            };
-            let hw = query.hw;
-            let view = self.hub.with_session(hw, now, |session| {
-                session.map(|session| session.dhcp_view(&query, now)).unwrap_or_default()
-            });
-            let decision = decide(&serving.config, &serving.loaders, &mut self.table, view, &query, now);
-            let promises = !decision.changes.is_empty();
-            changes.extend(decision.changes);
-            pending.push(Pending {
-                port,
-                hw,
-                at: now,
-                reply: decision.reply,
-                promises,
-                event: decision.event,
-            });
+            let round = Round { serving, now, pending, changes };
+            self.decide_one(port, message, &received, round);
         }
+    }
+
+    /// What was found out about addresses decides for those who waited for it.
+    fn decide_probed(
+        &mut self,
+        serving: &Serving,
+        pending: &mut Vec<Pending>,
+        changes: &mut Vec<LeaseChange>,
+    ) {
+        let now = hub::now();
+        for (conflict, seen) in self.prober.hear(&mut self.table, now) {
+            self.hub.record(probe::event(&conflict, seen, now));
+            changes.extend(conflict.change);
+        }
+        self.table.conclude_probes(now);
+        let ready = self.prober.ready(&self.table);
+        if ready.is_empty() {
+            return;
+        }
+        for Waiting { port, message, source, destination, .. } in ready {
+            let received = Received { source, destination, ..received(&self.ports[port].interface) };
+            let round = Round { serving, now, pending, changes };
+            self.decide_one(port, message, &received, round);
+        }
+    }
+
+    fn decide_one(&mut self, port: usize, message: Message, received: &Received, round: Round<'_>) {
+        let Round { serving, now, pending, changes } = round;
+        let query = match classify(&message, received) {
+            Ok(query) => query,
+            Err(why) => {
+                self.counters.malformed.fetch_add(1, Relaxed);
+                tracing::debug!(mac = %message.hw, reason = %why, "DHCP packet ignored");
+                return;
+            }
+        };
+        let hw = query.hw;
+        let view = self.hub.with_session(hw, now, |session| {
+            session.map(|session| session.dhcp_view(&query, now)).unwrap_or_default()
+        });
+        let decision = decide(&serving.config, &serving.loaders, &mut self.table, view, &query, now);
+        if let Some(address) = decision.after_probe {
+            let (source, destination) = (received.source, received.destination);
+            self.prober.keep(hw, Waiting { port, message, source, destination, address });
+            return;
+        }
+        let promises = !decision.changes.is_empty();
+        changes.extend(decision.changes);
+        let Decision { reply, event, .. } = decision;
+        pending.push(Pending { port, hw, at: now, reply, promises, event });
     }
 
     /// Sends what promises nothing, stores, sends what does, records: in this order. Returns the changes that are still to be stored.

@@ -10,7 +10,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use bootlace::net::{DatagramSocket, PacketSocket, interfaces};
-use bootlace::services::dhcp::{Counters, Dhcp, Orders, Port, orders};
+use bootlace::services::dhcp::{Counters, Dhcp, Orders, Port, Prober, orders};
 use bootlace_core::dhcp::LeaseTable;
 use bootlace_store::LeaseReader;
 use bootlace_wire::dhcp::{Code, Message, MessageType, Op};
@@ -70,6 +70,7 @@ fn start(before: impl FnOnce(&UdpSocket)) -> Running {
     let service = Dhcp {
         ports: vec![Port { interface, socket }],
         frames: PacketSocket::open().unwrap(),
+        prober: Prober::default(),
         serving,
         table,
         store,

@@ -33,7 +33,7 @@ pub(super) static TOP: Section = Section {
 };
 
 pub(super) static DHCP: Section =
-    Section { title: "[dhcp]", keys: &["mode", "authoritative", "relays", "options", "subnet"] };
+    Section { title: "[dhcp]", keys: &["mode", "authoritative", "relays", "probe", "options", "subnet"] };
 
 pub(super) static SUBNET: Section = Section {
     title: "[[dhcp.subnet]]",

@@ -47,6 +47,7 @@ pub(super) fn read(top: &Table<'_>, report: &mut Report<'_>) -> Network {
         let config = DhcpConfig {
             mode: DhcpMode::Off,
             authoritative: false,
+            probe: false,
             subnets: Vec::new(),
             options: BTreeMap::new(),
             relays: Relays::OfSubnets,
@@ -64,6 +65,7 @@ pub(super) fn read(top: &Table<'_>, report: &mut Report<'_>) -> Network {
     let config = DhcpConfig {
         mode,
         authoritative: table.flag("authoritative", report).unwrap_or(false),
+        probe: table.flag("probe", report).unwrap_or(true),
         subnets: placed.iter().map(|placed| placed.subnet.clone()).collect(),
         options: options::options(&table, Reach::Everybody, report),
         relays: relays(&table, report),

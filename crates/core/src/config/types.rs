@@ -106,6 +106,8 @@ pub struct DhcpConfig {
     pub mode: DhcpMode,
     /// NAK what is wrong on this network even when another server may have said it.
     pub authoritative: bool,
+    /// Ask the link who is on an address before it is offered for the first time.
+    pub probe: bool,
     /// The networks with addresses to give, disjoint.
     pub subnets: Vec<Subnet>,
     /// Options for everybody, below those of subnet, rule and machine.

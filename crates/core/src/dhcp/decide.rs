@@ -10,7 +10,8 @@ use super::boot_fields::{BootFields, Booting, Fetch};
 use super::net::{self, Net};
 use super::reply::{self, Answer, INFINITE, Reply};
 use super::{
-    Attributes, Claim, Client, Declined, Found, Kind, LeaseChange, LeaseTable, Query, Request, relays, shares,
+    Attributes, Claim, Client, Declined, Found, Kind, LeaseChange, LeaseTable, Proof, Query, Request, relays,
+    shares,
 };
 use crate::boot::choose::{Choice, choose};
 use crate::boot::loader::LoaderInventory;
@@ -41,6 +42,8 @@ pub struct Decision {
     pub changes: Vec<LeaseChange>,
     /// For the journal, with what the packet told and why this was decided.
     pub event: DhcpEvent,
+    /// The address that has to be probed before there is an answer: decide again when that is done.
+    pub after_probe: Option<Ipv4Addr>,
 }
 
 /// Decides about one message. The table is changed as if the reply were sent.
@@ -65,6 +68,7 @@ pub fn decide(
         Some(why) => Verdict::Silence(why),
         None => case.handle(table, &mut trail),
     };
+    let mut after_probe = None;
     let (reply, changes, answer) = match verdict {
         Verdict::Give(gift) => {
             let server = gift.net.server;
@@ -79,6 +83,10 @@ pub fn decide(
         }
         Verdict::Note { changes, why } => (None, changes, DhcpAnswer::Silence(why)),
         Verdict::Exhausted => (None, Vec::new(), DhcpAnswer::Exhausted),
+        Verdict::Probe(address) => {
+            after_probe = Some(address);
+            (None, Vec::new(), DhcpAnswer::Silence(format!("{address} is being probed")))
+        }
         Verdict::Silence(why) => (None, Vec::new(), DhcpAnswer::Silence(why.into_owned())),
     };
     let event = DhcpEvent {
@@ -92,7 +100,7 @@ pub fn decide(
         answer,
         trail,
     };
-    Decision { reply, changes, event }
+    Decision { reply, changes, event, after_probe }
 }
 
 /// A machine that is known by its UUID stays known when its operating system, which sends none, asks for the
@@ -129,6 +137,8 @@ enum Verdict<'a> {
     },
     /// Every address of the client's subnets is lent.
     Exhausted,
+    /// Not before it is known that nobody is on this address.
+    Probe(Ipv4Addr),
     Silence(Cow<'static, str>),
 }
 
@@ -252,6 +262,9 @@ impl<'a> Case<'a> {
                 trail.add(format!("address {address}"), refusal.to_string());
             }
             self.note(trail, found.address, found.claim);
+            if found.proof == Proof::Awaited {
+                return Verdict::Probe(found.address);
+            }
             return Verdict::Give(Gift {
                 net,
                 kind: MessageType::Offer,
@@ -295,7 +308,9 @@ impl<'a> Case<'a> {
             Some(own) if own == address => self.extend(table, trail, net, address),
             Some(own) => self.nak(net.id, format!("this machine's address is {own}")),
             None => match table.claim(net.index, self.client(), address, self.now) {
-                Ok(Claim::Reservation | Claim::Offer) => self.grant(table, trail, net, address),
+                Ok(Claim::Reservation | Claim::Offer | Claim::InUse) => {
+                    self.grant(table, trail, net, address)
+                }
                 _ => {
                     let why = format!("{address} is not known to be this machine's");
                     self.nak_if(self.config.dhcp.authoritative, net.id, why)

@@ -11,7 +11,7 @@ use crate::model::{Text, Timestamp, Uuid};
 pub struct Lease {
     /// The address; a store holds one lease of each.
     pub address: Ipv4Addr,
-    /// The holder, or who declined the address.
+    /// The holder, who declined the address, or who was found on it.
     pub hw: HwAddr,
     /// Held, given back or unusable.
     pub state: LeaseState,
@@ -36,6 +36,8 @@ pub enum LeaseState {
     Released,
     /// The holder found somebody else on it (DHCPDECLINE): lent to nobody until `until`.
     Declined,
+    /// `hw` answered a probe of it, though it has no lease: lent to nobody else until `until`.
+    Conflict,
 }
 
 /// What a decision changes of the leases. It is on stable storage before the answer leaves (invariant 2).

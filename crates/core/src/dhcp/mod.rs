@@ -8,6 +8,7 @@ mod hash;
 mod lease;
 mod net;
 mod pool;
+mod probe;
 mod relays;
 mod reply;
 mod shares;
@@ -17,8 +18,9 @@ pub use classify::{Kind, Query, Received, Request, Unserved, classify};
 pub use decide::{Decision, SessionView, decide};
 pub use lease::{Lease, LeaseChange, LeaseState};
 pub use pool::OFFER_HOLD;
+pub use probe::{PROBE_WAIT, PROBES_AHEAD, PROBES_AHEAD_MAX, PROBES_MAX, PROOF_AGE};
 pub use reply::{Destination, Reply};
 pub use table::{
-    Attributes, Claim, Client, Declined, Found, LeaseTable, QUARANTINE, QUARANTINES_MAX,
+    Attributes, Claim, Client, Conflict, Declined, Found, LeaseTable, Proof, QUARANTINE, QUARANTINES_MAX,
     QUARANTINES_PER_CLIENT_MAX, Refusal,
 };

@@ -9,6 +9,7 @@ use bootlace_wire::HwAddr;
 
 use super::addresses::AddressSet;
 use super::hash;
+use super::probe::Probes;
 use super::shares::Share;
 use crate::config::{Cidr, Standing, Subnet};
 use crate::model::Timestamp;
@@ -43,6 +44,8 @@ pub(super) struct Pool {
     offer_ends: BTreeSet<(Timestamp, HwAddr)>,
     /// Declined addresses by the end of their quarantine.
     pub(super) quarantine: BTreeSet<(Timestamp, Ipv4Addr)>,
+    /// What is known of strangers on free addresses, where somebody asks the link.
+    probes: Option<Probes>,
 }
 
 impl Pool {
@@ -67,6 +70,7 @@ impl Pool {
             offered: BTreeMap::new(),
             offer_ends: BTreeSet::new(),
             quarantine: BTreeSet::new(),
+            probes: None,
         }
     }
 
@@ -101,25 +105,19 @@ impl Pool {
         self.free.contains(address) && self.share_of(address) == Some(share)
     }
 
-    /// The client's own way into a share, then the next free address of it.
+    /// The client's own way into a share, then the next free address of it; one that was probed before all others.
     pub(super) fn free_for(&self, share: usize, hw: HwAddr) -> Option<Ipv4Addr> {
-        let ranges = &self.shares.get(share)?.ranges;
-        let mut index = hash::of(hw).checked_rem(self.shares[share].size)?;
-        for (at, range) in ranges.iter().enumerate() {
-            match index.checked_sub(width(range)) {
-                Some(rest) => index = rest,
-                None => {
-                    let start = u32::from(*range.start()).saturating_add(u32::try_from(index).ok()?).into();
-                    if self.shares.len() == 1 {
-                        return self.free.next_from(start);
-                    }
-                    let after = ranges[at + 1..].iter().chain(&ranges[..=at]).cloned();
-                    let mut parts = std::iter::once(start..=*range.end()).chain(after);
-                    return parts.find_map(|part| self.free.first_in(&part));
-                }
-            }
+        let Share { ranges, size, .. } = self.shares.get(share)?;
+        let (at, start) = nth(ranges, hash::of(hw).checked_rem(*size)?)?;
+        let probes = self.probes.as_ref();
+        if self.shares.len() == 1 {
+            let ready = probes.and_then(|probes| probes.ready_from(start));
+            return ready.or_else(|| self.free.next_from(start));
         }
-        None
+        let after = ranges[at + 1..].iter().chain(&ranges[..=at]).cloned();
+        let mut parts = std::iter::once(start..=*ranges[at].end()).chain(after);
+        let ready = probes.and_then(|probes| parts.clone().find_map(|part| probes.ready_in(&part)));
+        ready.or_else(|| parts.find_map(|part| self.free.first_in(&part)))
     }
 
     /// The address of a share that has been without a holder for the longest time.
@@ -132,6 +130,9 @@ impl Pool {
     /// Takes an address out of the indices before its lease or offer changes; `lease_end` is of its lease.
     pub(super) fn unplace(&mut self, address: Ipv4Addr, lease_end: Option<Timestamp>) {
         self.free.remove(address);
+        if let Some(probes) = &mut self.probes {
+            probes.taken(address);
+        }
         if let Some(until) = lease_end {
             if let Some(share) = self.share_of(address) {
                 self.lapsing.remove(&(share, until, address));
@@ -147,10 +148,42 @@ impl Pool {
             return;
         }
         match lease_end {
-            None => self.free.insert(address),
+            None => {
+                self.free.insert(address);
+                if let Some(probes) = &mut self.probes {
+                    probes.freed(address);
+                }
+            }
             Some(until) => {
                 self.lapsing.insert((share, until, address));
             }
+        }
+    }
+
+    /// From now on somebody asks the link who is on an address before it is offered.
+    pub(super) fn watch(&mut self) {
+        self.probes = Some(Probes::new(self.free.clone()));
+    }
+
+    pub(super) fn probes(&self) -> Option<&Probes> {
+        self.probes.as_ref()
+    }
+
+    pub(super) fn probes_mut(&mut self) -> Option<&mut Probes> {
+        self.probes.as_mut()
+    }
+
+    /// Nobody else is on the address.
+    pub(super) fn prove(&mut self, address: Ipv4Addr, now: Timestamp) {
+        if let Some(probes) = &mut self.probes {
+            probes.prove(address, now, |address| self.free.contains(address));
+        }
+    }
+
+    /// Draws the conclusions of probes that went unanswered, and of proofs that are too old.
+    pub(super) fn conclude_probes(&mut self, now: Timestamp) {
+        if let Some(probes) = &mut self.probes {
+            probes.conclude(now, |address| self.free.contains(address));
         }
     }
 
@@ -188,6 +221,20 @@ impl Pool {
         let ahead = || self.offer_ends.last().filter(|(until, _)| *until > now.after(OFFER_HOLD));
         past.or_else(ahead).map(|(_, hw)| *hw)
     }
+}
+
+/// The address at `index` of ranges in a row, and the range that it is in.
+fn nth(ranges: &[RangeInclusive<Ipv4Addr>], mut index: u64) -> Option<(usize, Ipv4Addr)> {
+    for (at, range) in ranges.iter().enumerate() {
+        match index.checked_sub(width(range)) {
+            Some(rest) => index = rest,
+            None => {
+                let start = u32::from(*range.start()).saturating_add(u32::try_from(index).ok()?);
+                return Some((at, start.into()));
+            }
+        }
+    }
+    None
 }
 
 fn width(range: &RangeInclusive<Ipv4Addr>) -> u64 {

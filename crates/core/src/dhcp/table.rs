@@ -1,5 +1,7 @@
 //! Who holds which address: the leases and offers of all subnets, in memory.
 
+mod probing;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::Ipv4Addr;
@@ -11,6 +13,8 @@ use super::pool::{OFFER_HOLD, Pool};
 use super::{Lease, LeaseChange, LeaseState};
 use crate::config::{Cidr, Config, Machine, Standing};
 use crate::model::{Text, Timestamp, Uuid};
+
+pub use probing::{Conflict, Proof};
 
 /// How long a declined address is lent to nobody. The stranger on it may well be gone after that.
 pub const QUARANTINE: Duration = Duration::from_secs(600);
@@ -35,6 +39,8 @@ pub struct LeaseTable {
     leases: BTreeMap<Ipv4Addr, Lease>,
     /// One for each subnet, in the order of the config.
     pools: Vec<Pool>,
+    /// Subnets where the link is asked before an address is offered for the first time.
+    watched: Vec<Cidr>,
 }
 
 /// Who wants an address.
@@ -76,6 +82,8 @@ pub enum Claim {
     Offer,
     /// It is reserved for this client's machine.
     Reservation,
+    /// This client answered a probe of it.
+    InUse,
     /// Nobody has or had it.
     Free,
     /// The lease of this client has ended.
@@ -106,6 +114,8 @@ pub struct Found {
     pub address: Ipv4Addr,
     /// Why this one.
     pub claim: Claim,
+    /// Whether it can be offered now.
+    pub proof: Proof,
     /// What would have come first, and why it could not be.
     pub refused: Vec<(Ipv4Addr, Refusal)>,
 }
@@ -136,7 +146,7 @@ impl LeaseTable {
     /// A table over the subnets of `config` with what the store remembers.
     pub fn new(config: &Config, leases: Vec<Lease>) -> Self {
         let leases = leases.into_iter().map(|lease| (lease.address, lease)).collect();
-        let mut table = Self { leases, pools: Vec::new() };
+        let mut table = Self { leases, pools: Vec::new(), watched: Vec::new() };
         table.reconfigure(config);
         table
     }
@@ -154,14 +164,21 @@ impl LeaseTable {
             };
             pool.unplace(lease.address, None);
             pool.place(lease.address, Some(lease.until));
-            if lease.state == LeaseState::Declined {
+            if is_quarantine(lease) {
                 pool.quarantine.insert((lease.until, lease.address));
+            }
+            if lease.state == LeaseState::Declined {
                 continue;
             }
             // Two leases of one client in a subnet can only come from two subnets that became one.
             let newer = |other: &Ipv4Addr| self.leases.get(other).is_none_or(|l| l.until <= lease.until);
             if pool.clients.get(&lease.hw).is_none_or(newer) {
                 pool.clients.insert(lease.hw, lease.address);
+            }
+        }
+        for pool in &mut self.pools {
+            if self.watched.contains(&pool.cidr()) {
+                pool.watch();
             }
         }
         for (hw, offer) in former.iter().flat_map(Pool::offers) {
@@ -210,7 +227,7 @@ impl LeaseTable {
         }
         let lease = self.leases.get(&address);
         match lease {
-            Some(lease) if lease.state == LeaseState::Declined && lease.until > now => {
+            Some(lease) if lease.until > now && keeps_out(lease, client.hw) => {
                 return Err(Refusal::Quarantined(lease.until));
             }
             Some(lease) if lease.hw != client.hw && is_live(lease, now) => {
@@ -225,6 +242,7 @@ impl LeaseTable {
             }
             offer => Ok(match lease {
                 _ if reserved => Claim::Reservation,
+                Some(lease) if lease.hw == client.hw && lease.state == LeaseState::Conflict => Claim::InUse,
                 Some(lease) if lease.hw == client.hw && lease.state != LeaseState::Declined => Claim::Lease,
                 _ if offer.is_some() => Claim::Offer,
                 Some(lease) => Claim::Lapsed(lease.hw),
@@ -269,7 +287,8 @@ impl LeaseTable {
 
     /// Finds an address for a client and keeps it for a minute. The order: its machine's reservation, what it
     /// has or had, what it was offered, what it wishes if that is free, the next free one from its own way into
-    /// its share of the ranges, the one whose lease ended first. `None`: that has none left.
+    /// its share of the ranges (of those that were probed, while there are any), the one whose lease ended first.
+    /// `None`: that has none left.
     pub fn offer(
         &mut self,
         subnet: usize,
@@ -287,7 +306,8 @@ impl LeaseTable {
         } else {
             self.note_offer(subnet, client.hw, address, until);
         }
-        Some(Found { address, claim, refused })
+        let proof = self.prove_or_want(subnet, client.hw, address, claim);
+        Some(Found { address, claim, proof, refused })
     }
 
     /// Whether `address` is the client's by a lease that is good at `until`.
@@ -371,7 +391,7 @@ impl LeaseTable {
             address,
             hw,
             state: LeaseState::Bound,
-            since: before.filter(|b| b.state != LeaseState::Declined).map_or(now, |b| b.since),
+            since: before.filter(|b| !is_quarantine(b)).map_or(now, |b| b.since),
             until,
             client_id: None,
             uuid: None,
@@ -391,30 +411,44 @@ impl LeaseTable {
         if bound.is_none() && pool.offered_to(address) != Some(hw) {
             return Declined::NotTheirs;
         }
-        let by_this_client = pool
-            .quarantine
-            .iter()
-            .filter(|(_, address)| self.leases.get(address).is_some_and(|lease| lease.hw == hw))
-            .count();
-        let room = usize::try_from(pool.size() / 4).unwrap_or(usize::MAX).clamp(1, QUARANTINES_MAX);
-        let quarantines = by_this_client < QUARANTINES_PER_CLIENT_MAX && pool.quarantine.len() < room;
+        let quarantines = self.may_quarantine(subnet, hw);
         self.withdraw(subnet, hw);
         let dropped = self.drop_lease(subnet, address);
         if !quarantines {
             return Declined::Dropped(dropped.map(|_| LeaseChange::Remove(address)));
         }
-        let declined = Lease {
+        Declined::Quarantined(self.quarantine(subnet, address, hw, LeaseState::Declined, now))
+    }
+
+    /// Whether there is room for another address in quarantine, by what one client did or is.
+    fn may_quarantine(&self, subnet: usize, hw: HwAddr) -> bool {
+        let Some(pool) = self.pools.get(subnet) else { return false };
+        let is_theirs = |address: &Ipv4Addr| self.leases.get(address).is_some_and(|lease| lease.hw == hw);
+        let by_this_client = pool.quarantine.iter().filter(|(_, address)| is_theirs(address)).count();
+        let room = usize::try_from(pool.size() / 4).unwrap_or(usize::MAX).clamp(1, QUARANTINES_MAX);
+        by_this_client < QUARANTINES_PER_CLIENT_MAX && pool.quarantine.len() < room
+    }
+
+    fn quarantine(
+        &mut self,
+        subnet: usize,
+        address: Ipv4Addr,
+        hw: HwAddr,
+        state: LeaseState,
+        now: Timestamp,
+    ) -> LeaseChange {
+        let lease = Lease {
             address,
             hw,
-            state: LeaseState::Declined,
+            state,
             since: now,
             until: now.after(QUARANTINE),
             client_id: None,
             uuid: None,
             hostname: Text::default(),
         };
-        self.put_lease(subnet, declined.clone());
-        Declined::Quarantined(LeaseChange::Put(declined))
+        self.put_lease(subnet, lease.clone());
+        LeaseChange::Put(lease)
     }
 
     /// A client gives its address back. It stays remembered as the client's. `None`: it is not its holder.
@@ -462,9 +496,17 @@ impl LeaseTable {
         let Some(pool) = self.pools.get_mut(subnet) else { return };
         pool.unplace(lease.address, None);
         pool.place(lease.address, Some(lease.until));
+        if let Some(probes) = pool.probes_mut() {
+            probes.forget(lease.address);
+        }
+        if is_quarantine(&lease) {
+            pool.quarantine.insert((lease.until, lease.address));
+        }
         match lease.state {
-            LeaseState::Declined => {
-                pool.quarantine.insert((lease.until, lease.address));
+            LeaseState::Declined => {}
+            // Whoever has an address of ours without asking gets it when he asks, unless he has another.
+            LeaseState::Conflict => {
+                pool.clients.entry(lease.hw).or_insert(lease.address);
             }
             LeaseState::Bound | LeaseState::Released => {
                 pool.clients.insert(lease.hw, lease.address);
@@ -509,6 +551,20 @@ fn remember(lease: &mut Lease, former: Option<Lease>, said: Attributes<'_>) {
     }
 }
 
+/// Somebody else was found on the address.
+fn is_quarantine(lease: &Lease) -> bool {
+    matches!(lease.state, LeaseState::Declined | LeaseState::Conflict)
+}
+
+/// Whether a quarantine is one for this client, too.
+fn keeps_out(lease: &Lease, hw: HwAddr) -> bool {
+    match lease.state {
+        LeaseState::Declined => true,
+        LeaseState::Conflict => lease.hw != hw,
+        LeaseState::Bound | LeaseState::Released => false,
+    }
+}
+
 fn is_live(lease: &Lease, now: Timestamp) -> bool {
     lease.state == LeaseState::Bound && lease.until > now
 }
@@ -519,6 +575,7 @@ impl fmt::Display for Claim {
             Self::Lease => f.write_str("this machine's lease"),
             Self::Offer => f.write_str("was offered to it"),
             Self::Reservation => f.write_str("reserved for this machine"),
+            Self::InUse => f.write_str("this machine was found on it"),
             Self::Free => f.write_str("free"),
             Self::Lapsed(hw) => write!(f, "the lease of {hw} has ended"),
         }

@@ -90,6 +90,6 @@ fn step_of(event: &Event) -> Option<Step> {
                 FileOutcome::SizeProbe | FileOutcome::Refused(_) | FileOutcome::Aborted { .. } => None,
             }
         }
-        EventKind::Contradiction { .. } => None,
+        EventKind::Contradiction { .. } | EventKind::Conflict { .. } => None,
     }
 }

@@ -103,7 +103,7 @@ fn opens(event: &Event) -> bool {
         EventKind::Dhcp(dhcp) => dhcp.client != ClientClass::Os,
         EventKind::Script(_) => true,
         EventKind::File(_) => !event.is_size_probe(),
-        EventKind::Contradiction { .. } => false,
+        EventKind::Contradiction { .. } | EventKind::Conflict { .. } => false,
     }
 }
 

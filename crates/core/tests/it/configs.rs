@@ -43,6 +43,7 @@ pub(crate) fn config(ranges: &[(&str, &str)]) -> Config {
         dhcp: DhcpConfig {
             mode: DhcpMode::Server,
             authoritative: true,
+            probe: true,
             subnets,
             options: BTreeMap::new(),
             relays: Relays::OfSubnets,

@@ -200,6 +200,7 @@ impl Server {
                     LeaseState::Bound => "bound",
                     LeaseState::Released => "released",
                     LeaseState::Declined => "declined",
+                    LeaseState::Conflict => "conflict",
                 };
                 let until = (lease.until.0 - self.start.0) / 1000;
                 let mut out = format!("put {} {} {state} until {until}s", lease.address, lease.hw);

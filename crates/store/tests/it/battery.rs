@@ -37,7 +37,8 @@ fn keeps_every_field(store: &mut Store) {
     let infiniband = Lease { hw: HwAddr::new(32, &[7; 16]).unwrap(), client_id: Some(vec![]), ..lease(2) };
     let released = Lease { state: LeaseState::Released, since: Timestamp(-1), ..lease(3) };
     let declined = Lease { state: LeaseState::Declined, hostname: Text::default(), ..lease(4) };
-    let all = [full, infiniband, released, declined];
+    let conflict = Lease { state: LeaseState::Conflict, hostname: Text::default(), ..lease(5) };
+    let all = [full, infiniband, released, declined, conflict];
     store.commit(&all.each_ref().map(put)).unwrap();
     assert_eq!(store.leases().unwrap(), all);
 }

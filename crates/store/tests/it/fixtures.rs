@@ -102,6 +102,7 @@ fn every_kind_of_event_survives() {
     let mut kinds = vec![
         sent("a/b", u64::MAX),
         EventKind::Contradiction { seen: hw(2), claimed: Text::from("me") },
+        EventKind::Conflict { address: [10, 188, 0, 9].into(), seen: hw(2), quarantined: true },
         script(facts.clone(), ScriptStep::Identify),
         script(facts.clone(), ScriptStep::Chain { loader: "undionly.kpxe".into(), lacks: "http".into() }),
         script(facts.clone(), ScriptStep::Boot { boot: boot.clone(), by: DecidedBy::Menu(boot.clone()) }),

@@ -139,7 +139,9 @@ fn trail(event: &Event) -> Vec<String> {
     let trail = match &event.kind {
         EventKind::Dhcp(dhcp) => &dhcp.trail,
         EventKind::Script(script) => &script.trail,
-        EventKind::File(_) | EventKind::Contradiction { .. } => return Vec::new(),
+        EventKind::File(_) | EventKind::Contradiction { .. } | EventKind::Conflict { .. } => {
+            return Vec::new();
+        }
     };
     trail.0.iter().map(|line| format!("{}: {}", line.what, line.result)).collect()
 }

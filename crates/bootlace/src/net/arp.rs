@@ -1,0 +1,79 @@
+//! ARP on one interface: questions out, answers in.
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::ptr;
+
+use bootlace_wire::arp::ETHERTYPE_ARP;
+use socket2::{Domain, SockFilter, Socket, Type};
+
+use super::packet::{self, Frame};
+
+/// Kept of a frame: more than an ARP packet has on Ethernet.
+const FRAME_BYTES_MAX: usize = 128;
+
+/// A packet socket for ARP. The kernel gives it only replies: a network's questions, of which there are many, do not
+/// wake the server.
+#[derive(Debug)]
+pub struct ArpSocket {
+    socket: Socket,
+    ifindex: u32,
+}
+
+impl ArpSocket {
+    /// Needs CAP_NET_RAW.
+    pub fn bind(ifindex: u32) -> io::Result<Self> {
+        // Of no protocol at first, or the kernel would deliver every interface's frames until it is bound.
+        let socket = Socket::new(Domain::PACKET, Type::RAW, None)?;
+        socket.set_nonblocking(true)?;
+        only_replies(&socket)?;
+        let address = packet::link_address(ETHERTYPE_ARP, ifindex);
+        // SAFETY: the pointer and length describe `address`, which outlives the call; the kernel only reads it.
+        let bound = unsafe {
+            libc::bind(
+                socket.as_raw_fd(),
+                ptr::from_ref(&address).cast(),
+                size_of::<libc::sockaddr_ll>() as libc::socklen_t,
+            )
+        };
+        if bound == 0 { Ok(Self { socket, ifindex }) } else { Err(io::Error::last_os_error()) }
+    }
+
+    /// Sends what the socket takes at once: the number of frames that left.
+    pub fn send<T: AsRef<[u8]>>(&self, frames: &[T]) -> io::Result<usize> {
+        let frames: Vec<Frame<'_>> =
+            frames.iter().map(|frame| Frame { bytes: frame.as_ref(), ifindex: self.ifindex }).collect();
+        packet::send(&self.socket, ETHERTYPE_ARP, &frames)
+    }
+
+    /// Hands over what was received, at most `most` frames.
+    pub fn receive(&self, most: usize, mut take: impl FnMut(&[u8])) -> io::Result<()> {
+        let mut frame = [0; FRAME_BYTES_MAX];
+        for _ in 0..most {
+            match rustix::net::recv(&self.socket, &mut frame, rustix::net::RecvFlags::DONTWAIT) {
+                Ok((len, _)) => take(&frame[..len.min(FRAME_BYTES_MAX)]),
+                Err(rustix::io::Errno::WOULDBLOCK) => break,
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
+}
+
+impl AsFd for ArpSocket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+/// A classic BPF program: takes the frame when the 16 bits at 20, where ARP has its operation, are 2.
+fn only_replies(socket: &Socket) -> io::Result<()> {
+    const OPERATION_AT: u32 = 20;
+    const REPLY: u32 = 2;
+    socket.attach_filter(&[
+        SockFilter::new((libc::BPF_LD | libc::BPF_H | libc::BPF_ABS) as u16, 0, 0, OPERATION_AT),
+        SockFilter::new((libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16, 0, 1, REPLY),
+        SockFilter::new((libc::BPF_RET | libc::BPF_K) as u16, 0, 0, FRAME_BYTES_MAX as u32),
+        SockFilter::new((libc::BPF_RET | libc::BPF_K) as u16, 0, 0, 0),
+    ])
+}
