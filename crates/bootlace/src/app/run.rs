@@ -18,7 +18,7 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use super::bind::Bound;
+use super::bind::{Bound, Owner};
 use super::keeper::{Hands, Keeper, watchdog};
 use super::links::Links;
 use super::{Opened, held, listeners};
@@ -45,8 +45,16 @@ pub(super) fn run(opened: Opened) -> Result<()> {
     drop(leases);
     let resolver = Arc::new(serving::resolver(Arc::clone(&serving), Arc::clone(&hub)));
     let names: Vec<String> = bound.interfaces.iter().map(|interface| interface.name.clone()).collect();
-    let Bound { dhcp: dhcp_sockets, tftp: tftp_listeners, solicitations, http, admin_socket, admin, .. } =
-        bound;
+    let Bound {
+        dhcp: dhcp_sockets,
+        tftp: tftp_listeners,
+        solicitations,
+        http,
+        http_owner,
+        admin_socket,
+        admin,
+        ..
+    } = bound;
 
     let (mut dhcp, _lock) = match dhcp_sockets {
         Some((ports, frames)) => {
@@ -76,7 +84,7 @@ pub(super) fn run(opened: Opened) -> Result<()> {
     let hands = Hands {
         serving: Arc::clone(&serving),
         served,
-        http: Some(http_addresses),
+        http: (http_owner == Owner::Ourselves).then_some(http_addresses),
         dhcp: orders.clone().unwrap_or_default(),
         token: admin.as_ref().and_then(|(_, token)| token.clone()),
         manager: manager.clone(),

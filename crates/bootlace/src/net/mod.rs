@@ -9,6 +9,7 @@
 
 mod batch;
 mod icmp6;
+mod inherited;
 mod interface;
 mod neighbour;
 mod packet;
@@ -20,6 +21,7 @@ mod watch;
 
 pub use batch::{Arrived, Datagram, RECV_BATCH_MAX, RecvBatch, send};
 pub use icmp6::solicitations;
+pub use inherited::inherited_sockets;
 pub use interface::{Address, Interface, interfaces};
 pub use neighbour::neighbour;
 pub use packet::{Frame, PacketSocket};
