@@ -4,6 +4,7 @@
 
 mod bind;
 mod descriptors;
+mod inherited;
 mod keeper;
 mod links;
 mod listeners;
@@ -26,6 +27,7 @@ use crate::systemd::Manager;
 use crate::{logging, privileges, sources};
 
 use bind::Bound;
+use inherited::Inherited;
 use reload::Origin;
 
 /// Everything that needs the host, before any thread exists.
@@ -62,6 +64,7 @@ fn open(path: &Path, interfaces: &[String]) -> Result<Opened> {
     let state_dir = config.state_dir.clone();
     let user = config.user.as_deref();
     let token = bind::read_token(&config.admin)?;
+    let inherited = Inherited::take()?;
     // From here on as the user that serves: in a folder of that user, root could be led anywhere.
     privileges::make_state_dir(&state_dir, user)?;
     privileges::drop_for_binding(user)?;
@@ -72,7 +75,7 @@ fn open(path: &Path, interfaces: &[String]) -> Result<Opened> {
     let plane = FilePlane::new(&config.boot_dir, &config.follow).with_context(|| {
         format!("cannot open boot_dir {} or a folder of follow", config.boot_dir.display())
     })?;
-    let bound = Bound::bind(&config, token)?;
+    let bound = Bound::bind(&config, token, inherited)?;
     privileges::drop_the_rest()?;
     let table = LeaseTable::new(&config, leases.clone());
     let serving = Serving::new(config, Arc::new(plane), Edition::first());

@@ -19,6 +19,11 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         run: interface_returns,
     },
     Scenario {
+        name: "reload-leases",
+        shows: "another range, subnet and reservation count from the next packet on, and leases stay",
+        run: reload_leases,
+    },
+    Scenario {
         name: "process-privileges",
         shows: "every thread has the two capabilities of the sockets and nothing else, as root and as a user",
         run: privileges,
@@ -64,6 +69,32 @@ fn interface_returns(context: &Context) -> Result<()> {
     links.wait_running("eth0")?;
     served(&client, OTHER, 4)?;
     context.note("after down and up");
+    Ok(())
+}
+
+fn reload_leases(context: &Context) -> Result<()> {
+    let lan = Lan::new()?;
+    let config = |more: &str| format!("[dhcp]\nmode = \"server\"\n{SUBNET}{more}");
+    let server = Served::start(context, &lan, &config(""))?;
+    let client = RawDhcp::open(lan.client("client")?.namespace())?;
+    let first = client.lease(&Packet::discover(MAC, 1))?.address;
+
+    // A subnet in front moves the index of the other; its machine is the second client.
+    let former = fs::read_to_string(context.dir().join("bootlace.toml"))?;
+    let machine = "[[machine]]\nname = \"web2\"\nmac = \"52:54:00:00:00:02\"\naddress = \"10.188.0.200\"\n";
+    let text =
+        former.replacen("[[dhcp.subnet]]", "[[dhcp.subnet]]\nsubnet = \"10.187.0.0/24\"\n[[dhcp.subnet]]", 1);
+    let text = text.replace("10.188.0.60-10.188.0.99", "10.188.0.150-10.188.0.159") + machine;
+    fs::write(context.dir().join("bootlace.toml"), text)?;
+    server.log().wait_for("reloaded: changed boots=0 machines=1 rules=0 subnets=2", STEP_LIMIT)?;
+    let reserved = client.lease(&Packet::discover([0x52, 0x54, 0, 0, 0, 2], 2))?.address;
+    ensure!(reserved.to_string() == "10.188.0.200", "the reservation is {reserved}");
+    let [.., last] = client.lease(&Packet::discover([0x52, 0x54, 0, 0, 0, 3], 3))?.address.octets();
+    ensure!((150..160).contains(&last), "an address of the former range: {last}");
+    let leases = server.ask_json("leases")?;
+    let kept = leases.iter().any(|lease| lease["address"] == first.to_string());
+    ensure!(leases.len() == 3 && kept, "a lease is lost: {leases:?}");
+    context.note("a subnet in front, another range and a reservation");
     Ok(())
 }
 

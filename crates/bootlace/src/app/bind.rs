@@ -14,6 +14,7 @@ use rustix::fs::Mode;
 use rustix::process::umask;
 use socket2::{Domain, Protocol, Socket, Type};
 
+use super::inherited::Inherited;
 use crate::ADMIN_SOCKET;
 use crate::http::Token;
 use crate::net::{DatagramSocket, Interface, PacketSocket, interfaces, solicitations};
@@ -31,13 +32,23 @@ pub(super) struct Bound {
     pub(super) probed: Vec<dhcp::ProbedLink>,
     pub(super) tftp: Vec<tftp::Listener>,
     pub(super) http: Vec<TcpListener>,
+    pub(super) http_owner: Owner,
     pub(super) solicitations: Vec<(String, UdpSocket)>,
     pub(super) admin_socket: UnixListener,
     pub(super) admin: Option<(TcpListener, Option<Token>)>,
 }
 
+/// Who says where HTTP listens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Owner {
+    /// The interfaces' addresses, also later ones.
+    Ourselves,
+    /// The service manager, once and for all.
+    Manager,
+}
+
 impl Bound {
-    pub(super) fn bind(config: &Config, token: Option<Token>) -> Result<Self> {
+    pub(super) fn bind(config: &Config, token: Option<Token>, inherited: Inherited) -> Result<Self> {
         let all = interfaces().context("cannot list the network interfaces")?;
         lends_no_own_address(config, all.values())?;
         let interfaces = chosen(config, all)?;
@@ -45,12 +56,14 @@ impl Bound {
             DhcpMode::Server => Some(bind_dhcp(&interfaces)?),
             DhcpMode::Off => None,
         };
-        let (mut tftp, mut http) = (Vec::new(), Vec::new());
+        let Inherited { mut http, admin_socket, admin } = inherited;
+        let http_owner = if http.is_empty() { Owner::Ourselves } else { Owner::Manager };
+        let mut tftp = Vec::new();
         for interface in &interfaces {
             if config.tftp.enabled {
                 tftp.push(bind_tftp(interface, config.tftp.port)?);
             }
-            for address in &interface.addresses {
+            for address in interface.addresses.iter().filter(|_| http_owner == Owner::Ourselves) {
                 http.push(listen(SocketAddrV4::new(address.ip, config.http.port).into())?);
             }
         }
@@ -59,9 +72,13 @@ impl Bound {
             dhcp,
             tftp,
             http,
+            http_owner,
             solicitations: bind_solicitations(config.ipv6_wait, &interfaces),
-            admin_socket: bind_admin_socket(&config.state_dir.join(ADMIN_SOCKET))?,
-            admin: bind_admin(&config.admin, token)?,
+            admin_socket: match admin_socket {
+                Some(socket) => socket,
+                None => bind_admin_socket(&config.state_dir.join(ADMIN_SOCKET))?,
+            },
+            admin: bind_admin(&config.admin, token, admin)?,
             interfaces,
         })
     }
@@ -212,14 +229,26 @@ pub(super) fn read_token(config: &AdminConfig) -> Result<Option<Token>> {
     Ok(Some(token))
 }
 
-fn bind_admin(config: &AdminConfig, token: Option<Token>) -> Result<Option<(TcpListener, Option<Token>)>> {
-    let Some(address) = config.listen else { return Ok(None) };
+fn bind_admin(
+    config: &AdminConfig,
+    token: Option<Token>,
+    inherited: Option<TcpListener>,
+) -> Result<Option<(TcpListener, Option<Token>)>> {
+    let address = match &inherited {
+        Some(listener) => Some(listener.local_addr()?),
+        None => config.listen,
+    };
+    let Some(address) = address else { return Ok(None) };
     if token.is_none() && !address.ip().is_loopback() {
         bail!(
             "[admin] listen = \"{address}\" is not a loopback address: set token_file, or listen on 127.0.0.1"
         );
     }
-    Ok(Some((listen(address)?, token)))
+    let listener = match inherited {
+        Some(listener) => listener,
+        None => listen(address)?,
+    };
+    Ok(Some((listener, token)))
 }
 
 #[cfg(test)]

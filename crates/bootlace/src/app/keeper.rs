@@ -48,7 +48,7 @@ pub(super) struct Keeper {
 }
 
 impl Keeper {
-    /// Watches from now on. What has changed since the start is found at once.
+    /// Watches from now on. A change in the moment since the start has read the config shows with the next one.
     pub(super) fn new(hands: Hands, links: Links, origin: Origin) -> io::Result<Self> {
         let (last, _) = read(&origin, &hands.serving.load(), &Read::default(), Why::Asked);
         let folders = Settling::new(watch_folders(&last.folders)?)?;

@@ -18,7 +18,7 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use super::bind::Bound;
+use super::bind::{Bound, Owner};
 use super::keeper::{Hands, Keeper, watchdog};
 use super::links::Links;
 use super::{Opened, held, listeners};
@@ -51,6 +51,7 @@ pub(super) fn run(opened: Opened) -> Result<()> {
         tftp: tftp_listeners,
         solicitations,
         http,
+        http_owner,
         admin_socket,
         admin,
         ..
@@ -86,7 +87,7 @@ pub(super) fn run(opened: Opened) -> Result<()> {
     let hands = Hands {
         serving: Arc::clone(&serving),
         served,
-        http: Some(http_addresses),
+        http: (http_owner == Owner::Ourselves).then_some(http_addresses),
         dhcp: orders.clone().unwrap_or_default(),
         token: admin.as_ref().and_then(|(_, token)| token.clone()),
         manager: manager.clone(),

@@ -10,6 +10,7 @@
 mod arp;
 mod batch;
 mod icmp6;
+mod inherited;
 mod interface;
 mod neighbour;
 mod packet;
@@ -22,6 +23,7 @@ mod watch;
 pub use arp::ArpSocket;
 pub use batch::{Arrived, Datagram, RECV_BATCH_MAX, RecvBatch, send};
 pub use icmp6::solicitations;
+pub use inherited::inherited_sockets;
 pub use interface::{Address, Interface, interfaces};
 pub use neighbour::neighbour;
 pub use packet::{Frame, PacketSocket};

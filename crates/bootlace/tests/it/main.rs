@@ -9,5 +9,6 @@ mod http;
 mod process;
 mod reload;
 mod serving;
+mod systemd;
 mod tftp;
 mod world;

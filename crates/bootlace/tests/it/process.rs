@@ -24,6 +24,11 @@ pub(crate) struct Server {
 impl Server {
     /// Starts it by a shell that runs `before` first, and waits until it is ready.
     pub(crate) fn start(before: &str) -> Self {
+        Self::start_with(before, |_| {})
+    }
+
+    /// The same in an environment.
+    pub(crate) fn start_with(before: &str, prepare: impl FnOnce(&mut Command)) -> Self {
         let dir = tempfile::tempdir().unwrap();
         fs::create_dir(dir.path().join("boot")).unwrap();
         fs::write(dir.path().join("boot/large"), vec![7; LARGE]).unwrap();
@@ -35,14 +40,15 @@ impl Server {
              [tftp]\nenabled = false\n[http]\nport = {port}\n[admin]\nlisten = \"off\"\n"
         );
         fs::write(&config, text).unwrap();
-        let mut child = Command::new("sh")
+        let mut command = Command::new("sh");
+        command
             .args(["-c", &format!("{before}; exec \"$0\" serve -c \"$1\"")])
             .arg(env!("CARGO_BIN_EXE_bootlace"))
             .arg(&config)
             .stdin(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+            .stderr(Stdio::piped());
+        prepare(&mut command);
+        let mut child = command.spawn().unwrap();
         let log = BufReader::new(child.stderr.take().unwrap());
         let mut server = Self { child, log: Some(log), port, dir };
         server.wait_for("ready");
