@@ -36,7 +36,7 @@ pub(super) fn conflict(context: &Context) -> Result<()> {
         ensure!(given.insert(ack.address), "{} twice", ack.address);
     }
     let seen = mac_text(squatter.mac().0);
-    let line = server.log().wait_for("address-in-use", STEP_LIMIT)?;
+    let line = server.log().line_from("address-in-use", STEP_LIMIT)?;
     ensure!(line.contains(&seen) && line.contains(&TAKEN.to_string()), "not who has it: {line}");
     let leases = server.ask_json("leases")?;
     let conflict = leases.iter().find(|lease| lease["state"] == "conflict");
