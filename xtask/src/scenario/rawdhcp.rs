@@ -28,6 +28,8 @@ const OPTION_REQUESTED_IP: u8 = 50;
 const OPTION_MESSAGE_TYPE: u8 = 53;
 const OPTION_SERVER_ID: u8 = 54;
 const OPTION_END: u8 = 255;
+/// The answers to a storm of newcomers, which all come at once.
+const RECEIVE_BUFFER: usize = 1 << 20;
 /// A client asks again after this time. It only bounds how long a lost packet delays a scenario.
 const AGAIN_AFTER: Duration = Duration::from_secs(2);
 
@@ -121,6 +123,8 @@ impl RawDhcp {
             // With it, a broadcast needs no route.
             socket.bind_device(Some(b"eth0"))?;
             socket.set_broadcast(true)?;
+            // As much as there is: a kernel counts an answer with some 1,280 bytes, and gives room for 166 unasked.
+            socket.set_recv_buffer_size(RECEIVE_BUFFER)?;
             socket.bind(&SocketAddr::from((Ipv4Addr::UNSPECIFIED, CLIENT_PORT)).into())?;
             socket.set_read_timeout(Some(AGAIN_AFTER))?;
             Ok::<UdpSocket, std::io::Error>(socket.into())

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bootlace::net::RECV_BATCH_MAX;
-use bootlace::services::{http::limits as http, tftp};
+use bootlace::services::{dhcp::WAITING_MAX, http::limits as http, tftp};
 use bootlace_core::boot::template;
 use bootlace_core::{config, dhcp, files, model, session};
 use bootlace_store::journal;
@@ -25,6 +25,12 @@ fn constants() -> Vec<(&'static str, String)> {
         ("QUARANTINE", time(dhcp::QUARANTINE)),
         ("QUARANTINES_PER_CLIENT_MAX", count(dhcp::QUARANTINES_PER_CLIENT_MAX)),
         ("QUARANTINES_MAX", count(dhcp::QUARANTINES_MAX)),
+        ("PROBE_WAIT", time(dhcp::PROBE_WAIT)),
+        ("PROOF_AGE", time(dhcp::PROOF_AGE)),
+        ("PROBES_AHEAD", count(dhcp::PROBES_AHEAD)),
+        ("PROBES_AHEAD_MAX", count(dhcp::PROBES_AHEAD_MAX)),
+        ("PROBES_MAX", count(dhcp::PROBES_MAX)),
+        ("WAITING_MAX", count(WAITING_MAX)),
         ("RECV_BATCH_MAX", count(RECV_BATCH_MAX)),
         ("TRANSFERS_MAX", count(tftp::TRANSFERS_MAX)),
         ("TRANSFERS_PER_CLIENT_MAX", count(tftp::TRANSFERS_PER_CLIENT_MAX)),
@@ -69,6 +75,7 @@ fn bytes(value: u64) -> String {
 fn time(value: Duration) -> String {
     const DAY: u64 = 24 * 60 * 60;
     match value.as_secs() {
+        0 => format!("{} ms", value.as_millis()),
         seconds if seconds.is_multiple_of(DAY) => format!("{} days", seconds / DAY),
         seconds if seconds >= 120 && seconds.is_multiple_of(60) => format!("{} min", seconds / 60),
         seconds => format!("{seconds} s"),
