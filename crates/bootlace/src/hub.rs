@@ -112,12 +112,18 @@ impl Hub {
         self.lease_holder(ip, now).or_else(reported).or_else(|| self.neighbour(ip, now))
     }
 
-    /// Who a request comes from that claims to be a machine. What a lease or the neighbour table shows is
-    /// stronger than the claim; where neither shows anything, the claim is all there is.
-    pub fn identify(&self, ip: Ipv4Addr, claimed: HwAddr, now: Timestamp) -> Who {
-        match self.lease_holder(ip, now).or_else(|| self.neighbour(ip, now)) {
-            Some(seen) if seen != claimed => Who { hw: Some(seen), identity: Identity::Contradicted },
-            _ => Who { hw: Some(claimed), identity: Identity::Agreed },
+    /// Who a request comes from, which may claim to be a machine. What a lease or the neighbour table shows is
+    /// stronger than the claim; where neither shows anything, a claim is all there is, made now or before.
+    pub fn identify(&self, ip: Ipv4Addr, claimed: Option<HwAddr>, now: Timestamp) -> Who {
+        match (self.lease_holder(ip, now).or_else(|| self.neighbour(ip, now)), claimed) {
+            (Some(seen), Some(claimed)) if seen != claimed => {
+                Who { hw: Some(seen), identity: Identity::Contradicted }
+            }
+            (Some(seen), _) => Who { hw: Some(seen), identity: Identity::Confirmed },
+            (None, claimed) => {
+                let reported = || sure(lock(&self.reported).get(&ip), now);
+                Who { hw: claimed.or_else(reported), identity: Identity::Claimed }
+            }
         }
     }
 

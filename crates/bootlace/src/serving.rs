@@ -82,10 +82,7 @@ fn find(serving: &Serving, hub: &Hub, ask: &Ask<'_>) -> Resolution {
     let now = hub::now();
     let ip = *ask.peer.ip();
     let claimed = reported_mac(ask.query).map(HwAddr::from);
-    let Who { hw, identity } = match claimed {
-        Some(claimed) => hub.identify(ip, claimed, now),
-        None => Who { hw: hub.who(ip, now), identity: Identity::Agreed },
-    };
+    let Who { hw, identity } = hub.identify(ip, claimed, now);
     if let (Some(claimed), Purpose::Fetch) = (claimed, ask.purpose) {
         match (identity, hw) {
             (Identity::Contradicted, Some(seen)) => {

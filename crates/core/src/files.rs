@@ -45,8 +45,11 @@ pub struct FileRequest<'a> {
 /// Whether a peer is who it says to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Identity {
-    /// Nothing speaks against it.
-    Agreed,
+    /// Our lease or the neighbour table shows it.
+    Confirmed,
+    /// Nothing speaks for it but its own word, or nothing at all: whoever can reach the server from beyond a router may
+    /// name a machine. It boots, and gets no secrets.
+    Claimed,
     /// Our lease or the neighbour table names another: it gets no secrets.
     Contradicted,
 }

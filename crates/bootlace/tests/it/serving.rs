@@ -85,15 +85,21 @@ fn a_lease_counts_more_than_a_report() {
 fn a_claim_is_held_against_the_lease() {
     let world = World::new();
     world.hub.leased([(ip(61), Some(held(1)))]);
-    let judged = |address, claimed| {
-        let who = world.hub.identify(ip(address), mac(claimed), NOW);
+    let judged = |address, claimed: Option<u8>| {
+        let who = world.hub.identify(ip(address), claimed.map(mac), NOW);
         (who.hw, who.identity)
     };
-    assert_eq!(judged(61, 1), (Some(mac(1)), Identity::Agreed));
-    assert_eq!(judged(61, 2), (Some(mac(1)), Identity::Contradicted));
-    assert_eq!(judged(99, 2), (Some(mac(2)), Identity::Agreed), "there is nothing but the claim");
+    assert_eq!(judged(61, Some(1)), (Some(mac(1)), Identity::Confirmed));
+    assert_eq!(judged(61, None), (Some(mac(1)), Identity::Confirmed));
+    assert_eq!(judged(61, Some(2)), (Some(mac(1)), Identity::Contradicted));
+    assert_eq!(judged(99, Some(2)), (Some(mac(2)), Identity::Claimed), "there is nothing but the claim");
     world.hub.reported(ip(99), mac(2), NOW);
-    assert_eq!(judged(99, 3), (Some(mac(3)), Identity::Agreed), "a report is a claim, too");
+    assert_eq!(
+        judged(99, None),
+        (Some(mac(2)), Identity::Claimed),
+        "what it claimed before is no more than that"
+    );
+    assert_eq!(judged(99, Some(3)), (Some(mac(3)), Identity::Claimed), "a report is a claim, too");
 }
 
 #[tokio::test]
@@ -118,11 +124,17 @@ async fn the_secret_is_for_the_machine_that_holds_the_lease() {
 }
 
 #[tokio::test]
-async fn a_machine_without_a_lease_is_who_it_says() {
+async fn a_stranger_who_names_a_machine_gets_no_secret_of_it() {
     let peers = Peers::new();
-    assert!(peers.fetch(99, "script", WEB1).await.contains(SECRET));
-    assert_eq!(peers.world.hub.who(ip(99), NOW), Some(mac(1)));
-    assert!(matches!(&peers.events()[..], [EventKind::Script(script)] if !script.is_problem()));
+    for (name, query) in [("script", WEB1), ("boot.ipxe", BUILD), ("script", BUILD)] {
+        let told = peers.fetch(99, name, query).await;
+        assert!(!told.contains(SECRET) && told.contains("no secret"), "{name}: {told}");
+    }
+    assert_eq!(
+        peers.world.hub.who(ip(99), NOW),
+        Some(mac(1)),
+        "for the log and the timeline it is who it says"
+    );
 }
 
 #[tokio::test]

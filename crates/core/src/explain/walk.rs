@@ -123,7 +123,7 @@ impl Walk<'_> {
                 protocol,
                 query: &query,
                 facts: &self.session.facts,
-                identity: Identity::Agreed,
+                identity: Identity::Confirmed,
                 server: self.server,
                 features: self.session.features.as_ref(),
                 chained: self.session.came_by_chain(),

@@ -125,15 +125,23 @@ impl<'a> Answer<'a> {
     fn plan(&self, choice: &Choice<'_>, boot: &BootName) -> Result<Plan, PlanError> {
         let plan = plan::build(self.config, choice, boot, &self.facts, &self.server)?;
         let has_secret = matches!(plan.action, Action::San { chap: Some(_), .. });
-        if has_secret && self.request.identity == Identity::Contradicted {
-            return Err(PlanError {
-                boot: boot.clone(),
-                key: "password_file",
-                message: "this address belongs to another machine, so it gets no secret".to_owned(),
-                fix: Some("start the machine again".to_owned()),
-            });
-        }
-        Ok(plan)
+        let (message, fix) = match self.request.identity {
+            _ if !has_secret => return Ok(plan),
+            Identity::Confirmed => return Ok(plan),
+            Identity::Contradicted => {
+                ("this address belongs to another machine, so it gets no secret", "start the machine again")
+            }
+            Identity::Claimed => (
+                "nothing shows which machine this address is, so it gets no secret",
+                "give the machine its address by Bootlace's DHCP, or put it on a link of the server",
+            ),
+        };
+        Err(PlanError {
+            boot: boot.clone(),
+            key: "password_file",
+            message: message.to_owned(),
+            fix: Some(fix.to_owned()),
+        })
     }
 
     fn identify(self, vars: BTreeSet<Var>, trail: Trail) -> Resolution {

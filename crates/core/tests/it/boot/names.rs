@@ -136,7 +136,7 @@ fn a_template_that_fails_says_so_on_the_screen() {
 }
 
 #[test]
-fn a_contradicted_peer_gets_no_secret() {
+fn a_secret_is_for_a_confirmed_machine_only() {
     let mut config = config();
     add_boot(&mut config, "login", san(Some(chap("geheim"))));
     config.machines.extend([machine("web1", &[MAC], Some("login"))]);
@@ -144,11 +144,13 @@ fn a_contradicted_peer_gets_no_secret() {
     let mut request = request(&known, "", &loaders);
     let (body, _) = ask(&config, "boot.ipxe", &request);
     assert!(body.contains("set password geheim\n"), "{body}");
-    request.identity = Identity::Contradicted;
-    let (body, step) = ask(&config, "boot.ipxe", &request);
-    assert!(!body.contains("geheim") && matches!(step, ScriptStep::Problem { .. }), "{body}");
-    let event = resolve(&config, "boot.ipxe", &request).script.unwrap();
-    assert!(!format!("{event:?}").contains("geheim"));
+    for identity in [Identity::Claimed, Identity::Contradicted] {
+        request.identity = identity;
+        let (body, step) = ask(&config, "boot.ipxe", &request);
+        assert!(!body.contains("geheim") && matches!(step, ScriptStep::Problem { .. }), "{body}");
+        let event = resolve(&config, "boot.ipxe", &request).script.unwrap();
+        assert!(!format!("{event:?}").contains("geheim"));
+    }
 }
 
 #[test]

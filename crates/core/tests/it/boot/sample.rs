@@ -141,7 +141,7 @@ pub(super) fn request<'a>(facts: &'a Facts, query: &'a str, loaders: &'a LoaderI
         protocol: Protocol::Http,
         query,
         facts,
-        identity: Identity::Agreed,
+        identity: Identity::Confirmed,
         server: SERVER,
         features: None,
         chained: false,
