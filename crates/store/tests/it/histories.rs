@@ -203,6 +203,9 @@ impl History<'_> {
         let what = self.random.below(20);
         let kind = match (what, known.offered, held) {
             (0..11, Some(address), _) => {
+                // Who takes the offer of another address uses its former one no more.
+                let card = &mut self.cards[card as usize];
+                card.holds = card.holds.filter(|grant| grant.address == address);
                 message.options.set_ip(Code::REQUESTED_IP, address);
                 message.options.set_ip(Code::SERVER_ID, SERVER);
                 MessageType::Request
@@ -243,7 +246,11 @@ impl History<'_> {
     /// Gives back what is another's.
     fn meddle(&mut self, card: u64) -> Result<(), String> {
         let other = self.random.below(MACHINES);
-        let Some(grant) = self.cards[other as usize].holds.filter(|_| other != card) else { return Ok(()) };
+        let Some(grant) =
+            self.cards[other as usize].holds.filter(|grant| other != card && grant.until > self.now)
+        else {
+            return Ok(());
+        };
         let holder = self.table.holder(grant.address, self.clock());
         let mut message = Message::new(Op::Request, hw(card), 1);
         message.ciaddr = grant.address;
