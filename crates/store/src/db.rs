@@ -1,5 +1,6 @@
 //! One SQLite file: how it is opened, and how its errors are told.
 
+use std::ffi::CStr;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -23,6 +24,15 @@ pub(crate) enum Durability {
     Checkpoint,
 }
 
+/// Whose files they are.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Disk {
+    /// The operating system's.
+    System,
+    /// Those of a VFS that SQLite knows by this name.
+    Vfs(&'static CStr),
+}
+
 /// A connection and the name of its file.
 #[derive(Debug)]
 pub(crate) struct Db {
@@ -33,6 +43,7 @@ pub(crate) struct Db {
 impl Db {
     /// Opens `file` for writing, makes it if need be, and brings its schema up to date.
     pub(crate) fn open(
+        disk: Disk,
         file: PathBuf,
         durability: Durability,
         migrations: &[Migration],
@@ -40,21 +51,23 @@ impl Db {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
             | OpenFlags::SQLITE_OPEN_CREATE
             | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let mut db = Self::connect(file, flags)?;
+        let mut db = Self::connect(disk, file, flags)?;
         db.prepare(durability).map_err(|error| db.error("open", &error))?;
         db.require_wal()?;
         migrate::migrate(&mut db.conn, migrations).map_err(|error| match error {
             MigrateError::Newer { found, known } => StoreError::Newer { file: db.file.clone(), found, known },
             MigrateError::Sql(error) => db.error("bring up to date", &error),
         })?;
-        db.sync_name()?;
+        if let Disk::System = disk {
+            db.sync_name()?;
+        }
         Ok(db)
     }
 
     /// Opens `file` for reading beside its writer.
     pub(crate) fn open_reader(file: PathBuf, migrations: &[Migration]) -> Result<Self, StoreError> {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let db = Self::connect(file, flags)?;
+        let db = Self::connect(Disk::System, file, flags)?;
         let known = migrate::newest(migrations);
         match migrate::version(&db.conn).map_err(|error| db.error("read", &error))? {
             found if found == known => Ok(db),
@@ -67,9 +80,12 @@ impl Db {
         }
     }
 
-    fn connect(file: PathBuf, flags: OpenFlags) -> Result<Self, StoreError> {
+    fn connect(disk: Disk, file: PathBuf, flags: OpenFlags) -> Result<Self, StoreError> {
         let open = || {
-            let conn = Connection::open_with_flags(&file, flags)?;
+            let conn = match disk {
+                Disk::System => Connection::open_with_flags(&file, flags)?,
+                Disk::Vfs(name) => Connection::open_with_flags_and_vfs(&file, flags, name)?,
+            };
             conn.busy_timeout(BUSY)?;
             Ok(conn)
         };
@@ -110,7 +126,8 @@ impl Db {
         })
     }
 
-    /// Makes the names of new files durable: a synced file without a name is lost all the same.
+    /// Makes the names of new files durable: a synced file without a name is lost all the same. SQLite does so with
+    /// the first sync of a log; this does not rely on it.
     fn sync_name(&self) -> Result<(), StoreError> {
         let dir = self.file.parent().unwrap_or(Path::new("."));
         File::open(dir).and_then(|dir| dir.sync_all()).map_err(|error| StoreError::io(dir, "sync", &error))
@@ -148,7 +165,7 @@ mod tests {
             let file = dir.path().join(format!("{level}.db"));
             // A second time: what a file remembers and what a connection must be told are two things.
             for _ in 0..2 {
-                let db = Db::open(file.clone(), durability, &[]).unwrap();
+                let db = Db::open(Disk::System, file.clone(), durability, &[]).unwrap();
                 let pragma =
                     |name: &str| db.conn.pragma_query_value(None, name, |row| row.get::<_, i64>(0)).unwrap();
                 assert_eq!(pragma("synchronous"), level);

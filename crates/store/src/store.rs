@@ -1,5 +1,6 @@
 //! Leases: the promises that outlive the process.
 
+use std::ffi::CStr;
 use std::path::Path;
 
 use bootlace_core::dhcp::{Lease, LeaseChange, LeaseState};
@@ -7,7 +8,7 @@ use bootlace_core::model::{Text, Timestamp};
 use rusqlite::Row;
 
 use crate::StoreError;
-use crate::db::{Db, Durability};
+use crate::db::{Db, Disk, Durability};
 use crate::lease_log::LeaseLog;
 use crate::lock::StateLock;
 use crate::migrate::Migration;
@@ -34,14 +35,22 @@ pub enum Store {
 pub struct Sqlite {
     db: Db,
     log: LeaseLog,
-    _lock: StateLock,
+    /// None where the disk is this process's own.
+    _lock: Option<StateLock>,
 }
 
 impl Store {
     /// Opens the store in `dir`, which is made if need be, and keeps every other server out of that directory
     /// for as long as it lives.
     pub fn open(dir: &Path) -> Result<Self, StoreError> {
-        Sqlite::open(dir).map(Self::Sqlite)
+        let lock = StateLock::take(dir)?;
+        Sqlite::open(Disk::System, dir, Some(lock)).map(Self::Sqlite)
+    }
+
+    /// Opens the same store on the disk of a VFS that SQLite knows by the name `vfs`: a simulated one, which only
+    /// this process has.
+    pub fn open_on(vfs: &'static CStr, dir: &Path) -> Result<Self, StoreError> {
+        Sqlite::open(Disk::Vfs(vfs), dir, None).map(Self::Sqlite)
     }
 
     /// Every lease, by address.
@@ -64,9 +73,8 @@ impl Store {
 }
 
 impl Sqlite {
-    fn open(dir: &Path) -> Result<Self, StoreError> {
-        let lock = StateLock::take(dir)?;
-        let db = Db::open(dir.join(FILE), Durability::EveryCommit, &MIGRATIONS)?;
+    fn open(disk: Disk, dir: &Path, lock: Option<StateLock>) -> Result<Self, StoreError> {
+        let db = Db::open(disk, dir.join(FILE), Durability::EveryCommit, &MIGRATIONS)?;
         check(&db)?;
         let log = LeaseLog::read(&db.conn).map_err(|error| db.error("read", &error))?;
         Ok(Self { db, log, _lock: lock })

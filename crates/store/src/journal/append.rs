@@ -11,7 +11,7 @@ use rusqlite::{Connection, params};
 use super::machines::Sightings;
 use super::{FILE, MIGRATIONS, Record, from_sql, to_sql};
 use crate::StoreError;
-use crate::db::{Db, Durability};
+use crate::db::{Db, Disk, Durability};
 
 const APPEND: &str =
     "INSERT INTO events (session, at, hw, ip, repeats, payload) VALUES ($1, $2, $3, $4, $5, $6)";
@@ -29,7 +29,7 @@ pub struct Journal {
 impl Journal {
     /// Opens the journal in `dir`, which exists; makes it if need be.
     pub fn open(dir: &Path) -> Result<Self, StoreError> {
-        Ok(Self { db: Db::open(dir.join(FILE), Durability::Checkpoint, &MIGRATIONS)? })
+        Ok(Self { db: Db::open(Disk::System, dir.join(FILE), Durability::Checkpoint, &MIGRATIONS)? })
     }
 
     /// The first session number that no record bears. After a power loss, sessions that left no record may

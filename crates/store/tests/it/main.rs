@@ -1,7 +1,9 @@
 //! The store and the journal from outside.
 
 mod battery;
+mod disk;
 mod fixtures;
+mod histories;
 mod journal;
 mod kill;
 mod lease_log;
