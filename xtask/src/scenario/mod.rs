@@ -7,6 +7,7 @@
 mod boots;
 mod clients;
 mod compare;
+pub(crate) mod conformance;
 mod context;
 mod dnsmasq;
 mod hostile;
@@ -36,6 +37,7 @@ const GROUPS: &[&[Scenario]] = &[
     hostile::SCENARIOS,
     boots::SCENARIOS,
     kinds::SCENARIOS,
+    conformance::SCENARIOS,
 ];
 
 pub(crate) fn all() -> impl Iterator<Item = &'static Scenario> {
