@@ -1,7 +1,8 @@
-//! The project's own commands: `cargo xtask test`, `lab`, `demo`, `bench`, `setup`, `tidy`.
+//! The project's own commands: `cargo xtask test`, `lab`, `conformance`, `demo`, `bench`, `setup`, `tidy`.
 #![forbid(unsafe_code)]
 
 mod bench;
+mod conformance;
 mod demo;
 mod gate;
 mod lab;
@@ -53,6 +54,8 @@ enum Command {
     Tidy,
     /// Install the Debian packages that tests and demo need
     Setup,
+    /// Check DHCP and TFTP of Bootlace and of its peers, and write docs/conformance.md
+    Conformance,
     /// Measure Bootlace beside its peers, and write BENCHMARKS.md
     Bench(bench::Arguments),
 }
@@ -102,6 +105,7 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::DemoInside => demo::inside(&project),
         Command::Tidy => tidy::run(&project),
         Command::Bench(arguments) => bench::run(&project, &arguments),
+        Command::Conformance => conformance::run(&project),
         Command::Setup => setup::run(&[setup::Need::Test]).map(|()| ExitCode::SUCCESS),
     }
 }

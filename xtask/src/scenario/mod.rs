@@ -7,6 +7,7 @@
 mod boots;
 mod clients;
 mod compare;
+pub(crate) mod conformance;
 mod context;
 mod dnsmasq;
 mod hostile;
@@ -38,6 +39,7 @@ const GROUPS: &[&[Scenario]] = &[
     boots::SCENARIOS,
     kinds::SCENARIOS,
     process::SCENARIOS,
+    conformance::SCENARIOS,
 ];
 
 pub(crate) fn all() -> impl Iterator<Item = &'static Scenario> {

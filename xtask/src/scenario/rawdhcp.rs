@@ -18,27 +18,35 @@ pub(super) const OFFER: u8 = 2;
 pub(super) const REQUEST: u8 = 3;
 pub(super) const ACK: u8 = 5;
 pub(super) const NAK: u8 = 6;
+pub(super) const DECLINE: u8 = 4;
+pub(super) const RELEASE: u8 = 7;
+pub(super) const INFORM: u8 = 8;
 
-const CLIENT_PORT: u16 = 68;
-const SERVER_PORT: u16 = 67;
+pub(super) const CLIENT_PORT: u16 = 68;
+pub(super) const SERVER_PORT: u16 = 67;
 const MAGIC: [u8; 4] = [99, 130, 83, 99];
 const HEADER_LEN: usize = 240;
-const BROADCAST: [u8; 2] = [0x80, 0];
-const OPTION_REQUESTED_IP: u8 = 50;
+/// The only flag there is.
+pub(super) const BROADCAST: u16 = 0x8000;
+pub(super) const OPTION_REQUESTED_IP: u8 = 50;
 const OPTION_MESSAGE_TYPE: u8 = 53;
-const OPTION_SERVER_ID: u8 = 54;
+pub(super) const OPTION_SERVER_ID: u8 = 54;
 const OPTION_END: u8 = 255;
 /// The answers to a storm of newcomers, which all come at once.
 const RECEIVE_BUFFER: usize = 1 << 20;
 /// A client asks again after this time. It only bounds how long a lost packet delays a scenario.
 const AGAIN_AFTER: Duration = Duration::from_secs(2);
 
-/// What a client sends.
+/// What a client sends, or what a relay makes of it.
 #[derive(Debug, Clone)]
 pub(super) struct Packet {
     pub(super) kind: u8,
     pub(super) mac: [u8; 6],
     pub(super) xid: u32,
+    pub(super) hops: u8,
+    pub(super) flags: u16,
+    pub(super) ciaddr: Ipv4Addr,
+    pub(super) giaddr: Ipv4Addr,
     pub(super) options: Vec<(u8, Vec<u8>)>,
 }
 
@@ -50,11 +58,20 @@ pub(super) struct Reply {
     pub(super) xid: u32,
     pub(super) address: Ipv4Addr,
     pub(super) options: BTreeMap<u8, Vec<u8>>,
+    /// The codes as they came.
+    pub(super) order: Vec<u8>,
+    /// The whole message.
+    pub(super) bytes: Vec<u8>,
 }
 
 impl Packet {
+    pub(super) fn new(kind: u8, mac: [u8; 6], xid: u32) -> Self {
+        let none = Ipv4Addr::UNSPECIFIED;
+        Self { kind, mac, xid, hops: 0, flags: BROADCAST, ciaddr: none, giaddr: none, options: Vec::new() }
+    }
+
     pub(super) fn discover(mac: [u8; 6], xid: u32) -> Self {
-        Self { kind: DISCOVER, mac, xid, options: Vec::new() }
+        Self::new(DISCOVER, mac, xid)
     }
 
     /// Takes the offer, as a client in the SELECTING state does.
@@ -67,7 +84,7 @@ impl Packet {
 
     /// Asks for the address that it had before.
     pub(super) fn init_reboot(mac: [u8; 6], xid: u32, address: Ipv4Addr) -> Self {
-        Self { kind: REQUEST, mac, xid, options: vec![(OPTION_REQUESTED_IP, address.octets().to_vec())] }
+        Self::new(REQUEST, mac, xid).with(OPTION_REQUESTED_IP, &address.octets())
     }
 
     /// The same packet with one option more.
@@ -76,11 +93,25 @@ impl Packet {
         self
     }
 
+    /// The same packet from a client that has this address.
+    pub(super) fn of(mut self, ciaddr: Ipv4Addr) -> Self {
+        self.ciaddr = ciaddr;
+        self
+    }
+
+    /// The same packet from a client that can be reached before it has an address.
+    pub(super) fn unicast(mut self) -> Self {
+        self.flags = 0;
+        self
+    }
+
     pub(super) fn encode(&self) -> Vec<u8> {
         let mut bytes = vec![0; HEADER_LEN];
-        bytes[..4].copy_from_slice(&[1, 1, 6, 0]);
+        bytes[..4].copy_from_slice(&[1, 1, 6, self.hops]);
         bytes[4..8].copy_from_slice(&self.xid.to_be_bytes());
-        bytes[10..12].copy_from_slice(&BROADCAST);
+        bytes[10..12].copy_from_slice(&self.flags.to_be_bytes());
+        bytes[12..16].copy_from_slice(&self.ciaddr.octets());
+        bytes[24..28].copy_from_slice(&self.giaddr.octets());
         bytes[28..34].copy_from_slice(&self.mac);
         bytes[236..240].copy_from_slice(&MAGIC);
         bytes.extend([OPTION_MESSAGE_TYPE, 1, self.kind]);
@@ -94,12 +125,13 @@ impl Packet {
 }
 
 impl Reply {
-    fn decode(bytes: &[u8]) -> Option<Self> {
-        let mut options = BTreeMap::new();
+    pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
+        let (mut options, mut order) = (BTreeMap::new(), Vec::new());
         let mut rest = bytes.get(HEADER_LEN..)?;
         while let [code @ 1..=254, len, tail @ ..] = rest {
             let (value, tail) = tail.split_at_checked(usize::from(*len))?;
             options.insert(*code, value.to_vec());
+            order.push(*code);
             rest = tail;
         }
         Some(Self {
@@ -108,7 +140,28 @@ impl Reply {
             xid: u32::from_be_bytes(bytes[4..8].try_into().ok()?),
             address: <[u8; 4]>::try_from(&bytes[16..20]).ok()?.into(),
             options,
+            order,
+            bytes: bytes.to_vec(),
         })
+    }
+
+    /// The four bytes at `at` of the header as an address: 12 ciaddr, 20 siaddr, 24 giaddr.
+    pub(super) fn address_at(&self, at: usize) -> Ipv4Addr {
+        [self.bytes[at], self.bytes[at + 1], self.bytes[at + 2], self.bytes[at + 3]].into()
+    }
+
+    pub(super) fn flags(&self) -> u16 {
+        u16::from_be_bytes([self.bytes[10], self.bytes[11]])
+    }
+
+    /// The boot file of the header.
+    pub(super) fn file(&self) -> &[u8] {
+        self.bytes[108..236].split(|byte| *byte == 0).next().unwrap_or_default()
+    }
+
+    /// An option that is an address or a number of seconds.
+    pub(super) fn four(&self, code: u8) -> Option<[u8; 4]> {
+        self.options.get(&code)?.as_slice().try_into().ok()
     }
 }
 

@@ -99,7 +99,7 @@ impl Prober {
             Ok(Some(opened)) => *link = opened,
             Ok(None) => {}
             Err(error) => {
-                tracing::warn!(%error, interface = now.name, "addresses are not probed there any more")
+                tracing::warn!(%error, interface = now.name, "addresses are not probed there any more");
             }
         }
     }
