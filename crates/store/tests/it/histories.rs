@@ -290,7 +290,7 @@ impl History<'_> {
         if self.behind > 0 {
             return Ok(());
         }
-        let (now, client) = (self.clock(), Client { hw: hw(card), machine: None });
+        let (now, client) = (self.clock(), Client { hw: hw(card), machine: None, share: 0 });
         for last in 100..=104 {
             let address = Ipv4Addr::new(10, 0, 0, last);
             if self.table.claim(0, client, address, now).is_ok() {
