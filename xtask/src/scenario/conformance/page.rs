@@ -14,7 +14,7 @@ const END: &str = "<!-- end of conformance -->\n";
 /// Where a run leaves its table, in the scenario's folder.
 const KEPT: &str = "conformance-table.md";
 
-/// Leaves the table of a whole run where [`write`] finds it.
+/// Leaves the table of a whole run where [`write()`] finds it.
 pub(super) fn keep(dir: &Path, verdicts: &[Verdict]) -> Result<()> {
     let date = Command::new("date").args(["-u", "+%F"]).output().context("run date")?;
     let mut text = format!("Run on {}", String::from_utf8(date.stdout)?.trim());
