@@ -100,6 +100,8 @@ pub struct Session {
     pub problem: Option<String>,
     /// Bytes of files sent.
     pub bytes: u64,
+    /// It got an address or a script or a file: more than a packet from a made-up address can cause.
+    pub proven: bool,
 }
 
 impl Session {
@@ -121,6 +123,7 @@ impl Session {
             transaction: None,
             problem: None,
             bytes: 0,
+            proven: false,
         }
     }
 
@@ -194,9 +197,11 @@ impl Session {
                     ClientClass::Os if self.stage >= Stage::Script => Stage::System,
                     ClientClass::Os => self.stage,
                 });
+                self.proven |= matches!(dhcp.answer, DhcpAnswer::Ack(_));
                 self.apply_answer(&dhcp.answer, dhcp.xid);
             }
             EventKind::Script(script) => {
+                self.proven = true;
                 self.facts.merge(&script.facts);
                 match &script.step {
                     ScriptStep::Identify => self.reach(Stage::Loader),
@@ -220,6 +225,7 @@ impl Session {
             }
             EventKind::File(file) => match &file.outcome {
                 FileOutcome::Sent { bytes, .. } => {
+                    self.proven = true;
                     self.bytes += bytes;
                     self.reach(if self.stage >= Stage::Script { Stage::Payload } else { Stage::Loader });
                 }

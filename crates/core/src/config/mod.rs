@@ -1,7 +1,7 @@
 //! The checked configuration: every value is usable as it stands.
 //!
 //! The config file becomes a [`Config`] in steps that need no IO: the TOML text becomes tables that know their
-//! place ([`file`]), the sections are read from them and checked against each other, templates are compiled.
+//! place (`file`), the sections are read from them and checked against each other, templates are compiled.
 //! All findings come back together, each with its place in the file. Texts of other files that the config
 //! names are arguments: [`wanted`] tells which. A [`Config`] is immutable; reload builds another and swaps it.
 

@@ -8,16 +8,17 @@ use super::{SILENCE, Session, SessionId};
 use crate::event::{ClientClass, Event, EventKind};
 use crate::model::Timestamp;
 
-/// Open sessions kept at most; beyond it the longest silent one is forgotten. Far above what one segment can
-/// hold, so that only a flood of made-up addresses reaches it.
+/// Open sessions kept at most; beyond it the longest silent one is forgotten, one without an address first. Far above
+/// what one segment can hold, so that only a flood of made-up addresses reaches it, which then pushes out its own.
 pub const SESSIONS_MAX: usize = 10_000;
 
 /// The open session of each machine.
 #[derive(Debug)]
 pub struct Sessions {
     open: HashMap<HwAddr, Session>,
-    /// The same by their last sign of life: a flood of made-up addresses must not cost a walk for each packet.
-    by_last: BTreeSet<(Timestamp, HwAddr)>,
+    /// The same by their last sign of life, those that are not proven and those that are: a flood of made-up addresses must not
+    /// cost a walk for each packet.
+    by_last: [BTreeSet<(Timestamp, HwAddr)>; 2],
     next: SessionId,
     limit: usize,
     forgotten: u64,
@@ -26,7 +27,7 @@ pub struct Sessions {
 impl Sessions {
     /// Starts with no session; `next` is the first number to give.
     pub fn new(next: SessionId) -> Self {
-        Self { open: HashMap::new(), by_last: BTreeSet::new(), next, limit: SESSIONS_MAX, forgotten: 0 }
+        Self { open: HashMap::new(), by_last: Default::default(), next, limit: SESSIONS_MAX, forgotten: 0 }
     }
 
     /// Takes an event in and says which session it belongs to. Events without a machine, and those of an
@@ -42,15 +43,15 @@ impl Sessions {
             self.make_room(event.at);
             let session = Session::new(self.next, hw, event.at);
             self.next.0 += 1;
-            self.by_last.insert((session.last, hw));
+            self.by_last[usize::from(session.proven)].insert((session.last, hw));
             self.open.insert(hw, session);
         }
         let session = self.open.get_mut(&hw)?;
-        let before = session.last;
+        let before = (session.proven, session.last);
         session.apply(event);
-        if session.last != before {
-            self.by_last.remove(&(before, hw));
-            self.by_last.insert((session.last, hw));
+        if (session.proven, session.last) != before {
+            self.by_last[usize::from(before.0)].remove(&(before.1, hw));
+            self.by_last[usize::from(session.proven)].insert((session.last, hw));
         }
         Some(session.id)
     }
@@ -76,15 +77,18 @@ impl Sessions {
     }
 
     /// When it is full, forgets what has been silent for too long; with none of that, the session that has been
-    /// silent the longest.
+    /// silent the longest: of those that are not proven, while there are any.
     fn make_room(&mut self, now: Timestamp) {
         if self.open.len() < self.limit {
             return;
         }
-        while let Some(&(_, hw)) = self.by_last.first().filter(|(last, _)| now.since(*last) > SILENCE) {
+        let ended = |(last, _): &&(Timestamp, HwAddr)| now.since(*last) > SILENCE;
+        while let Some(&(_, hw)) = self.by_last.iter().find_map(|sessions| sessions.first().filter(ended)) {
             self.close(hw);
         }
-        if let Some(&(_, hw)) = self.by_last.first().filter(|_| self.open.len() >= self.limit) {
+        let [unproven, proven] = &self.by_last;
+        let longest = unproven.first().or(proven.first());
+        if let Some(&(_, hw)) = longest.filter(|_| self.open.len() >= self.limit) {
             self.close(hw);
             self.forgotten += 1;
         }
@@ -92,7 +96,7 @@ impl Sessions {
 
     fn close(&mut self, hw: HwAddr) {
         if let Some(session) = self.open.remove(&hw) {
-            self.by_last.remove(&(session.last, hw));
+            self.by_last[usize::from(session.proven)].remove(&(session.last, hw));
         }
     }
 }
@@ -109,6 +113,8 @@ fn opens(event: &Event) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use bootlace_wire::Mac;
 
     use super::*;
@@ -142,6 +148,21 @@ mod tests {
         assert_eq!((open(&sessions, 5, later), sessions.forgotten()), (Some(5), 1));
         // A machine's next session takes the place of its last.
         sessions.apply(&sign_of_life(5, later + later));
-        assert_eq!((sessions.len(), sessions.by_last.len()), (1, 1));
+        let kept: usize = sessions.by_last.iter().map(BTreeSet::len).sum();
+        assert_eq!((sessions.len(), kept), (1, 1));
+    }
+
+    #[test]
+    fn a_flood_of_made_up_addresses_pushes_out_its_own() {
+        let mut sessions = Sessions { limit: 3, ..Sessions::new(SessionId(1)) };
+        let mut booting = sign_of_life(1, 0);
+        let outcome = FileOutcome::Sent { bytes: 1, took: Duration::ZERO, retransmits: 0 };
+        booting.kind = EventKind::File(FileEvent { protocol: Protocol::Tftp, name: "x".into(), outcome });
+        sessions.apply(&booting);
+        for machine in 2..100 {
+            sessions.apply(&sign_of_life(machine, machine.into()));
+        }
+        assert!(sessions.current(booting.peer.hw.unwrap(), booting.at).is_some());
+        assert_eq!((sessions.len(), sessions.forgotten()), (3, 96));
     }
 }

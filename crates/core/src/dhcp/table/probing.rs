@@ -64,7 +64,7 @@ impl LeaseTable {
     }
 
     /// Somebody answered a probe. Whoever was offered the address may have it already; anybody else is a stranger,
-    /// and the address is lent to nobody but him for [`QUARANTINE`].
+    /// and the address is lent to nobody but him for [`super::QUARANTINE`].
     pub fn found(&mut self, address: Ipv4Addr, hw: HwAddr, now: Timestamp) -> Option<Conflict> {
         let subnet = self.pool_of(address)?;
         let pool = &mut self.pools[subnet];
