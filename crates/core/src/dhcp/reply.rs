@@ -245,8 +245,9 @@ fn destination(query: &Query<'_>, address: Ipv4Addr) -> Destination {
     }
     match query.kind {
         Kind::Inform(own) => {
-            let known = !query.received.source.ip().is_unspecified();
-            let to = if known { query.received.source } else { SocketAddrV4::new(own, CLIENT_PORT) };
+            // To the port that it asked from, but never to another host: that would make a reflector of the server.
+            let source = query.received.source;
+            let to = if *source.ip() == own { source } else { SocketAddrV4::new(own, CLIENT_PORT) };
             Destination::UnicastIp(to)
         }
         Kind::Request(Request::Renewing(own) | Request::Rebinding(own)) => {
