@@ -108,6 +108,15 @@ impl Output {
         })
     }
 
+    /// Waits until there is a whole line with `text`, wherever it stands among the others, and returns it from `text` on.
+    pub fn any_line_from(&self, text: &str, limit: Duration) -> Result<String> {
+        self.wait_until(limit, &format!("a line with {text:?}"), |state| {
+            let start = state.text.find(text)?;
+            let end = start + state.text[start..].find('\n')?;
+            Some(state.text[start..end].trim_end().to_owned())
+        })
+    }
+
     /// Waits until the process has closed all its pipes, as it does when it ends.
     pub fn wait_closed(&self, limit: Duration) -> Result<()> {
         let deadline = Instant::now() + limit;

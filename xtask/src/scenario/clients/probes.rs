@@ -36,7 +36,8 @@ pub(super) fn conflict(context: &Context) -> Result<()> {
         ensure!(given.insert(ack.address), "{} twice", ack.address);
     }
     let seen = mac_text(squatter.mac().0);
-    let line = server.log().line_from("address-in-use", STEP_LIMIT)?;
+    // Probes of the start may find it before the server says that it is ready.
+    let line = server.log().any_line_from("address-in-use", STEP_LIMIT)?;
     ensure!(line.contains(&seen) && line.contains(&TAKEN.to_string()), "not who has it: {line}");
     let leases = server.ask_json("leases")?;
     let conflict = leases.iter().find(|lease| lease["state"] == "conflict");
