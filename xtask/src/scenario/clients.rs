@@ -1,5 +1,6 @@
 //! Clients of the real world against a real Bootlace; no machine boots here.
 
+mod cuts;
 mod dhcp;
 mod durable;
 mod files;
@@ -52,6 +53,11 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         name: "dhcp-power-cut",
         shows: "every address that was acknowledged before a kill -9 is still its machine's after it",
         run: durable::power_cut,
+    },
+    Scenario {
+        name: "dhcp-power-cuts",
+        shows: "the same after each of fifty kills in the middle of a crowd's requests",
+        run: cuts::power_cuts,
     },
     Scenario {
         name: "dhcp-sync-before-ack",

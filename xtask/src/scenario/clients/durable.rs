@@ -104,14 +104,14 @@ fn with_late(raw: &RawDhcp, mut acks: BTreeMap<[u8; 6], Ipv4Addr>) -> Result<BTr
     Ok(acks)
 }
 
-fn held(server: &Served) -> Result<BTreeMap<Ipv4Addr, String>> {
+pub(super) fn held(server: &Served) -> Result<BTreeMap<Ipv4Addr, String>> {
     let leases = server.ask_json("leases")?;
     let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
     let bound = leases.iter().filter(|lease| lease["state"] == "bound");
     bound.map(|lease| Ok((text(&lease["address"]).parse()?, text(&lease["mac"])))).collect()
 }
 
-fn mac_of(index: u16) -> [u8; 6] {
+pub(super) fn mac_of(index: u16) -> [u8; 6] {
     let [high, low] = index.to_be_bytes();
     [2, 0, 0, 0, high, low]
 }
