@@ -16,12 +16,14 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
+use bootlace_core::config::{Config, Files};
 use bootlace_core::dhcp::{Lease, LeaseState, LeaseTable};
 use bootlace_core::session::SessionId;
 use bootlace_store::{Journal, Store};
 
 use crate::files::FilePlane;
 use crate::hub::Held;
+use crate::sandbox::Sandbox;
 use crate::serving::{Edition, Serving};
 use crate::systemd::Manager;
 use crate::{logging, privileges, sources};
@@ -53,7 +55,8 @@ pub fn serve(config: &Path, interfaces: &[String]) -> Result<()> {
 
 fn open(path: &Path, interfaces: &[String]) -> Result<Opened> {
     let manager = Manager::of_environment();
-    let loaded = sources::load(path)?;
+    let (source, files) = sources::read(path)?;
+    let loaded = sources::check(&source, &files)?;
     for warning in &loaded.warnings {
         tracing::warn!(code = warning.code, "{warning}");
     }
@@ -79,8 +82,18 @@ fn open(path: &Path, interfaces: &[String]) -> Result<Opened> {
     privileges::drop_the_rest()?;
     let table = LeaseTable::new(&config, leases.clone());
     let serving = Serving::new(config, Arc::new(plane), Edition::first());
-    let origin = Origin { path: path.to_owned(), interfaces: interfaces.to_vec() };
+    let sandbox = shut_in(path, &serving.config, &files);
+    let origin =
+        Origin { path: path.to_owned(), interfaces: interfaces.to_vec(), sandbox: Arc::new(sandbox) };
     Ok(Opened { origin, manager, serving, store, leases, table, journal, next_session, bound })
+}
+
+/// What is open stays; from here on only what the server reads and writes can be opened.
+fn shut_in(path: &Path, config: &Config, files: &Files) -> Sandbox {
+    let mut readable = watched::config_folders(path, config, files);
+    readable.insert(config.boot_dir.clone());
+    readable.extend(config.follow.iter().cloned());
+    Sandbox::enter(config.sandbox, &config.state_dir, &readable)
 }
 
 /// Addresses in use at the start.

@@ -100,6 +100,8 @@ impl Db {
         self.conn.pragma_update(None, "auto_vacuum", "incremental")?;
         self.conn.pragma_update_and_check(None, "journal_mode", "wal", |_| Ok(()))?;
         self.conn.pragma_update(None, "foreign_keys", "on")?;
+        // Not in /var/tmp, which the server's sandbox keeps it from.
+        self.conn.pragma_update(None, "temp_store", "memory")?;
         self.conn.pragma_update(
             None,
             "synchronous",

@@ -165,6 +165,7 @@ fn hold(pid: u32, uid: &str) -> Result<()> {
             ensure!(found == wanted, "{set} of {} is {found:x}", field("Name")?);
         }
         ensure!(field("NoNewPrivs")? == "1", "new privileges are possible: {status}");
+        ensure!(field("Seccomp")? == "2", "system calls are not filtered: {status}");
         ensure!(field("Uid")?.split_whitespace().all(|id| id == uid), "not user {uid}: {status}");
         threads += 1;
     }

@@ -7,13 +7,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
-use bootlace_core::config::{Changed, Files, keep_what_needs_restart};
+use bootlace_core::config::{Changed, Config, Files, Source, keep_what_needs_restart};
 use bootlace_core::finding::Finding;
 
 use super::{bind, watched};
 use crate::files::FilePlane;
 use crate::http::Token;
 use crate::net::interfaces;
+use crate::sandbox::{NEEDS_RESTART, Sandbox};
 use crate::serving::Serving;
 use crate::sources;
 
@@ -23,6 +24,8 @@ pub(super) struct Origin {
     pub(super) path: PathBuf,
     /// Instead of those in the file: `--interface`.
     pub(super) interfaces: Vec<String>,
+    /// What of it may be read.
+    pub(super) sandbox: Arc<Sandbox>,
 }
 
 /// Why the config is read again.
@@ -66,16 +69,13 @@ pub(super) struct Next {
 
 /// Reads it and checks it against what is in force. May wait for a disk.
 pub(super) fn read(origin: &Origin, in_force: &Serving, last: &Read, why: Why) -> (Read, Outcome) {
-    let source = sources::read(&origin.path).map_err(|error| format!("{error:#}"));
+    let source = read_allowed(origin);
     let token = in_force.config.admin.token_file.as_deref().map(read_token);
-    let mut folders = watched::folders(&origin.path);
-    folders.extend(in_force.config.admin.token_file.iter().flat_map(|path| watched::folders(path)));
-    folders.insert(in_force.config.templates.clone());
     let (main, others) = match &source {
         Ok((source, files)) => (Ok(source.text.clone()), files.clone()),
         Err(error) => (Err(error.clone()), last.others.clone()),
     };
-    folders.extend(others.keys().flat_map(|path| watched::folders(path)));
+    let folders = watched::config_folders(&origin.path, &in_force.config, &others);
     let read = Read { main: Some(main), others, token, folders };
     if why == Why::FoldersChanged && read == *last {
         return (read, Outcome::Same);
@@ -114,12 +114,52 @@ fn next(
         Some(Err((_, error))) => anyhow::bail!("cannot read token_file: {error}"),
         Some(Ok(text)) => Some(Token::from_file(text).context("token_file must hold 16 characters or more")?),
     };
-    let plane = FilePlane::new(&config.boot_dir, &config.follow).with_context(|| {
-        format!("cannot open boot_dir {} or a folder of follow", config.boot_dir.display())
-    })?;
+    let plane = plane(&origin.sandbox, in_force, &mut config, &mut keys)?;
     let changed = Changed::between(&in_force.config, &config);
-    let serving = Serving::new(config, Arc::new(plane), in_force.edition.next(keys));
+    let serving = Serving::new(config, plane, in_force.edition.next(keys));
     Ok(Next { serving, changed, warnings: loaded.warnings, token })
+}
+
+/// Config and files; of those that the sandbox keeps from the server, that it does.
+fn read_allowed(origin: &Origin) -> Result<(Source, Files), String> {
+    let (source, mut files) = sources::read(&origin.path).map_err(|error| {
+        let outside = !origin.sandbox.covers(&origin.path);
+        if outside { format!("{}: {NEEDS_RESTART}", origin.path.display()) } else { format!("{error:#}") }
+    })?;
+    for (path, text) in &mut files {
+        if text.is_err() && !origin.sandbox.covers(path) {
+            *text = Err(NEEDS_RESTART.to_owned());
+        }
+    }
+    Ok((source, files))
+}
+
+/// The folders of files, opened; those in force where one of the new ones could not be read.
+fn plane(
+    sandbox: &Sandbox,
+    in_force: &Serving,
+    config: &mut Config,
+    keys: &mut Vec<&'static str>,
+) -> Result<Arc<FilePlane>> {
+    let old = &in_force.config;
+    let boot_dir = !sandbox.covers(&config.boot_dir);
+    let follow = !config.follow.iter().all(|path| sandbox.covers(path));
+    if !boot_dir && !follow {
+        let plane = FilePlane::new(&config.boot_dir, &config.follow).with_context(|| {
+            format!("cannot open boot_dir {} or a folder of follow", config.boot_dir.display())
+        })?;
+        return Ok(Arc::new(plane));
+    }
+    // They were opened together, and what is open stays what it was, wherever its name leads now.
+    if boot_dir || config.boot_dir != old.boot_dir {
+        keys.push("boot_dir");
+    }
+    if follow || config.follow != old.follow {
+        keys.push("follow");
+    }
+    config.boot_dir.clone_from(&old.boot_dir);
+    config.follow.clone_from(&old.follow);
+    Ok(Arc::clone(&in_force.plane))
 }
 
 fn read_token(path: &Path) -> Result<String, (ErrorKind, String)> {

@@ -10,6 +10,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Component, Path, PathBuf};
 
+use bootlace_core::config::{Config, Files};
 use rustix::fs::inotify::{CreateFlags, WatchFlags, add_watch, init};
 
 /// Symbolic links that one path may go through, as many as the kernel allows.
@@ -31,6 +32,15 @@ pub(super) fn watch(folders: &BTreeSet<PathBuf>) -> io::Result<OwnedFd> {
         }
     }
     Ok(inotify)
+}
+
+/// Those of the config file, of the files that it names, and of what the config in force names.
+pub(super) fn config_folders(path: &Path, config: &Config, files: &Files) -> BTreeSet<PathBuf> {
+    let token_file = config.admin.token_file.as_deref();
+    let paths = [path].into_iter().chain(token_file).chain(files.keys().map(PathBuf::as_path));
+    let mut found: BTreeSet<PathBuf> = paths.flat_map(folders).collect();
+    found.insert(config.templates.clone());
+    found
 }
 
 /// Where a change could give `path` another content: the folder that it finally is in, and the folders of all

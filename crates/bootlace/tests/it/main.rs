@@ -8,6 +8,7 @@ mod files;
 mod http;
 mod process;
 mod reload;
+mod sandbox;
 mod serving;
 mod systemd;
 mod tftp;

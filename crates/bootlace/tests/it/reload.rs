@@ -15,11 +15,11 @@ use crate::process::{LARGE, Server, ask};
 const SCRIPT: &str = "script?mac=52:54:00:00:00:01&platform=pcbios&buildarch=i386";
 
 impl Server {
-    fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
 
-    fn config(&self) -> String {
+    pub(crate) fn config(&self) -> String {
         fs::read_to_string(self.path("bootlace.toml")).unwrap()
     }
 
@@ -47,7 +47,7 @@ impl Server {
         String::from_utf8(self.get(SCRIPT)).unwrap()
     }
 
-    fn in_force(&self) -> (u64, Value) {
+    pub(crate) fn in_force(&self) -> (u64, Value) {
         let mut stream = UnixStream::connect(self.path("state/admin.sock")).unwrap();
         write!(stream, "GET /api/v1/config HTTP/1.0\r\nHost: bootlace\r\n\r\n").unwrap();
         let mut answer = String::new();

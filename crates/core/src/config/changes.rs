@@ -58,6 +58,7 @@ pub fn keep_what_needs_restart(old: &Config, new: &mut Config) -> Vec<&'static s
     keep("interfaces", &old.interfaces, &mut new.interfaces, &mut keys);
     keep("state_dir", &old.state_dir, &mut new.state_dir, &mut keys);
     keep("user", &old.user, &mut new.user, &mut keys);
+    keep("sandbox", &old.sandbox, &mut new.sandbox, &mut keys);
     keep("dhcp.mode", &old.dhcp.mode, &mut new.dhcp.mode, &mut keys);
     keep("tftp.enabled", &old.tftp.enabled, &mut new.tftp.enabled, &mut keys);
     keep("tftp.port", &old.tftp.port, &mut new.tftp.port, &mut keys);
@@ -134,7 +135,7 @@ boot = "a"
         let text =
             OLD.replace("eth0", "eth1").replace("\"server\"", "\"off\"").replace("[boot.b]", "[boot.c]");
         let mut new = config(&format!(
-            "user = \"u\"\n{text}[tftp]\nenabled = false\nport = 70\nsingle_port = true\n[http]\nport = 81\n\
+            "user = \"u\"\nsandbox = \"off\"\n{text}[tftp]\nenabled = false\nport = 70\nsingle_port = true\n[http]\nport = 81\n\
              [ipxe]\nipv6_wait = \"keep\"\n[admin]\nlisten = \"off\"\ntoken_file = \"t\"\n"
         ));
         new.state_dir = "elsewhere".into();
@@ -142,7 +143,7 @@ boot = "a"
         let keys = keep_what_needs_restart(&old, &mut new);
         assert_eq!(
             keys.join(" "),
-            "interfaces state_dir user dhcp.mode tftp.enabled tftp.port tftp.single_port tftp.ports http.port \
+            "interfaces state_dir user sandbox dhcp.mode tftp.enabled tftp.port tftp.single_port tftp.ports http.port \
              ipxe.ipv6_wait admin.listen admin.token_file"
         );
         assert_eq!(new.dhcp.mode, DhcpMode::Server);

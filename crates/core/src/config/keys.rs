@@ -21,6 +21,7 @@ pub(super) static TOP: Section = Section {
         "templates",
         "default",
         "user",
+        "sandbox",
         "dhcp",
         "tftp",
         "http",

@@ -134,6 +134,7 @@ fn read(main: &Source, report: &mut Report<'_>) -> Option<Config> {
         templates,
         default: default.unwrap_or(implicit.name),
         user: services::user(&top, report),
+        sandbox: services::sandbox(&top, report),
         dhcp: network.config,
         tftp: services::tftp(&top, report),
         http: services::http(&top, report),

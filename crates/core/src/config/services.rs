@@ -7,7 +7,7 @@ use super::file::Table;
 use super::keys::{ADMIN, HTTP, IPXE, TFTP};
 use super::report::Report;
 use super::scalar;
-use super::types::{AdminConfig, HttpConfig, Ipv6Wait, TftpConfig};
+use super::types::{AdminConfig, HttpConfig, Ipv6Wait, SandboxMode, TftpConfig};
 use crate::finding::Finding;
 
 /// Where the distributions put loaders and what they need beside them: Debian's packages ipxe, pxelinux,
@@ -62,6 +62,18 @@ pub(super) fn user(top: &Table<'_>, report: &mut Report<'_>) -> Option<String> {
         if plain { Ok(text.to_owned()) } else { Err(("is no user name", "write the name of a local user")) }
     };
     top.parsed("user", user, report).map(|user| user.value)
+}
+
+pub(super) fn sandbox(top: &Table<'_>, report: &mut Report<'_>) -> SandboxMode {
+    let Some(text) = top.text("sandbox", report) else { return SandboxMode::Auto };
+    match text.value {
+        "auto" => SandboxMode::Auto,
+        "off" => SandboxMode::Off,
+        other => {
+            report.add(super::one_of("sandbox", other, &["auto", "off"]), &text.span);
+            SandboxMode::Auto
+        }
+    }
 }
 
 pub(super) fn tftp(top: &Table<'_>, report: &mut Report<'_>) -> TftpConfig {

@@ -37,6 +37,8 @@ pub struct Config {
     pub default: BootName,
     /// The user to become after start.
     pub user: Option<String>,
+    /// Whether the server shuts itself in after the start.
+    pub sandbox: SandboxMode,
     /// DHCP.
     pub dhcp: DhcpConfig,
     /// TFTP.
@@ -258,6 +260,15 @@ pub struct TftpConfig {
 pub struct HttpConfig {
     /// TCP port for machines.
     pub port: u16,
+}
+
+/// `sandbox`: whether the server lets the kernel hold it to its own files and to the system calls of a boot server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SandboxMode {
+    /// As far as the kernel can.
+    Auto,
+    /// Not at all.
+    Off,
 }
 
 /// `[ipxe] ipv6_wait`: iPXE asks for IPv6 routers beside its DHCP and goes on only when one has answered or

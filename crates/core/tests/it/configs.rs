@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bootlace_core::config::{
     AdminConfig, Boot, BootKind, BootName, Cidr, Config, DhcpConfig, DhcpMode, HttpConfig, Ipv6Wait,
-    LocalHow, Machine, Overrides, Relays, Serve, Subnet, TftpConfig, Vars,
+    LocalHow, Machine, Overrides, Relays, SandboxMode, Serve, Subnet, TftpConfig, Vars,
 };
 
 /// `ranges` are pairs of first and last address of 10.0.N.0/24, one subnet for each N.
@@ -50,6 +50,7 @@ pub(crate) fn config(ranges: &[(&str, &str)]) -> Config {
         },
         tftp: TftpConfig { enabled: true, port: 69, single_port: false, ports: None },
         http: HttpConfig { port: 80 },
+        sandbox: SandboxMode::Auto,
         ipv6_wait: Ipv6Wait::Skip,
         admin: AdminConfig { listen: None, token_file: None },
         boots: BTreeMap::from([(
