@@ -44,6 +44,20 @@ fn a_store_of_schema_1() {
     assert_eq!(leases[1].hostname, Text::from("web1"));
 }
 
+/// The last row of an address is its lease, and a removed one is none.
+#[test]
+fn a_store_of_schema_2() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("bootlace.db");
+    restore(&file, include_str!("../fixtures/store-2.sql"));
+    let leases = Store::open(dir.path()).unwrap().leases().unwrap();
+    let brief: Vec<_> = leases.iter().map(|l| (l.address.to_string(), l.until, l.hostname.clone())).collect();
+    assert_eq!(brief, [("10.188.0.60".into(), Timestamp(1_795_392_000_000), Text::from("web1"))]);
+    let new = tempfile::tempdir().unwrap();
+    drop(Store::open(new.path()).unwrap());
+    assert_eq!(schema(&file), schema(&new.path().join("bootlace.db")));
+}
+
 /// A file that was brought up to date is a file made new.
 #[test]
 fn old_and_new_files_end_with_one_schema() {
