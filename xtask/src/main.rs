@@ -6,6 +6,7 @@ mod conformance;
 mod demo;
 mod gate;
 mod lab;
+mod mutate;
 #[cfg(test)]
 mod pages;
 mod plan;

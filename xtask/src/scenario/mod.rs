@@ -16,6 +16,7 @@ mod links;
 mod process;
 mod rawdhcp;
 mod served;
+mod soak;
 mod stage;
 
 use anyhow::{Context as _, Result};
@@ -39,6 +40,7 @@ const GROUPS: &[&[Scenario]] = &[
     boots::SCENARIOS,
     kinds::SCENARIOS,
     process::SCENARIOS,
+    soak::SCENARIOS,
     conformance::SCENARIOS,
 ];
 

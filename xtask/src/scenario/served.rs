@@ -87,6 +87,12 @@ impl Served {
         Ok(())
     }
 
+    /// Asks it to end, and says how it did.
+    pub(super) fn end(&mut self) -> Result<std::process::ExitStatus> {
+        self.daemon.signal(Signal::TERM)?;
+        self.daemon.wait(STEP_LIMIT)
+    }
+
     /// Starts it again after [`Served::kill`].
     pub(super) fn revive(&mut self) -> Result<()> {
         self.daemon = launch(&self.host, &self.dir, &self.bootlace, &self.wrapper)?;

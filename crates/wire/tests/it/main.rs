@@ -2,5 +2,6 @@
 
 mod dhcp;
 mod frame;
+mod mutants;
 mod property;
 mod tftp;

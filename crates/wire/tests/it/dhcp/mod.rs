@@ -9,7 +9,7 @@ mod oracle;
 mod random;
 
 /// `fixtures/dhcp/*.hex` by name; there must be some.
-fn packets() -> Vec<(PathBuf, Vec<u8>)> {
+pub(crate) fn packets() -> Vec<(PathBuf, Vec<u8>)> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/dhcp");
     let mut paths: Vec<PathBuf> = folder.read_dir().unwrap().map(|entry| entry.unwrap().path()).collect();
     paths.retain(|path| path.extension().is_some_and(|ext| ext == "hex"));

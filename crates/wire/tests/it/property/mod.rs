@@ -5,6 +5,7 @@ use proptest::test_runner::{Config, RngSeed};
 
 pub(crate) mod dhcp_decode;
 pub(crate) mod frame_parse;
+pub(crate) mod ndp_solicitor;
 
 /// The same cases in every run: a test that fails today fails tomorrow.
 pub(crate) fn cases(cases: u32) -> Config {
