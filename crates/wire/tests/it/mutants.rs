@@ -2,8 +2,8 @@
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 
-use bootlace_wire::Mac;
 use bootlace_wire::frame::udp_frame;
+use bootlace_wire::{Mac, arp};
 
 use crate::{dhcp, property};
 
@@ -50,4 +50,13 @@ fn of_router_solicitations() {
     let mut behind_another = plain.clone();
     behind_another.splice(8..8, [14, 2, 0, 0, 0, 0, 0, 0, 1, 1, 0, 0, 0, 0, 0, 0]);
     survive(&[plain, behind_another], property::ndp_solicitor::check);
+}
+
+#[test]
+fn of_arp_replies() {
+    let mut reply = arp::probe(Mac([2, 0, 0, 0, 0, 9]), Ipv4Addr::UNSPECIFIED).to_vec();
+    reply[21] = 2;
+    reply[28..32].copy_from_slice(&[10, 188, 0, 61]);
+    let padded = [&reply[..], &[0; 18]].concat();
+    survive(&[reply, padded], property::arp_reply::check);
 }

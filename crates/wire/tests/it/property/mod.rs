@@ -3,6 +3,7 @@
 
 use proptest::test_runner::{Config, RngSeed};
 
+pub(crate) mod arp_reply;
 pub(crate) mod dhcp_decode;
 pub(crate) mod frame_parse;
 pub(crate) mod ndp_solicitor;
