@@ -312,6 +312,17 @@ fn a_clock_set_back_frees_what_was_promised_in_the_future() {
     assert_eq!(given.len(), 11);
 }
 
+/// Whatever the clock says of when it was given back.
+#[test]
+fn what_was_given_back_is_lent_again_after_the_clock_was_set_back() {
+    let (_, mut table) = eleven();
+    let taken: Vec<Ipv4Addr> = (0..11).map(|n| take(&mut table, anybody(n), 10 * HOUR)).collect();
+    table.release(0, hw(3), taken[3], at(10 * HOUR)).unwrap();
+    table.release(0, hw(2), taken[2], at(10 * HOUR + 1)).unwrap();
+    assert_eq!([take(&mut table, anybody(20), 0), take(&mut table, anybody(21), 0)], [taken[3], taken[2]]);
+    assert!(table.offer(0, anybody(22), None, at(0)).is_none());
+}
+
 #[test]
 fn the_same_client_has_an_address_in_each_subnet() {
     let config = config(&[("10.0.0.1", "10.0.0.9"), ("10.0.1.1", "10.0.1.9")]);

@@ -284,12 +284,8 @@ impl History<'_> {
         if decision.event.answer == DhcpAnswer::Exhausted { self.check_exhausted(card) } else { Ok(()) }
     }
 
-    /// No address is left: none may be usable. Not looked at once the clock was set back: a lease that was given
-    /// back before then counts as held until the clock is there again, which the table does not mend yet.
+    /// No address is left: none may be usable.
     fn check_exhausted(&mut self, card: u64) -> Result<(), String> {
-        if self.behind > 0 {
-            return Ok(());
-        }
         let (now, client) = (self.clock(), Client { hw: hw(card), machine: None, share: 0 });
         for last in 100..=104 {
             let address = Ipv4Addr::new(10, 0, 0, last);
