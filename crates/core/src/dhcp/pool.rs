@@ -173,6 +173,24 @@ impl Pool {
         }
     }
 
+    /// The clock was set: see [`super::LeaseTable::shift`].
+    pub(super) fn shift(&mut self, millis: i64) {
+        for ends in [&mut self.lapsing, &mut self.released] {
+            *ends = std::mem::take(ends)
+                .into_iter()
+                .map(|(at, until, ip)| (at, until.moved(millis), ip))
+                .collect();
+        }
+        for offer in self.offers.values_mut() {
+            offer.until = offer.until.moved(millis);
+        }
+        self.offer_ends = moved(&self.offer_ends, millis);
+        self.quarantine = moved(&self.quarantine, millis);
+        if let Some(probes) = &mut self.probes {
+            probes.shift(millis);
+        }
+    }
+
     /// From now on somebody asks the link who is on an address before it is offered.
     pub(super) fn watch(&mut self) {
         self.probes = Some(Probes::new(self.free.clone()));
@@ -234,6 +252,11 @@ impl Pool {
         let ahead = || self.offer_ends.last().filter(|(until, _)| *until > now.after(OFFER_HOLD));
         past.or_else(ahead).map(|(_, hw)| *hw)
     }
+}
+
+/// Ends after the clock was set.
+pub(super) fn moved<T: Copy + Ord>(ends: &BTreeSet<(Timestamp, T)>, millis: i64) -> BTreeSet<(Timestamp, T)> {
+    ends.iter().map(|(until, what)| (until.moved(millis), *what)).collect()
 }
 
 /// The address at `index` of ranges in a row, and the range that it is in.

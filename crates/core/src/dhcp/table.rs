@@ -3,6 +3,7 @@
 mod changes;
 mod claims;
 mod probing;
+mod steps;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
@@ -33,8 +34,8 @@ pub const QUARANTINES_MAX: usize = 256;
 /// address for a client that does not know yet. A client has one lease in a subnet. Offers are no leases: they
 /// never touch one and are forgotten by a restart.
 ///
-/// Time is what the caller says. Clocks step: a step back ends offers and quarantines that could not have been
-/// made yet; a step forward ends leases early by as much, which no table could tell from time passing.
+/// Time is what the caller says, and steps of its clock are what the caller tells ([`LeaseTable::shift`]). Of a step
+/// that nobody told, offers and quarantines that could not have been made yet come to an end.
 #[derive(Clone, Debug)]
 pub struct LeaseTable {
     leases: BTreeMap<Ipv4Addr, Lease>,

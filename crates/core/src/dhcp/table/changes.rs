@@ -62,6 +62,7 @@ impl LeaseTable {
             hw,
             state: LeaseState::Bound,
             since: before.filter(|b| !is_quarantine(b)).map_or(now, |b| b.since),
+            noted: now,
             until,
             client_id: None,
             uuid: None,
@@ -112,6 +113,7 @@ impl LeaseTable {
             hw,
             state,
             since: now,
+            noted: now,
             until: now.after(QUARANTINE),
             client_id: None,
             uuid: None,
@@ -130,7 +132,8 @@ impl LeaseTable {
         now: Timestamp,
     ) -> Option<LeaseChange> {
         let bound = self.leases.get(&address).filter(|l| l.hw == hw && l.state == LeaseState::Bound)?;
-        let released = Lease { state: LeaseState::Released, until: bound.until.min(now), ..bound.clone() };
+        let released =
+            Lease { state: LeaseState::Released, noted: now, until: bound.until.min(now), ..bound.clone() };
         self.take_lease(subnet, address);
         self.put_lease(subnet, released.clone());
         Some(LeaseChange::Put(released))
