@@ -167,8 +167,10 @@ fn a_reservation_belongs_to_the_first_interface_of_its_machine() {
     assert_ne!(ordinary, ip("10.0.0.9"));
     // The first lapses while the second renews: it stays where it is instead of swapping.
     table.bind(0, second, ordinary, at(5 * HOUR), at(HOUR), SAID).unwrap();
-    assert_eq!(table.better(0, second, at(2 * HOUR)), None);
-    assert_eq!(offer(&mut table, second, 2 * HOUR), ordinary);
+    assert_eq!(table.better(0, second, at(2 * HOUR - 1)), None);
+    assert_eq!(offer(&mut table, second, 2 * HOUR - 1), ordinary);
+    // Long gone, the first was replaced.
+    assert_eq!(table.better(0, second, at(2 * HOUR)), Some(ip("10.0.0.9")));
     // Alone, without a lease of its own, it gets the reservation.
     assert_eq!(offer(&mut table, second, 50 * HOUR), ip("10.0.0.9"));
 }

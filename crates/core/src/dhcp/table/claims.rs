@@ -99,7 +99,7 @@ impl LeaseTable {
     /// The reservation that this client ought to move to from the address that it has, if there is one.
     ///
     /// A reservation that another interface of the machine has or had stays away from a client with a lease of
-    /// its own: the two would swap addresses for ever.
+    /// its own: the two would swap addresses for ever. Not for ever: see [`keeps_from_siblings`].
     pub fn better(&mut self, subnet: usize, client: Client<'_>, now: Timestamp) -> Option<Ipv4Addr> {
         let reserved = client.machine?.address?;
         let own = self.lease_of(subnet, client.hw)?.address;
@@ -116,7 +116,8 @@ impl LeaseTable {
         reserved: Ipv4Addr,
         now: Timestamp,
     ) -> bool {
-        let siblings = self.leases.get(&reserved).is_some_and(|lease| client.is_siblings(lease));
+        let siblings = self.leases.get(&reserved).filter(|lease| client.is_siblings(lease));
+        let siblings = siblings.is_some_and(|lease| keeps_from_siblings(lease, now));
         let own = self.lease_of(subnet, client.hw).filter(|lease| is_live(lease, now));
         let own = own.map(|lease| lease.address).filter(|own| siblings && *own != reserved);
         own.is_some_and(|own| self.claim(subnet, client, own, now).is_ok())
@@ -130,6 +131,12 @@ fn keeps_out(lease: &Lease, hw: HwAddr) -> bool {
         LeaseState::Conflict => lease.hw != hw,
         LeaseState::Bound | LeaseState::Released => false,
     }
+}
+
+/// Whether the other interfaces of the holder's machine leave the address to it: while its lease lives, and for as long
+/// again after that. An interface that has not come back by then was replaced.
+fn keeps_from_siblings(lease: &Lease, now: Timestamp) -> bool {
+    lease.until.after(lease.until.since(lease.noted)) > now
 }
 
 impl fmt::Display for Claim {
