@@ -24,6 +24,17 @@ pub struct Received {
     pub source: SocketAddrV4,
     /// Where it was sent to: broadcast, or one of our addresses.
     pub destination: Ipv4Addr,
+    /// The port that it was sent to.
+    pub service: Service,
+}
+
+/// What a client takes us for by asking on a port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Service {
+    /// Port 67: a DHCP server or its proxy.
+    Dhcp,
+    /// Port 4011: a PXE boot server, which a proxy's offer has named (PXE 2.1 section 2.2).
+    BootServer,
 }
 
 impl Received {
@@ -74,6 +85,8 @@ pub enum Kind {
     Inform(Ipv4Addr),
     /// An address for ever, by BOOTP.
     Bootp,
+    /// The boot file that a proxy's offer has promised, for the client at this address.
+    BootServer(Ipv4Addr),
 }
 
 /// The four kinds of REQUEST (RFC 2131 section 4.3.2).
@@ -99,7 +112,7 @@ impl Kind {
     pub fn message(self) -> DhcpMessage {
         match self {
             Self::Discover => DhcpMessage::Discover,
-            Self::Request(_) => DhcpMessage::Request,
+            Self::Request(_) | Self::BootServer(_) => DhcpMessage::Request,
             Self::Decline(_) => DhcpMessage::Decline,
             Self::Release(_) => DhcpMessage::Release,
             Self::Inform(_) => DhcpMessage::Inform,
@@ -177,6 +190,15 @@ fn kind(message: &Message, received: &Received) -> Result<Kind, Unserved> {
     let ciaddr = given(message.ciaddr).filter(|_| requested.is_none());
     let Some(message_type) = message.message_type() else { return Ok(Kind::Bootp) };
     let missing = Unserved::NoAddress(message_type);
+    if received.service == Service::BootServer {
+        // Some ROMs ask with an INFORM; a client that leaves `ciaddr` empty has its address all the same.
+        return match message_type {
+            MessageType::Request | MessageType::Inform => {
+                given(message.ciaddr).or(given(*received.source.ip())).map(Kind::BootServer).ok_or(missing)
+            }
+            other => Err(Unserved::Type(other)),
+        };
+    }
     match message_type {
         MessageType::Discover => Ok(Kind::Discover),
         MessageType::Request => {

@@ -1,5 +1,7 @@
 //! The DHCP messages that clients send, as far as decisions depend on them.
 
+use std::net::Ipv4Addr;
+
 use bootlace_wire::Mac;
 use bootlace_wire::dhcp::{Code, Feature, Message, MessageType, Op};
 
@@ -98,6 +100,14 @@ impl Client {
         }
         message
     }
+}
+
+/// What goes to port 4011 after a proxy's offer without a file, from the address of another server.
+pub(super) fn boot_server_request(discover: &Message, own: Ipv4Addr) -> Message {
+    let mut message = discover.clone();
+    message.ciaddr = own;
+    message.options.set_u8(Code::MESSAGE_TYPE, MessageType::Request.code());
+    message
 }
 
 /// The REQUEST that takes an offer.
