@@ -30,7 +30,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use self::alarm::Alarm;
 use self::orders::Mail;
 pub use self::orders::{Inbox, Order, Orders, orders};
-pub use self::port::Port;
+pub use self::port::{Ear, Port};
 use self::port::{Outgoing, log_packet};
 use self::probe::Waiting;
 pub use self::probe::{ProbedLink, Prober, WAITING_MAX};

@@ -164,7 +164,7 @@ pub fn classify<'a>(message: &'a Message, received: &'a Received) -> Result<Quer
         ClientClass::Bootp => Some(Firmware::Bios),
         ClientClass::HttpBoot => first_arch(message).map(Firmware::from_arch),
         // What asks as PXE client is served over TFTP, whatever its number promises.
-        _ => first_arch(message).map(|arch| over_tftp(Firmware::from_arch(arch))),
+        _ => first_arch(message).map(|arch| Firmware::from_arch(arch).over_tftp()),
     };
     let uuid = message.uuid().map(Uuid::from_wire).filter(|uuid| uuid.is_unique());
     let facts = facts(message, class, firmware, uuid);
@@ -274,18 +274,6 @@ fn is_raspberry_pi(message: &Message, is_pxe: bool) -> bool {
     let may_be = is_pxe && first_arch(message).is_some_and(|arch| arch == 0 || arch == Arch::RPI.0);
     let by_prefix = message.hw.as_bytes().first_chunk().is_some_and(|prefix| PREFIXES.contains(prefix));
     may_be && (by_prefix || uuid == Some([0x44; 16]))
-}
-
-fn over_tftp(firmware: Firmware) -> Firmware {
-    match firmware {
-        Firmware::HttpIa32 => Firmware::UefiIa32,
-        Firmware::HttpX64 => Firmware::UefiX64,
-        Firmware::HttpArm32 => Firmware::UefiArm32,
-        Firmware::HttpArm64 => Firmware::UefiArm64,
-        Firmware::HttpRiscv64 => Firmware::UefiRiscv64,
-        Firmware::HttpLoong64 => Firmware::UefiLoong64,
-        other => other,
-    }
 }
 
 /// A marker of zero says that a feature is not there.

@@ -77,7 +77,7 @@ impl Client {
         options.set_u16(Code::MAX_SIZE, 1472);
         let (scheme, firmware) = match speaker {
             Speaker::HttpBoot => ("HTTPClient", self.firmware.http_boot().unwrap_or(self.firmware)),
-            Speaker::Firmware | Speaker::Ipxe(_) => ("PXEClient", self.firmware),
+            Speaker::Firmware | Speaker::Ipxe(_) => ("PXEClient", self.firmware.over_tftp()),
         };
         let arch = firmware.arch();
         options.set_u16(Code::ARCH, arch);

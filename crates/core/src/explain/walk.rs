@@ -73,7 +73,7 @@ impl Walk<'_> {
 
     /// EDK2 has an entry for HTTP Boot of the same card behind the one for PXE.
     fn nothing_to_load(&mut self) -> String {
-        if self.subject.firmware.http_boot().is_some() {
+        if self.subject.firmware.is_uefi() {
             let url = self.dhcp(&Speaker::HttpBoot).and_then(|given| given.boot_file);
             if let Some((_, name, _)) = url.and_then(|url| self.ours(&url)) {
                 return self.loader(Protocol::Http, &name);

@@ -63,7 +63,7 @@ impl Port {
             match DhcpTap::bind(now.index) {
                 Ok(new) => *tap = new,
                 Err(error) => {
-                    tracing::warn!(%error, interface = now.name, "cannot hear DHCP requests any more")
+                    tracing::warn!(%error, interface = now.name, "cannot hear DHCP requests any more");
                 }
             }
         }
