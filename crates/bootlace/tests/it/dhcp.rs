@@ -10,7 +10,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use bootlace::net::{DatagramSocket, PacketSocket, interfaces};
-use bootlace::services::dhcp::{Counters, Dhcp, HostClock, Orders, Port, Prober, orders};
+use bootlace::services::dhcp::{Counters, Dhcp, Ear, HostClock, Orders, Port, Prober, orders};
 use bootlace_core::config::Config;
 use bootlace_core::dhcp::{LeaseTable, Reading};
 use bootlace_core::model::{Timestamp, Uuid};
@@ -81,7 +81,7 @@ fn start_by(
     let config = serving.load().config.clone();
     let counters = Arc::new(Counters::default());
     let service = Dhcp {
-        ports: vec![Port { interface, socket }],
+        ports: vec![Port { interface, ear: Ear::Server(socket) }],
         frames: PacketSocket::open().unwrap(),
         prober: Prober::default(),
         serving,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bootlace_core::boot::loader::LoaderInventory;
 use bootlace_core::dhcp::{
-    Client, LeaseChange, OFFER_HOLD, QUARANTINE, Received, SessionView, classify, decide,
+    Client, LeaseChange, OFFER_HOLD, QUARANTINE, Received, Service, SessionView, classify, decide,
 };
 use bootlace_core::event::DhcpAnswer;
 use bootlace_core::model::Uuid;
@@ -210,6 +210,7 @@ impl Host<'_> {
             mtu: 1500,
             source: SocketAddrV4::new(sent.from, CLIENT_PORT),
             destination: sent.to,
+            service: Service::Dhcp,
         };
         let query = classify(&message, &received).map_err(|why| why.to_string())?;
         let now = self.lease_now();
