@@ -99,7 +99,7 @@ impl LeaseTable {
     /// The reservation that this client ought to move to from the address that it has, if there is one.
     ///
     /// A reservation that another interface of the machine has or had stays away from a client with a lease of
-    /// its own: the two would swap addresses for ever. Not for ever: see [`keeps_from_siblings`].
+    /// its own: the two would swap addresses for ever. Unless that one is long gone: it may have been replaced.
     pub fn better(&mut self, subnet: usize, client: Client<'_>, now: Timestamp) -> Option<Ipv4Addr> {
         let reserved = client.machine?.address?;
         let own = self.lease_of(subnet, client.hw)?.address;
