@@ -12,11 +12,12 @@ use crate::db::{Db, Disk, Durability};
 use crate::lease_log::LeaseLog;
 use crate::lock::StateLock;
 use crate::migrate::Migration;
+use crate::state::finish_restore;
 
 /// The database file in the state directory.
-const FILE: &str = "bootlace.db";
+pub(crate) const FILE: &str = "bootlace.db";
 
-const MIGRATIONS: [Migration; 2] = [
+pub(crate) const MIGRATIONS: [Migration; 2] = [
     Migration { version: 1, sql: include_str!("../migrations/store-0001.sql") },
     Migration { version: 2, sql: include_str!("../migrations/store-0002.sql") },
 ];
@@ -41,9 +42,10 @@ pub struct Sqlite {
 
 impl Store {
     /// Opens the store in `dir`, which is made if need be, and keeps every other server out of that directory
-    /// for as long as it lives.
+    /// for as long as it lives. A restore that was cut short is finished first.
     pub fn open(dir: &Path) -> Result<Self, StoreError> {
         let lock = StateLock::take(dir)?;
+        finish_restore(dir)?;
         Sqlite::open(Disk::System, dir, Some(lock)).map(Self::Sqlite)
     }
 
@@ -75,7 +77,9 @@ impl Store {
 impl Sqlite {
     fn open(disk: Disk, dir: &Path, lock: Option<StateLock>) -> Result<Self, StoreError> {
         let db = Db::open(disk, dir.join(FILE), Durability::EveryCommit, &MIGRATIONS)?;
-        check(&db)?;
+        // A damaged page must stop the start, not the DHCP service an hour later. The file is small: a lease takes some
+        // 300 bytes.
+        db.check_pages()?;
         let log = LeaseLog::read(&db.conn).map_err(|error| db.error("read", &error))?;
         Ok(Self { db, log, _lock: lock })
     }
@@ -85,16 +89,6 @@ impl Sqlite {
         self.log.committed(draft);
         Ok(())
     }
-}
-
-/// A damaged page must stop the start, not the DHCP service an hour later. The file is small: a lease takes some
-/// 300 bytes.
-fn check(db: &Db) -> Result<(), StoreError> {
-    let verdict: String = db
-        .conn
-        .query_row("PRAGMA quick_check(1)", [], |row| row.get(0))
-        .map_err(|error| db.error("check", &error))?;
-    if verdict == "ok" { Ok(()) } else { Err(StoreError::corrupt(&db.file, verdict)) }
 }
 
 /// Reads the leases beside the server that owns them; what it reads was committed.
@@ -120,7 +114,7 @@ impl LeaseReader {
     }
 }
 
-fn leases(db: &Db) -> Result<Vec<Lease>, StoreError> {
+pub(crate) fn leases(db: &Db) -> Result<Vec<Lease>, StoreError> {
     let read = || {
         let mut statement = db.conn.prepare(READ)?;
         let rows = statement.query_map([], LeaseRow::read)?;

@@ -10,6 +10,7 @@ mod process;
 mod reload;
 mod sandbox;
 mod serving;
+mod state;
 mod systemd;
 mod tftp;
 mod world;
