@@ -190,6 +190,12 @@ impl StoreError {
 
     pub(crate) fn sqlite(file: &Path, doing: &'static str, error: &rusqlite::Error) -> Self {
         let (code, detail) = match error {
+            // The log's index is the one file that SQLite makes as large as it will be; only room can be missing.
+            rusqlite::Error::SqliteFailure(failure, _)
+                if failure.extended_code == rusqlite::ffi::SQLITE_IOERR_SHMSIZE =>
+            {
+                (ErrorCode::DiskFull, failure.to_string())
+            }
             rusqlite::Error::SqliteFailure(failure, text) => {
                 (failure.code, text.clone().unwrap_or_else(|| failure.to_string()))
             }

@@ -6,6 +6,7 @@
 
 mod alarm;
 mod orders;
+mod outage;
 mod probe;
 
 use std::collections::BTreeMap;
@@ -33,6 +34,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use self::alarm::Alarm;
 use self::orders::Mail;
 pub use self::orders::{Inbox, Order, Orders, orders};
+use self::outage::{Outage, relies_on_leases, withheld};
 use self::probe::Waiting;
 pub use self::probe::{ProbedLink, Prober, WAITING_MAX};
 use crate::hub::{self, Held, Hub};
@@ -112,6 +114,7 @@ impl Dhcp {
         let mut in_force = self.serving.load_full();
         let mut batch = RecvBatch::new();
         let mut exhausted = Alarm::default();
+        let mut outage = Outage::default();
         // What a commit that failed has left: the table knows it, so it goes first into the next one.
         let mut changes = Vec::new();
         // Used again: so many decisions are large enough that the allocator would give them back to the kernel.
@@ -135,10 +138,10 @@ impl Dhcp {
             // Before the wait for the disk: probes take their own time.
             pause = self.prober.send(&mut self.table, hub::now());
             if behind {
-                // Whoever cannot store leases attracts nobody: an offer would keep its client from a server that can.
-                pending.iter_mut().for_each(|pending| pending.promises = true);
+                // Whoever cannot store leases attracts nobody.
+                pending.iter_mut().for_each(|pending| pending.promises |= relies_on_leases(&pending.event));
             }
-            changes = self.settle(&mut pending, changes, &mut exhausted);
+            changes = self.settle(&mut pending, changes, &mut exhausted, &mut outage);
         }
     }
 
@@ -198,6 +201,8 @@ impl Dhcp {
                 let port = self.ports.iter_mut().find(|port| port.interface.name == now.name);
                 port.into_iter().for_each(|port| port.interface = now.clone());
             }
+            // It is followed before the next decision.
+            Order::Config => {}
             // Whoever asked may be gone.
             Order::Turn(answer) => drop(answer.send(())),
         }
@@ -282,18 +287,22 @@ impl Dhcp {
         pending: &mut Vec<Pending>,
         changes: Vec<LeaseChange>,
         exhausted: &mut Alarm,
+        outage: &mut Outage,
     ) -> Vec<LeaseChange> {
         let mut left = Vec::new();
         self.send(pending.iter().filter(|pending| !pending.promises));
         if let Err(error) = self.store.commit(&changes) {
-            tracing::error!(%error, "leases cannot be stored: nobody gets one");
+            outage.failed(&error, hub::now());
             for pending in pending.iter_mut().filter(|pending| pending.promises) {
                 self.counters.not_stored.fetch_add(1, Relaxed);
                 pending.reply = None;
-                pending.event.answer = DhcpAnswer::Silence(format!("the lease could not be stored: {error}"));
+                pending.event.answer = withheld(&pending.event.answer, &error);
             }
+            self.hub.leases_unstored(Some(error));
             left = latest(changes);
         } else {
+            outage.over();
+            self.hub.leases_unstored(None);
             self.hub.leased(changes.iter().map(holder));
             self.send(pending.iter().filter(|pending| pending.promises));
         }

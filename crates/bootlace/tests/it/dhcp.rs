@@ -9,8 +9,10 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use bootlace::net::{DatagramSocket, PacketSocket, interfaces};
-use bootlace::services::dhcp::{Counters, Dhcp, Orders, Port, Prober, orders};
+use bootlace::services::dhcp::{Counters, Dhcp, Order, Orders, Port, Prober, orders};
+use bootlace::serving::Serving;
 use bootlace_core::dhcp::LeaseTable;
 use bootlace_store::LeaseReader;
 use bootlace_wire::dhcp::{Code, Message, MessageType, Op};
@@ -47,6 +49,7 @@ struct Running {
     world_dir: std::path::PathBuf,
     _dir: tempfile::TempDir,
     hub: Arc<bootlace::hub::Hub>,
+    serving: Arc<ArcSwap<Serving>>,
     counters: Arc<Counters>,
     relay: UdpSocket,
     stop: Orders,
@@ -71,7 +74,7 @@ fn start(before: impl FnOnce(&UdpSocket)) -> Running {
         ports: vec![Port { interface, socket }],
         frames: PacketSocket::open().unwrap(),
         prober: Prober::default(),
-        serving,
+        serving: Arc::clone(&serving),
         table,
         store,
         hub: Arc::clone(&hub),
@@ -79,7 +82,7 @@ fn start(before: impl FnOnce(&UdpSocket)) -> Running {
         inbox,
     };
     let thread = thread::spawn(move || service.run());
-    Running { world_dir, _dir: dir, hub, counters, relay, stop, thread }
+    Running { world_dir, _dir: dir, hub, serving, counters, relay, stop, thread }
 }
 
 fn message(kind: MessageType, machine: u8) -> Message {
@@ -168,6 +171,60 @@ fn an_answer_follows_its_commit_and_none_a_failed_one() {
     running.request(2, offered);
     assert_eq!(running.answer(), (MessageType::Ack, 2, offered));
     assert_eq!(running.counters.not_stored.load(Relaxed), 2);
+    running.stop();
+}
+
+/// A damaged database: its table is where no page is. Without leases the server refuses and informs, and attracts
+/// nobody.
+#[test]
+fn what_needs_no_lease_is_answered_while_none_can_be_stored() {
+    if !inside("dhcp::what_needs_no_lease_is_answered_while_none_can_be_stored") {
+        return;
+    }
+    let running = start(|_| {});
+    running.discover(1);
+    let (_, _, offered) = running.answer();
+    running.sql(
+        "PRAGMA writable_schema = on; UPDATE sqlite_master SET rootpage = 900 WHERE name = 'lease_log'; \
+         PRAGMA schema_version = 900",
+    );
+    running.request(1, offered);
+    running.silent_until(1);
+    let trouble = running.hub.trouble().expect("leases cannot be stored");
+    assert_eq!(trouble.finding().code, "state-damaged");
+
+    running.discover(2);
+    let mut inform = message(MessageType::Inform, 3);
+    inform.ciaddr = ip(1);
+    send(&running.relay, &inform);
+    let (kind, xid, _) = running.answer();
+    assert_eq!((kind, xid), (MessageType::Ack, 3), "an offer to the second machine, or none to the third");
+    running.request(4, Ipv4Addr::new(192, 0, 2, 4));
+    assert_eq!(running.answer(), (MessageType::Nak, 4, Ipv4Addr::UNSPECIFIED));
+    assert_eq!(running.counters.not_stored.load(Relaxed), 2);
+    running.stop();
+}
+
+/// The folders of a config that is no longer in force are closed, however long no packet comes.
+#[test]
+fn another_config_is_followed_without_a_packet() {
+    if !inside("dhcp::another_config_is_followed_without_a_packet") {
+        return;
+    }
+    let running = start(|_| {});
+    let turn = || {
+        let (answer, answered) = tokio::sync::oneshot::channel();
+        running.stop.send(Order::Turn(answer));
+        answered.blocking_recv().unwrap();
+    };
+    let former = Arc::downgrade(&running.serving.load_full());
+    let next = World::new().serving.load_full();
+    running.serving.store(next);
+    running.stop.send(Order::Config);
+    // The second turn comes after the round of the first.
+    turn();
+    turn();
+    assert!(former.upgrade().is_none());
     running.stop();
 }
 

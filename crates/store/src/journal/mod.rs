@@ -21,7 +21,7 @@ pub use machines::MACHINES_MAX;
 pub use queue::{Fate, JournalQueue, QUEUE_HIGH_WATER, QUEUE_MAX};
 pub use read::{Events, JournalReader, StoredEvent};
 pub use retain::{AGE_DEFAULT, BYTES_DEFAULT, Retention, Trimmed};
-pub use writer::{BATCH_MAX, Counters, Handle, Writer};
+pub use writer::{BATCH_MAX, Counters, Handle, Notice, Writer};
 
 /// The database file in the state directory.
 pub(crate) const FILE: &str = "journal.db";
