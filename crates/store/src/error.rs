@@ -194,7 +194,7 @@ impl StoreError {
             rusqlite::Error::SqliteFailure(failure, _)
                 if failure.extended_code == rusqlite::ffi::SQLITE_IOERR_SHMSIZE =>
             {
-                (ErrorCode::DiskFull, failure.to_string())
+                (ErrorCode::DiskFull, "no room for the index of its log".to_owned())
             }
             rusqlite::Error::SqliteFailure(failure, text) => {
                 (failure.code, text.clone().unwrap_or_else(|| failure.to_string()))

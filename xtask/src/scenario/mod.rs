@@ -18,6 +18,7 @@ mod rawdhcp;
 mod served;
 mod soak;
 mod stage;
+mod state;
 
 use anyhow::{Context as _, Result};
 
@@ -40,6 +41,7 @@ const GROUPS: &[&[Scenario]] = &[
     boots::SCENARIOS,
     kinds::SCENARIOS,
     process::SCENARIOS,
+    state::SCENARIOS,
     soak::SCENARIOS,
     conformance::SCENARIOS,
 ];

@@ -292,17 +292,17 @@ impl Dhcp {
         let mut left = Vec::new();
         self.send(pending.iter().filter(|pending| !pending.promises));
         if let Err(error) = self.store.commit(&changes) {
-            outage.failed(&error, hub::now());
             for pending in pending.iter_mut().filter(|pending| pending.promises) {
                 self.counters.not_stored.fetch_add(1, Relaxed);
                 pending.reply = None;
                 pending.event.answer = withheld(&pending.event.answer, &error);
             }
-            self.hub.leases_unstored(Some(error));
+            self.hub.leases_unstored(Some(error.clone()));
+            outage.failed(&error, hub::now());
             left = latest(changes);
         } else {
-            outage.over();
             self.hub.leases_unstored(None);
+            outage.over();
             self.hub.leased(changes.iter().map(holder));
             self.send(pending.iter().filter(|pending| pending.promises));
         }
