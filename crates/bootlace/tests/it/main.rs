@@ -2,6 +2,7 @@
 
 mod admin;
 mod cli;
+mod denied;
 mod dhcp;
 mod docs;
 mod files;
