@@ -198,7 +198,7 @@ fn a_new_token_counts_at_once_and_a_bad_one_is_kept_out() {
         assert_eq!(TOKENS.map(|token| with_token(port, token)), ["401", "200"]);
     }
     // One that only its owner's superior may read is kept as it was read.
-    fs::set_permissions(server.path("secret/token"), Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(server.path("secret/token"), Permissions::from_mode(0o000)).unwrap();
     server.signal(Signal::HUP);
     assert!(server.wait_for("reloaded").contains("key=\"admin.token_file\""));
     assert_eq!(TOKENS.map(|token| with_token(port, token)), ["401", "200"]);
@@ -214,7 +214,7 @@ fn a_password_that_the_server_may_not_read_keeps_the_config_out() {
            username = \"web1\"\npassword_file = \"password\"\n";
     fs::write(server.path("bootlace.toml"), &good).unwrap();
     server.wait_for("reloaded");
-    fs::set_permissions(server.path("password"), Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(server.path("password"), Permissions::from_mode(0o000)).unwrap();
     server.signal(Signal::HUP);
     server.wait_for("the config that was in force stays");
     let said = server.wait_for("ermission denied");
