@@ -14,7 +14,9 @@ use bootlace::net::{DatagramSocket, PacketSocket, interfaces};
 use bootlace::services::dhcp::{Counters, Dhcp, Order, Orders, Port, Prober, orders};
 use bootlace::serving::Serving;
 use bootlace_core::dhcp::LeaseTable;
-use bootlace_store::LeaseReader;
+use bootlace_core::event::{DhcpAnswer, Event, EventKind};
+use bootlace_store::journal::EventId;
+use bootlace_store::{JournalReader, LeaseReader};
 use bootlace_wire::dhcp::{Code, Message, MessageType, Op};
 
 use crate::world::{World, ip, mac};
@@ -136,6 +138,19 @@ impl Running {
         leases.into_iter().map(|lease| (lease.address, lease.hw)).collect()
     }
 
+    /// Who was not answered, and what the history says why.
+    fn silences(&self) -> Vec<(bootlace_wire::HwAddr, String)> {
+        self.hub.journal().flush().unwrap();
+        let events =
+            JournalReader::open(&self.world_dir).unwrap().events_after(EventId(0), 100).unwrap().events;
+        let silent = events.into_iter().filter_map(|event| {
+            let Event { peer, kind: EventKind::Dhcp(dhcp), .. } = event.record.event else { return None };
+            let DhcpAnswer::Silence(why) = dhcp.answer else { return None };
+            Some((peer.hw?, why))
+        });
+        silent.collect()
+    }
+
     fn stop(self) {
         drop(self.stop);
         self.thread.join().unwrap().unwrap();
@@ -202,6 +217,10 @@ fn what_needs_no_lease_is_answered_while_none_can_be_stored() {
     running.request(4, Ipv4Addr::new(192, 0, 2, 4));
     assert_eq!(running.answer(), (MessageType::Nak, 4, Ipv4Addr::UNSPECIFIED));
     assert_eq!(running.counters.not_stored.load(Relaxed), 2);
+    let reasons = running.silences();
+    let [(requester, denied), (newcomer, withheld)] = &reasons[..] else { panic!("{reasons:?}") };
+    assert!(*requester == mac(1) && denied.starts_with("the lease could not be stored"), "{denied}");
+    assert!(*newcomer == mac(2) && withheld.starts_with("nothing is offered"), "{withheld}");
     running.stop();
 }
 

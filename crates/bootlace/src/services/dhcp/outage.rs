@@ -1,6 +1,7 @@
 //! While leases cannot be stored: what is said about it, and which answers leave all the same.
 
 use bootlace_core::event::{DhcpAnswer, DhcpEvent, DhcpMessage};
+use bootlace_core::finding::Finding;
 use bootlace_core::model::Timestamp;
 use bootlace_store::StoreError;
 
@@ -18,13 +19,23 @@ pub(super) struct Outage {
 impl Outage {
     /// A commit has failed.
     pub(super) fn failed(&mut self, error: &StoreError, now: Timestamp) {
+        if let Some(finding) = self.news(error, now) {
+            let code = finding.code;
+            tracing::error!(
+                code,
+                "leases cannot be stored: nobody gets one, all else is served on. {finding}"
+            );
+        }
+    }
+
+    /// What is to be told of a failure.
+    fn news(&mut self, error: &StoreError, now: Timestamp) -> Option<Finding> {
         let finding = error.finding();
         if self.told == Some(finding.code) || self.alarm.ring(now).is_none() {
-            return;
+            return None;
         }
         self.told = Some(finding.code);
-        let code = finding.code;
-        tracing::error!(code, "leases cannot be stored: nobody gets one, all else is served on. {finding}");
+        Some(finding)
     }
 
     /// Nothing waits to be stored.
@@ -52,4 +63,46 @@ pub(super) fn withheld(answer: &DhcpAnswer, error: &StoreError) -> DhcpAnswer {
         _ => "the lease could not be stored",
     };
     DhcpAnswer::Silence(format!("{what}: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use bootlace_store::Cause;
+
+    use super::*;
+
+    fn error(cause: Cause) -> StoreError {
+        StoreError::Unavailable {
+            file: "bootlace.db".into(),
+            doing: "save leases in",
+            cause,
+            detail: "no".into(),
+        }
+    }
+
+    #[test]
+    fn a_cause_is_told_once_and_another_one_too() {
+        let mut outage = Outage::default();
+        let at = |secs| Timestamp(1_000_000).after(Duration::from_secs(secs));
+        let mut code = |cause, secs| outage.news(&error(cause), at(secs)).map(|finding| finding.code);
+        assert_eq!(code(Cause::DiskFull, 0), Some("state-disk-full"));
+        assert_eq!(code(Cause::DiskFull, 1), None);
+        assert_eq!(code(Cause::DiskFull, 10_000), None, "it is still the same outage");
+        assert_eq!(code(Cause::ReadOnly, 10_001), Some("state-read-only"));
+        assert_eq!(code(Cause::DiskFull, 10_002), None, "two causes that alternate fill no log");
+        assert_eq!(code(Cause::DiskFull, 10_020), Some("state-disk-full"));
+    }
+
+    #[test]
+    fn an_outage_that_comes_back_is_told_again_but_not_at_once() {
+        let mut outage = Outage::default();
+        let at = |secs| Timestamp(1_000_000).after(Duration::from_secs(secs));
+        let full = error(Cause::DiskFull);
+        assert!(outage.news(&full, at(0)).is_some());
+        outage.over();
+        assert!(outage.news(&full, at(1)).is_none());
+        assert!(outage.news(&full, at(11)).is_some());
+    }
 }
