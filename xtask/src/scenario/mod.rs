@@ -19,6 +19,7 @@ mod rawdhcp;
 mod served;
 mod soak;
 mod stage;
+mod state;
 
 use anyhow::{Context as _, Result};
 
@@ -42,6 +43,7 @@ const GROUPS: &[&[Scenario]] = &[
     kinds::SCENARIOS,
     proxy::SCENARIOS,
     process::SCENARIOS,
+    state::SCENARIOS,
     soak::SCENARIOS,
     conformance::SCENARIOS,
 ];
