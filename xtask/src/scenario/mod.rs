@@ -10,6 +10,7 @@ mod compare;
 pub(crate) mod conformance;
 mod context;
 mod dnsmasq;
+mod histories;
 mod hostile;
 mod kinds;
 mod links;
@@ -45,6 +46,7 @@ const GROUPS: &[&[Scenario]] = &[
     process::SCENARIOS,
     state::SCENARIOS,
     soak::SCENARIOS,
+    histories::SCENARIOS,
     conformance::SCENARIOS,
 ];
 
