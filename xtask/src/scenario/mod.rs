@@ -20,6 +20,7 @@ mod rawdhcp;
 mod served;
 mod soak;
 mod stage;
+mod state;
 
 use anyhow::{Context as _, Result};
 
@@ -43,6 +44,7 @@ const GROUPS: &[&[Scenario]] = &[
     kinds::SCENARIOS,
     proxy::SCENARIOS,
     process::SCENARIOS,
+    state::SCENARIOS,
     soak::SCENARIOS,
     histories::SCENARIOS,
     conformance::SCENARIOS,
