@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use bootlace::net::{DatagramSocket, PacketSocket, interfaces};
-use bootlace::services::dhcp::{Counters, Dhcp, Order, Orders, Port, Prober, orders};
+use bootlace::services::dhcp::{Counters, Dhcp, Ear, Order, Orders, Port, Prober, orders};
 use bootlace::serving::Serving;
 use bootlace_core::dhcp::LeaseTable;
 use bootlace_core::event::{DhcpAnswer, Event, EventKind};
@@ -73,7 +73,7 @@ fn start(before: impl FnOnce(&UdpSocket)) -> Running {
     let table = LeaseTable::new(&serving.load().config, Vec::new());
     let counters = Arc::new(Counters::default());
     let service = Dhcp {
-        ports: vec![Port { interface, socket }],
+        ports: vec![Port { interface, ear: Ear::Server(socket) }],
         frames: PacketSocket::open().unwrap(),
         prober: Prober::default(),
         serving: Arc::clone(&serving),
