@@ -5,6 +5,7 @@
 //! commit that fails sends no promise: no address is granted that a power loss could take back (invariant 2).
 
 mod alarm;
+mod clock;
 mod orders;
 mod outage;
 mod port;
@@ -29,6 +30,7 @@ use bootlace_wire::{HwAddr, Mac};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use self::alarm::Alarm;
+pub use self::clock::{CLOCK_CHECK, HostClock};
 use self::orders::Mail;
 pub use self::orders::{Inbox, Order, Orders, orders};
 use self::outage::{Outage, relies_on_leases, withheld};
@@ -36,7 +38,7 @@ pub use self::port::{Ear, Port};
 use self::port::{Outgoing, log_packet};
 use self::probe::Waiting;
 pub use self::probe::{ProbedLink, Prober, WAITING_MAX};
-use crate::hub::{self, Held, Hub};
+use crate::hub::{Held, Hub};
 use crate::net::{Datagram, Frame, PacketSocket, RECV_BATCH_MAX, RecvBatch};
 use crate::serving::Serving;
 
@@ -57,6 +59,8 @@ pub struct Dhcp {
     pub prober: Prober,
     /// Config and loaders, swapped whole.
     pub serving: Arc<ArcSwap<Serving>>,
+    /// What time it is for leases.
+    pub clock: HostClock,
     /// Every lease.
     pub table: LeaseTable,
     /// Its durable log.
@@ -118,11 +122,12 @@ impl Dhcp {
         let mut changes = Vec::new();
         // Used again: so many decisions are large enough that the allocator would give them back to the kernel.
         let mut pending = Vec::new();
-        let mut pause = self.prober.send(&mut self.table, hub::now());
+        let mut pause = self.prober.send(&mut self.table, self.clock.now());
         loop {
-            let ready = self.wait(pause)?;
+            let ready = self.wait(pause.map_or(CLOCK_CHECK, |pause| pause.min(CLOCK_CHECK)))?;
             let Some(ready) = ready else { return Ok(()) };
-            let behind = !changes.is_empty();
+            self.follow_clock(&mut changes);
+            let behind = !changes.is_empty() || self.clock.unstored().is_some();
             self.follow_config(&mut in_force);
             for port in ready {
                 for _ in 0..BATCHES_MAX {
@@ -135,7 +140,7 @@ impl Dhcp {
             }
             self.decide_probed(&in_force, &mut pending, &mut changes);
             // Before the wait for the disk: probes take their own time.
-            pause = self.prober.send(&mut self.table, hub::now());
+            pause = self.prober.send(&mut self.table, self.clock.now());
             if behind {
                 // Whoever cannot store leases attracts nobody.
                 let answered = pending.iter_mut().filter(|pending| pending.reply.is_some());
@@ -143,6 +148,15 @@ impl Dhcp {
             }
             changes = self.settle(&mut pending, changes, &mut exhausted, &mut outage);
         }
+    }
+
+    /// When the clock was set, every lease moves with it. `changes` are all leases then: what has yet to be stored of
+    /// them was decided by the former clock.
+    fn follow_clock(&mut self, changes: &mut Vec<LeaseChange>) {
+        let Some(step) = self.clock.follow() else { return };
+        let moved = self.table.shift(step);
+        clock::tell(step, moved.len());
+        changes.extend(moved);
     }
 
     /// A config that was swapped in counts from the next batch on, for decisions and table alike: a subnet is an
@@ -172,12 +186,12 @@ impl Dhcp {
     }
 
     /// The ports with datagrams, at the latest after `pause`; `None` at the end.
-    fn wait(&mut self, pause: Option<Duration>) -> io::Result<Option<Vec<usize>>> {
+    fn wait(&mut self, pause: Duration) -> io::Result<Option<Vec<usize>>> {
         let mut fds: Vec<PollFd<'_>> =
             self.ports.iter().map(|port| PollFd::new(port, PollFlags::IN)).collect();
         fds.extend(self.prober.links().iter().map(|link| PollFd::new(link.socket(), PollFlags::IN)));
         fds.push(PollFd::new(&self.inbox, PollFlags::IN));
-        let pause = pause.and_then(|pause| Timespec::try_from(pause).ok());
+        let pause = Timespec::try_from(pause).ok();
         match poll(&mut fds, pause.as_ref()) {
             Err(rustix::io::Errno::INTR) => return Ok(Some(Vec::new())),
             done => done?,
@@ -216,7 +230,7 @@ impl Dhcp {
         pending: &mut Vec<Pending>,
         changes: &mut Vec<LeaseChange>,
     ) {
-        let now = hub::now();
+        let now = self.clock.now();
         let mut received = received(&self.ports[port]);
         for arrived in batch.iter() {
             let heard = self.ports[port].hear(&arrived);
@@ -241,7 +255,7 @@ impl Dhcp {
         pending: &mut Vec<Pending>,
         changes: &mut Vec<LeaseChange>,
     ) {
-        let now = hub::now();
+        let now = self.clock.now();
         for (conflict, seen) in self.prober.hear(&mut self.table, now) {
             self.hub.record(probe::event(&conflict, seen, now));
             changes.extend(conflict.change);
@@ -295,16 +309,21 @@ impl Dhcp {
     ) -> Vec<LeaseChange> {
         let mut left = Vec::new();
         self.send(pending.iter().filter(|pending| !pending.promises));
-        if let Err(error) = self.store.commit(&changes) {
+        let stored = match self.clock.unstored() {
+            Some(mark) => self.store.commit_clock(mark, &changes),
+            None => self.store.commit(&changes),
+        };
+        if let Err(error) = stored {
             for pending in pending.iter_mut().filter(|pending| pending.promises) {
                 self.counters.not_stored.fetch_add(1, Relaxed);
                 pending.reply = None;
                 pending.event.answer = withheld(&pending.event.answer, &error);
             }
             self.hub.leases_unstored(Some(error.clone()));
-            outage.failed(&error, hub::now());
+            outage.failed(&error, self.clock.now());
             left = latest(changes);
         } else {
+            self.clock.stored();
             self.hub.leases_unstored(None);
             outage.over();
             self.hub.leased(changes.iter().map(holder));

@@ -21,7 +21,7 @@ pub fn verify_journal(dir: &Path) -> Result<JournalFile, StoreError> {
 
 pub(super) fn leases_in(file: PathBuf) -> Result<LeasesFile, StoreError> {
     whole(file, &store::MIGRATIONS, |db, schema| {
-        Ok(LeasesFile { schema, leases: store::leases(db)?.len() as u64 })
+        Ok(LeasesFile { schema, leases: store::leases_of_schema(db, schema)?.len() as u64 })
     })
 }
 
