@@ -207,6 +207,7 @@ mod tests {
             hw: Mac([2, 0, 0, 0, 0, number]).into(),
             state: LeaseState::Bound,
             since: AT,
+            noted: AT,
             until: Timestamp::NEVER,
             client_id: None,
             uuid: None,
