@@ -143,7 +143,8 @@ impl Dhcp {
             pause = self.prober.send(&mut self.table, self.clock.now());
             if behind {
                 // Whoever cannot store leases attracts nobody.
-                pending.iter_mut().for_each(|pending| pending.promises |= relies_on_leases(&pending.event));
+                let answered = pending.iter_mut().filter(|pending| pending.reply.is_some());
+                answered.for_each(|pending| pending.promises |= relies_on_leases(&pending.event));
             }
             changes = self.settle(&mut pending, changes, &mut exhausted, &mut outage);
         }
