@@ -4,7 +4,6 @@
 //! kernel queues the next batch, so that the number of commits follows the disk and not the number of packets. A
 //! commit that fails sends no promise: no address is granted that a power loss could take back (invariant 2).
 
-mod alarm;
 mod orders;
 mod probe;
 
@@ -14,13 +13,12 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::os::fd::AsFd;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::thread;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use bootlace_core::dhcp::{
-    Decision, Destination, LeaseChange, LeaseState, LeaseTable, Received, Reply, classify, decide,
+    Decision, Destination, LeaseChange, LeaseState, LeaseTable, Notice, Received, Reply, classify, decide,
 };
 use bootlace_core::event::{DhcpAnswer, DhcpEvent, Event, EventKind, Peer};
 use bootlace_core::model::Timestamp;
@@ -30,11 +28,11 @@ use bootlace_wire::dhcp::{CLIENT_PORT, Message, SERVER_PORT, describe};
 use bootlace_wire::frame::udp_frame;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use self::alarm::Alarm;
 use self::orders::Mail;
 pub use self::orders::{Inbox, Order, Orders, orders};
 use self::probe::Waiting;
 pub use self::probe::{ProbedLink, Prober, WAITING_MAX};
+use crate::counters::Counter;
 use crate::hub::{self, Held, Hub};
 use crate::net::{Datagram, DatagramSocket, Frame, Interface, PacketSocket, RECV_BATCH_MAX, RecvBatch};
 use crate::serving::Serving;
@@ -70,21 +68,8 @@ pub struct Dhcp {
     pub store: Store,
     /// Sessions, journal, who has which address.
     pub hub: Arc<Hub>,
-    /// What was not answered.
-    pub counters: Arc<Counters>,
     /// What to do beside serving, and when to end.
     pub inbox: Inbox,
-}
-
-/// Packets that got no answer for reasons outside of decisions.
-#[derive(Debug, Default)]
-pub struct Counters {
-    /// No DHCP, or nothing for a server.
-    pub malformed: AtomicU64,
-    /// Decided, but the leases could not be stored.
-    pub not_stored: AtomicU64,
-    /// Decided and stored, but the kernel did not take the answer.
-    pub not_sent: AtomicU64,
 }
 
 /// A decision on its way out.
@@ -111,7 +96,6 @@ impl Dhcp {
     pub fn run(mut self) -> io::Result<()> {
         let mut in_force = self.serving.load_full();
         let mut batch = RecvBatch::new();
-        let mut exhausted = Alarm::default();
         // What a commit that failed has left: the table knows it, so it goes first into the next one.
         let mut changes = Vec::new();
         // Used again: so many decisions are large enough that the allocator would give them back to the kernel.
@@ -138,7 +122,7 @@ impl Dhcp {
                 // Whoever cannot store leases attracts nobody: an offer would keep its client from a server that can.
                 pending.iter_mut().for_each(|pending| pending.promises = true);
             }
-            changes = self.settle(&mut pending, changes, &mut exhausted);
+            changes = self.settle(&mut pending, changes);
         }
     }
 
@@ -215,7 +199,7 @@ impl Dhcp {
         let mut received = received(&self.ports[port].interface);
         for arrived in batch.iter() {
             let Ok(message) = Message::decode(arrived.bytes) else {
-                self.counters.malformed.fetch_add(1, Relaxed);
+                self.hub.counters().count(Counter::DhcpMalformed);
                 continue;
             };
             log_packet("received", &message, &arrived.source);
@@ -235,6 +219,9 @@ impl Dhcp {
     ) {
         let now = hub::now();
         for (conflict, seen) in self.prober.hear(&mut self.table, now) {
+            if conflict.change.is_none() {
+                self.hub.counters().count(Counter::DhcpQuarantineFull);
+            }
             self.hub.record(probe::event(&conflict, seen, now));
             changes.extend(conflict.change);
         }
@@ -255,7 +242,7 @@ impl Dhcp {
         let query = match classify(&message, received) {
             Ok(query) => query,
             Err(why) => {
-                self.counters.malformed.fetch_add(1, Relaxed);
+                self.hub.counters().count(Counter::DhcpMalformed);
                 tracing::debug!(mac = %message.hw, reason = %why, "DHCP packet ignored");
                 return;
             }
@@ -267,8 +254,13 @@ impl Dhcp {
         let decision = decide(&serving.config, &serving.loaders, &mut self.table, view, &query, now);
         if let Some(address) = decision.after_probe {
             let (source, destination) = (received.source, received.destination);
-            self.prober.keep(hw, Waiting { port, message, source, destination, address });
+            if !self.prober.keep(hw, Waiting { port, message, source, destination, address }) {
+                self.hub.counters().count(Counter::DhcpProbesFull);
+            }
             return;
+        }
+        if let Some(notice) = decision.notice {
+            self.hub.counters().count(counter(notice));
         }
         let promises = !decision.changes.is_empty();
         changes.extend(decision.changes);
@@ -277,18 +269,13 @@ impl Dhcp {
     }
 
     /// Sends what promises nothing, stores, sends what does, records: in this order. Returns the changes that are still to be stored.
-    fn settle(
-        &mut self,
-        pending: &mut Vec<Pending>,
-        changes: Vec<LeaseChange>,
-        exhausted: &mut Alarm,
-    ) -> Vec<LeaseChange> {
+    fn settle(&mut self, pending: &mut Vec<Pending>, changes: Vec<LeaseChange>) -> Vec<LeaseChange> {
         let mut left = Vec::new();
         self.send(pending.iter().filter(|pending| !pending.promises));
         if let Err(error) = self.store.commit(&changes) {
             tracing::error!(%error, "leases cannot be stored: nobody gets one");
             for pending in pending.iter_mut().filter(|pending| pending.promises) {
-                self.counters.not_stored.fetch_add(1, Relaxed);
+                self.hub.counters().count(Counter::DhcpNotStored);
                 pending.reply = None;
                 pending.event.answer = DhcpAnswer::Silence(format!("the lease could not be stored: {error}"));
             }
@@ -297,12 +284,9 @@ impl Dhcp {
             self.hub.leased(changes.iter().map(holder));
             self.send(pending.iter().filter(|pending| pending.promises));
         }
-        for Pending { port, hw, at, event, .. } in pending.drain(..) {
-            if event.answer == DhcpAnswer::Exhausted
-                && let Some(requests) = exhausted.ring(at)
-            {
-                let interface = self.ports[port].interface.name.as_str();
-                tracing::warn!(mac = %hw, interface, requests, "no address is left: widen the subnet's ranges");
+        for Pending { hw, at, event, .. } in pending.drain(..) {
+            if event.answer == DhcpAnswer::Exhausted {
+                self.hub.counters().count(Counter::DhcpExhausted);
             }
             let ip = event.answer.given().map(|given| given.address).filter(|ip| !ip.is_unspecified());
             self.hub.record(Event { at, peer: Peer { hw: Some(hw), ip }, kind: EventKind::Dhcp(event) });
@@ -338,11 +322,18 @@ impl Dhcp {
                     if let Err(error) = refused {
                         tracing::warn!(%error, "a DHCP answer was not sent");
                     }
-                    self.counters.not_sent.fetch_add(1, Relaxed);
+                    self.hub.counters().count(Counter::DhcpNotSent);
                     from += 1;
                 }
             }
         }
+    }
+}
+
+fn counter(notice: Notice) -> Counter {
+    match notice {
+        Notice::ForeignRelay => Counter::DhcpForeignRelay,
+        Notice::QuarantineFull => Counter::DhcpQuarantineFull,
     }
 }
 

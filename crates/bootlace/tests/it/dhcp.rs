@@ -5,12 +5,12 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
 use std::process::Command;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use bootlace::counters::Counter;
 use bootlace::net::{DatagramSocket, PacketSocket, interfaces};
-use bootlace::services::dhcp::{Counters, Dhcp, Orders, Port, Prober, orders};
+use bootlace::services::dhcp::{Dhcp, Orders, Port, Prober, orders};
 use bootlace_core::dhcp::LeaseTable;
 use bootlace_store::LeaseReader;
 use bootlace_wire::dhcp::{Code, Message, MessageType, Op};
@@ -47,7 +47,6 @@ struct Running {
     world_dir: std::path::PathBuf,
     _dir: tempfile::TempDir,
     hub: Arc<bootlace::hub::Hub>,
-    counters: Arc<Counters>,
     relay: UdpSocket,
     stop: Orders,
     thread: JoinHandle<io::Result<()>>,
@@ -66,7 +65,6 @@ fn start(before: impl FnOnce(&UdpSocket)) -> Running {
     let world_dir = world.state_dir();
     let World { dir, store, hub, serving, .. } = world;
     let table = LeaseTable::new(&serving.load().config, Vec::new());
-    let counters = Arc::new(Counters::default());
     let service = Dhcp {
         ports: vec![Port { interface, socket }],
         frames: PacketSocket::open().unwrap(),
@@ -75,11 +73,10 @@ fn start(before: impl FnOnce(&UdpSocket)) -> Running {
         table,
         store,
         hub: Arc::clone(&hub),
-        counters: Arc::clone(&counters),
         inbox,
     };
     let thread = thread::spawn(move || service.run());
-    Running { world_dir, _dir: dir, hub, counters, relay, stop, thread }
+    Running { world_dir, _dir: dir, hub, relay, stop, thread }
 }
 
 fn message(kind: MessageType, machine: u8) -> Message {
@@ -117,7 +114,7 @@ impl Running {
     /// Hears nothing until so many were not stored.
     fn silent_until(&self, not_stored: u64) {
         self.relay.set_read_timeout(Some(LISTEN)).unwrap();
-        while self.counters.not_stored.load(Relaxed) < not_stored {
+        while self.hub.counters().get(Counter::DhcpNotStored) < not_stored {
             assert!(self.relay.recv(&mut [0; 1500]).is_err(), "an answer that was not stored");
         }
         assert!(self.relay.recv(&mut [0; 1500]).is_err(), "an answer that was not stored");
@@ -167,7 +164,7 @@ fn an_answer_follows_its_commit_and_none_a_failed_one() {
     assert_eq!(running.holders(), [(ip(61), mac(1)), (offered, mac(2))]);
     running.request(2, offered);
     assert_eq!(running.answer(), (MessageType::Ack, 2, offered));
-    assert_eq!(running.counters.not_stored.load(Relaxed), 2);
+    assert_eq!(running.hub.counters().get(Counter::DhcpNotStored), 2);
     running.stop();
 }
 
@@ -188,6 +185,6 @@ fn a_batch_is_answered_in_its_order_and_junk_is_counted() {
         assert!(!given.contains(&address), "{address} twice");
         given.push(address);
     }
-    assert_eq!(running.counters.malformed.load(Relaxed), 1);
+    assert_eq!(running.hub.counters().get(Counter::DhcpMalformed), 1);
     running.stop();
 }

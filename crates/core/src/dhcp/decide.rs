@@ -10,8 +10,8 @@ use super::boot_fields::{BootFields, Booting, Fetch};
 use super::net::{self, Net};
 use super::reply::{self, Answer, INFINITE, Reply};
 use super::{
-    Attributes, Claim, Client, Declined, Found, Kind, LeaseChange, LeaseTable, Proof, Query, Request, relays,
-    shares,
+    Attributes, Claim, Client, Declined, Found, Kind, LeaseChange, LeaseTable, Notice, Proof, Query, Request,
+    relays, shares,
 };
 use crate::boot::choose::{Choice, choose};
 use crate::boot::loader::LoaderInventory;
@@ -44,6 +44,8 @@ pub struct Decision {
     pub event: DhcpEvent,
     /// The address that has to be probed before there is an answer: decide again when that is done.
     pub after_probe: Option<Ipv4Addr>,
+    /// The limit that it met.
+    pub notice: Option<Notice>,
 }
 
 /// Decides about one message. The table is changed as if the reply were sent.
@@ -65,10 +67,10 @@ pub fn decide(
     }
     let case = Case { config, query, facts: &facts, choice: &choice, nets: &nets, now };
     let verdict = match case.refused() {
-        Some(why) => Verdict::Silence(why),
+        Some(refusal) => refusal,
         None => case.handle(table, &mut trail),
     };
-    let mut after_probe = None;
+    let (mut after_probe, mut notice) = (None, None);
     let (reply, changes, answer) = match verdict {
         Verdict::Give(gift) => {
             let server = gift.net.server;
@@ -82,6 +84,10 @@ pub fn decide(
             (Some(reply::nak(query, server, &why)), Vec::new(), DhcpAnswer::Nak(why))
         }
         Verdict::Note { changes, why } => (None, changes, DhcpAnswer::Silence(why)),
+        Verdict::Limit { notice: met, changes, why } => {
+            notice = Some(met);
+            (None, changes, DhcpAnswer::Silence(why))
+        }
         Verdict::Exhausted => (None, Vec::new(), DhcpAnswer::Exhausted),
         Verdict::Probe(address) => {
             after_probe = Some(address);
@@ -100,7 +106,7 @@ pub fn decide(
         answer,
         trail,
     };
-    Decision { reply, changes, event, after_probe }
+    Decision { reply, changes, event, after_probe, notice }
 }
 
 /// A machine that is known by its UUID stays known when its operating system, which sends none, asks for the
@@ -135,6 +141,12 @@ enum Verdict<'a> {
         changes: Vec<LeaseChange>,
         why: String,
     },
+    /// The same, as a limit was met.
+    Limit {
+        notice: Notice,
+        changes: Vec<LeaseChange>,
+        why: String,
+    },
     /// Every address of the client's subnets is lent.
     Exhausted,
     /// Not before it is known that nobody is on this address.
@@ -165,20 +177,20 @@ struct Case<'a> {
 
 impl<'a> Case<'a> {
     /// Why this message gets no answer, whatever it asks.
-    fn refused(&self) -> Option<Cow<'static, str>> {
+    fn refused(&self) -> Option<Verdict<'a>> {
         if let Some(why) = relays::refusal(&self.config.dhcp, self.query) {
-            return Some(why);
+            return Some(Verdict::Limit { notice: Notice::ForeignRelay, changes: Vec::new(), why });
         }
         if self.choice.settings.ignore {
-            return Some("the config says to ignore this machine".into());
+            return Some(silence("the config says to ignore this machine"));
         }
         if self.query.class == ClientClass::HttpBoot {
-            return Some("UEFI HTTP Boot is not served yet".into());
+            return Some(silence("UEFI HTTP Boot is not served yet"));
         }
         let known_only = |net: &Net<'_>| net.subnet.serve == Serve::Known;
         let all_closed = !self.nets.is_empty() && self.nets.iter().all(known_only);
         if all_closed && self.choice.machine.is_none() {
-            return Some("this subnet serves only machines of the config".into());
+            return Some(silence("this subnet serves only machines of the config"));
         }
         None
     }
@@ -406,7 +418,8 @@ impl<'a> Case<'a> {
                 changes: vec![change],
                 why: format!("{address} is in use by somebody else: put in quarantine"),
             },
-            Declined::Dropped(change) => Verdict::Note {
+            Declined::Dropped(change) => Verdict::Limit {
+                notice: Notice::QuarantineFull,
                 changes: change.into_iter().collect(),
                 why: format!("{address} is in use by somebody else, but too much is in quarantine already"),
             },

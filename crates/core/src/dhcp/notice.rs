@@ -1,0 +1,10 @@
+//! What a decision has to tell beside its answer: a limit that was reached.
+
+/// Something that an operator should see in a number, not only in one machine's timeline.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Notice {
+    /// The relay is none that the config knows.
+    ForeignRelay,
+    /// An address that somebody else is on was lent on, since too much is in quarantine already.
+    QuarantineFull,
+}
