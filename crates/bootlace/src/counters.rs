@@ -39,6 +39,7 @@ counters! {
     DhcpMalformed "dhcp-malformed" "packets to the DHCP port that are no DHCP, or nothing for a server"
     DhcpForeignRelay "dhcp-foreign-relay" "DHCP packets of relays that the config does not know: not answered"
     DhcpExhausted "dhcp-exhausted" "DHCP requests when no address was left: widen the subnet's ranges"
+    DhcpOfferSuperseded "dhcp-offer-superseded" "offers not taken yet that somebody else got, as no other address was left: a flood, or too small a range"
     DhcpQuarantineFull "dhcp-quarantine-full" "bad addresses that were lent on, as too many are in quarantine"
     DhcpProbesFull "dhcp-probes-full" "newcomers that were not kept until their address was probed: they ask again"
     DhcpNotStored "dhcp-not-stored" "DHCP answers withheld, as their leases could not be stored"

@@ -333,6 +333,7 @@ impl Dhcp {
 fn counter(notice: Notice) -> Counter {
     match notice {
         Notice::ForeignRelay => Counter::DhcpForeignRelay,
+        Notice::OfferSuperseded => Counter::DhcpOfferSuperseded,
         Notice::QuarantineFull => Counter::DhcpQuarantineFull,
     }
 }

@@ -73,6 +73,7 @@ pub fn decide(
     let (mut after_probe, mut notice) = (None, None);
     let (reply, changes, answer) = match verdict {
         Verdict::Give(gift) => {
+            notice = gift.notice;
             let server = gift.net.server;
             let booting = Booting { config, loaders, session, query, choice: &choice, server };
             let boot = booting.fields(&mut trail);
@@ -160,6 +161,7 @@ struct Gift<'a> {
     address: Ipv4Addr,
     lease: Option<u32>,
     changes: Vec<LeaseChange>,
+    notice: Option<Notice>,
 }
 
 fn silence<'a>(why: impl Into<Cow<'static, str>>) -> Verdict<'a> {
@@ -259,7 +261,7 @@ impl<'a> Case<'a> {
             (!has_reservation, !has_lease)
         });
         let wish = self.query.message.requested_ip();
-        for net in nets {
+        for net in nets.iter().copied() {
             let (client, share) = self.client_in(net);
             let found = table.offer(net.index, client, wish, self.now);
             let is_new = |found: &Found| matches!(found.claim, Claim::Free | Claim::Lapsed(_));
@@ -270,22 +272,35 @@ impl<'a> Case<'a> {
                 trail.add(format!("subnet {}", net.subnet.cidr), "no address is left");
                 continue;
             };
-            for (address, refusal) in &found.refused {
-                trail.add(format!("address {address}"), refusal.to_string());
+            return self.found(net, found, trail);
+        }
+        // Every address is lent or promised. A promise that nobody has taken up yet is the lesser harm.
+        for net in &nets {
+            let (client, _) = self.client_in(*net);
+            if let Some(found) = table.supersede(net.index, client, self.now) {
+                return self.found(*net, found, trail);
             }
-            self.note(trail, found.address, found.claim);
-            if found.proof == Proof::Awaited {
-                return Verdict::Probe(found.address);
-            }
-            return Verdict::Give(Gift {
-                net,
-                kind: MessageType::Offer,
-                address: found.address,
-                lease: Some(self.lease_secs(net)),
-                changes: Vec::new(),
-            });
         }
         Verdict::Exhausted
+    }
+
+    /// Offers an address, unless it has to be probed before.
+    fn found(&self, net: Net<'a>, found: Found, trail: &mut Trail) -> Verdict<'a> {
+        for (address, refusal) in &found.refused {
+            trail.add(format!("address {address}"), refusal.to_string());
+        }
+        self.note(trail, found.address, found.claim);
+        if found.proof == Proof::Awaited {
+            return Verdict::Probe(found.address);
+        }
+        Verdict::Give(Gift {
+            net,
+            kind: MessageType::Offer,
+            address: found.address,
+            lease: Some(self.lease_secs(net)),
+            changes: Vec::new(),
+            notice: matches!(found.claim, Claim::Superseded(_)).then_some(Notice::OfferSuperseded),
+        })
     }
 
     fn selecting(
@@ -402,7 +417,7 @@ impl<'a> Case<'a> {
             Ok((claim, changes)) => {
                 self.note(trail, address, claim);
                 let kind = MessageType::Ack;
-                Verdict::Give(Gift { net, kind, address, lease: Some(secs), changes })
+                Verdict::Give(Gift { net, kind, address, lease: Some(secs), changes, notice: None })
             }
             Err(refusal) => self.nak(net.id, format!("{address}: {refusal}")),
         }
@@ -433,7 +448,9 @@ impl<'a> Case<'a> {
         }
         let source = *self.query.received.source.ip();
         let relayed = !self.query.message.giaddr.is_unspecified();
-        if !relayed && !source.is_unspecified() && source != address {
+        // Who gives back an address still has it, and sends from it (RFC 2131 section 4.4.6): anything else can be
+        // sent by somebody who knows no more than the machine's MAC.
+        if !relayed && source != address {
             return silence(format!("a release of {address} that came from {source}"));
         }
         let released =
@@ -455,7 +472,8 @@ impl<'a> Case<'a> {
             return silence(format!("{address} is not of a network served here"));
         };
         let (kind, unchanged) = (MessageType::Ack, Vec::new());
-        Verdict::Give(Gift { net, kind, address: Ipv4Addr::UNSPECIFIED, lease: None, changes: unchanged })
+        let address = Ipv4Addr::UNSPECIFIED;
+        Verdict::Give(Gift { net, kind, address, lease: None, changes: unchanged, notice: None })
     }
 
     /// BOOTP knows no end of a lease: only what is reserved anyway can be given. It is not stored as a lease without
@@ -470,7 +488,7 @@ impl<'a> Case<'a> {
             Ok(claim) => {
                 self.note(trail, address, claim);
                 let kind = MessageType::Ack;
-                Verdict::Give(Gift { net, kind, address, lease: None, changes: Vec::new() })
+                Verdict::Give(Gift { net, kind, address, lease: None, changes: Vec::new(), notice: None })
             }
             Err(refusal) => silence(format!("{address}: {refusal}")),
         }

@@ -13,6 +13,7 @@ mod probe;
 mod relays;
 mod reply;
 mod shares;
+mod superseded;
 mod table;
 
 pub use classify::{Kind, Query, Received, Request, Unserved, classify};
@@ -22,6 +23,7 @@ pub use notice::Notice;
 pub use pool::OFFER_HOLD;
 pub use probe::{PROBE_WAIT, PROBES_AHEAD, PROBES_AHEAD_MAX, PROBES_MAX, PROOF_AGE};
 pub use reply::{Destination, Reply};
+pub use superseded::SUPERSEDED_MAX;
 pub use table::{
     Attributes, Claim, Client, Conflict, Declined, Found, LeaseTable, Proof, QUARANTINE, QUARANTINES_MAX,
     QUARANTINES_PER_CLIENT_MAX, Refusal,

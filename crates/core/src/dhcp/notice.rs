@@ -5,6 +5,8 @@
 pub enum Notice {
     /// The relay is none that the config knows.
     ForeignRelay,
+    /// An offer that was not taken yet was made to somebody else, as no other address was left.
+    OfferSuperseded,
     /// An address that somebody else is on was lent on, since too much is in quarantine already.
     QuarantineFull,
 }

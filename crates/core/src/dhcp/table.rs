@@ -1,5 +1,6 @@
 //! Who holds which address: the leases and offers of all subnets, in memory.
 
+mod offers;
 mod probing;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -9,7 +10,7 @@ use std::time::Duration;
 
 use bootlace_wire::HwAddr;
 
-use super::pool::{OFFER_HOLD, Pool};
+use super::pool::Pool;
 use super::{Lease, LeaseChange, LeaseState};
 use crate::config::{Cidr, Config, Machine, Standing};
 use crate::model::{Text, Timestamp, Uuid};
@@ -88,6 +89,8 @@ pub enum Claim {
     Free,
     /// The lease of this client has ended.
     Lapsed(HwAddr),
+    /// It was offered to this client, which has not taken it yet, and none is left that nobody was offered.
+    Superseded(HwAddr),
 }
 
 /// Why an address cannot be a client's.
@@ -185,6 +188,9 @@ impl LeaseTable {
             let subnet = self.pools.iter().position(|pool| pool.cidr().contains(offer.address));
             let Some(subnet) = subnet.filter(|at| self.pools[*at].is_lent(offer.address)) else { continue };
             self.note_offer(subnet, hw, offer.address, offer.until);
+            if hw.mac().is_some_and(|mac| config.machines.by_mac(mac).is_some()) {
+                self.pools[subnet].note_known(hw);
+            }
         }
     }
 
@@ -236,7 +242,10 @@ impl LeaseTable {
             _ => {}
         }
         match pool.offered_to(address) {
-            Some(hw) if hw != client.hw => Err(Refusal::Offered(hw)),
+            Some(hw) if hw != client.hw => {
+                let is_first = self.was_first(subnet, client.hw, address, now);
+                if is_first { Ok(Claim::Offer) } else { Err(Refusal::Offered(hw)) }
+            }
             offer if !reserved && offer.is_none() && self.is_foreign(subnet, client, address, now) => {
                 Err(Refusal::OtherRanges)
             }
@@ -299,21 +308,8 @@ impl LeaseTable {
         let mut refused = Vec::new();
         let favourite = self.favourite(subnet, client, now, &mut refused);
         let (address, claim) = favourite.or_else(|| self.any(subnet, client, wish, now))?;
-        let until = now.after(OFFER_HOLD);
-        if self.outlasts(subnet, client.hw, address, until) {
-            // Nobody else can get it meanwhile: a machine that starts again needs no offer beside its lease.
-            self.withdraw(subnet, client.hw);
-        } else {
-            self.note_offer(subnet, client.hw, address, until);
-        }
-        let proof = self.prove_or_want(subnet, client.hw, address, claim);
+        let proof = self.hold(subnet, client, address, claim, now);
         Some(Found { address, claim, proof, refused })
-    }
-
-    /// Whether `address` is the client's by a lease that is good at `until`.
-    fn outlasts(&self, subnet: usize, hw: HwAddr, address: Ipv4Addr, until: Timestamp) -> bool {
-        let own = self.lease_of(subnet, hw).filter(|lease| lease.address == address);
-        own.is_some_and(|own| own.state == LeaseState::Bound && own.until >= until)
     }
 
     fn favourite(
@@ -380,6 +376,7 @@ impl LeaseTable {
         let claim = self.claim(subnet, client, address, now)?;
         let hw = client.hw;
         self.withdraw(subnet, hw);
+        self.end_offers_of(subnet, hw, address);
         let mut changes = Vec::with_capacity(2);
         let former = self.lease_of(subnet, hw).cloned();
         if let Some(former) = former.as_ref().filter(|former| former.address != address) {
@@ -578,6 +575,7 @@ impl fmt::Display for Claim {
             Self::InUse => f.write_str("this machine was found on it"),
             Self::Free => f.write_str("free"),
             Self::Lapsed(hw) => write!(f, "the lease of {hw} has ended"),
+            Self::Superseded(hw) => write!(f, "no other is left; {hw} was offered it and has not taken it"),
         }
     }
 }

@@ -26,6 +26,7 @@ fn constants() -> Vec<(&'static str, String)> {
         ("SILENCE", time(session::SILENCE)),
         ("REPORTED_MAX", count(hub::REPORTED_MAX)),
         ("OFFER_HOLD", time(dhcp::OFFER_HOLD)),
+        ("SUPERSEDED_MAX", count(dhcp::SUPERSEDED_MAX)),
         ("QUARANTINE", time(dhcp::QUARANTINE)),
         ("QUARANTINES_PER_CLIENT_MAX", count(dhcp::QUARANTINES_PER_CLIENT_MAX)),
         ("QUARANTINES_MAX", count(dhcp::QUARANTINES_MAX)),
