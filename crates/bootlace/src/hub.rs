@@ -9,6 +9,7 @@ use bootlace_core::event::Event;
 use bootlace_core::files::Identity;
 use bootlace_core::model::Timestamp;
 use bootlace_core::session::{SILENCE, Session, SessionId, Sessions};
+use bootlace_store::StoreError;
 use bootlace_store::journal::{Fate, Handle, Record};
 use bootlace_wire::HwAddr;
 
@@ -58,6 +59,8 @@ pub struct Hub {
     neighbours: Mutex<HashMap<Ipv4Addr, (Option<HwAddr>, Timestamp)>>,
     journal: Handle,
     counters: Arc<Counters>,
+    /// Why leases cannot be stored.
+    unstored: Mutex<Option<StoreError>>,
 }
 
 /// What an event is to its session.
@@ -79,6 +82,7 @@ impl Hub {
             neighbours: Mutex::new(HashMap::new()),
             journal,
             counters: Arc::default(),
+            unstored: Mutex::new(None),
         }
     }
 
@@ -194,7 +198,17 @@ impl Hub {
         self.counters.reached(Counter::JournalDropped, journal.dropped);
     }
 
-    /// The journal's writer, for its state and the last flush.
+    /// Notes why leases cannot be stored, or that they can.
+    pub(crate) fn leases_unstored(&self, error: Option<StoreError>) {
+        *lock(&self.unstored) = error;
+    }
+
+    /// Why leases or the history cannot be stored now; none while all is well.
+    pub fn trouble(&self) -> Option<StoreError> {
+        lock(&self.unstored).clone().or_else(|| self.journal.counters().error)
+    }
+
+    /// The journal's writer, for its counters and the last flush.
     pub fn journal(&self) -> &Handle {
         &self.journal
     }

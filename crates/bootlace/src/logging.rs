@@ -16,6 +16,7 @@ use bootlace_core::event::{
     DhcpAnswer, DhcpEvent, Event, EventKind, FileEvent, FileOutcome, ScriptEvent, ScriptStep,
 };
 use bootlace_core::session::SessionId;
+use bootlace_store::journal::Notice;
 use bootlace_wire::HwAddr;
 use tracing::field::{DisplayValue, display};
 use tracing::level_filters::LevelFilter;
@@ -98,6 +99,21 @@ pub(crate) fn event(event: &Event, session: Option<SessionId>, progress: Progres
     }
 }
 
+/// Writes the line of a turn of the journal.
+pub(crate) fn journal(notice: Notice) {
+    match notice {
+        Notice::Behind(error) => {
+            let finding = error.finding();
+            let code = finding.code;
+            warn!(
+                code,
+                "the history cannot be written: events wait, and are lost when too many do. {finding}"
+            );
+        }
+        Notice::CaughtUp { lost } => info!(lost, "the history is written again"),
+    }
+}
+
 struct Line {
     mac: Option<DisplayValue<HwAddr>>,
     ip: Option<DisplayValue<Ipv4Addr>>,
@@ -111,6 +127,10 @@ impl Line {
         let client = dhcp.client.name();
         let firmware = dhcp.firmware.map(|firmware| firmware.to_string());
         match &dhcp.answer {
+            DhcpAnswer::Offer(given) | DhcpAnswer::Ack(given) if given.address.is_unspecified() => {
+                let (boot, file) = (given.boot.as_ref().map(ToString::to_string), given.boot_file.as_deref());
+                info!(mac, session, client, firmware, boot, file, "told what to load");
+            }
             DhcpAnswer::Offer(given) => {
                 let (ip, file) = (given.address, given.boot_file.as_deref());
                 debug!(mac, %ip, session, client, firmware, file, "offered");
@@ -125,6 +145,10 @@ impl Line {
                 info!(mac, %ip, session, client, firmware, boot, file, "leased");
             }
             DhcpAnswer::Nak(reason) => info!(mac, session, client, reason, "address refused"),
+            DhcpAnswer::Elsewhere { server, address } => {
+                let (server, ip) = (server.map(|ip| ip.to_string()), address.map(|ip| ip.to_string()));
+                debug!(mac, ip, server, client, "left to the network's DHCP server");
+            }
             silent @ (DhcpAnswer::Exhausted | DhcpAnswer::Silence(_)) => {
                 let reason = silent.silence();
                 let request = dhcp.message.name();

@@ -10,14 +10,17 @@ mod compare;
 pub(crate) mod conformance;
 mod context;
 mod dnsmasq;
+mod histories;
 mod hostile;
 mod kinds;
 mod links;
 mod process;
+mod proxy;
 mod rawdhcp;
 mod served;
 mod soak;
 mod stage;
+mod state;
 
 use anyhow::{Context as _, Result};
 
@@ -39,8 +42,11 @@ const GROUPS: &[&[Scenario]] = &[
     hostile::SCENARIOS,
     boots::SCENARIOS,
     kinds::SCENARIOS,
+    proxy::SCENARIOS,
     process::SCENARIOS,
+    state::SCENARIOS,
     soak::SCENARIOS,
+    histories::SCENARIOS,
     conformance::SCENARIOS,
 ];
 

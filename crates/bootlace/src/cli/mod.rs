@@ -9,6 +9,7 @@ mod leases;
 mod machines;
 pub mod render;
 mod serve;
+mod state;
 mod table;
 
 use std::io::{self, Write};
@@ -42,6 +43,8 @@ enum Command {
     Boots(boots::Boots),
     /// Limits that were reached: what was refused, given up or forgotten
     Counters(counters::Counters),
+    /// Copy leases and history, put copies back, and look for damage
+    State(state::State),
 }
 
 /// Where the config is.
@@ -95,6 +98,7 @@ pub fn main() -> ExitCode {
         Command::Leases(command) => command.run(),
         Command::Boots(command) => command.run(),
         Command::Counters(command) => command.run(),
+        Command::State(command) => command.run(),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

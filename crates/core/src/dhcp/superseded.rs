@@ -10,7 +10,7 @@ use std::net::Ipv4Addr;
 
 use bootlace_wire::HwAddr;
 
-use super::pool::{OFFER_HOLD, Offer};
+use super::pool::{OFFER_HOLD, Offer, moved};
 use crate::model::Timestamp;
 
 /// Clients of a subnet whose superseded offers are remembered: all of the seconds that a boot program takes from
@@ -42,6 +42,14 @@ impl Superseded {
         // What ends later than it could was made before the clock was set back.
         let is_good = |offer: &&Offer| now < offer.until && offer.until <= now.after(OFFER_HOLD);
         self.offers.get(&hw).filter(is_good).is_some_and(|offer| offer.address == address)
+    }
+
+    /// The clock was set.
+    pub(super) fn shift(&mut self, millis: i64) {
+        for offer in self.offers.values_mut() {
+            offer.until = offer.until.moved(millis);
+        }
+        self.ends = moved(&self.ends, millis);
     }
 
     /// The client has another offer, or what it wanted.
