@@ -10,7 +10,8 @@ use bootlace_lab::{Daemon, Firmware, Lan, Machine, Namespace};
 use rustix::process::Signal;
 
 use super::context::{BOOT_LIMIT, STEP_LIMIT};
-use super::rawdhcp::{ACK, OPTION_SERVER_ID, Packet, RawDhcp, Reply};
+use super::rawdhcp::{ACK, OFFER, OPTION_SERVER_ID, Packet, RawDhcp, Reply};
+use super::served::SERVER;
 use super::stage::Files;
 use super::{Context, Scenario};
 
@@ -118,7 +119,7 @@ fn leaves_alone(context: &Context) -> Result<()> {
     let _stage = Files::on(context, "[dhcp]\nmode = \"proxy\"\n", LINUX)?.serve_on(lan)?;
     let _dnsmasq = start_dnsmasq(context, router.namespace())?;
     let raw = RawDhcp::open(client.namespace())?;
-    let theirs = from_server(&raw, &Packet::discover([2, 0, 0, 0, 0, 1], 1), ROUTER)?;
+    let theirs = answer(&raw, &Packet::discover([2, 0, 0, 0, 0, 1], 1), ROUTER, OFFER)?;
     context.note(&format!("dnsmasq offers an operating system {}", theirs.address));
     let offers = offers_before_firmware(&raw, [2, 0, 0, 0, 0, 2])?;
     ensure!(
@@ -157,39 +158,37 @@ fn auto(context: &Context, afterwards: Afterwards) -> Result<()> {
     let mut dnsmasq = start_dnsmasq(context, router.namespace())?;
     // Both offer; whoever takes dnsmasq's tells everybody by it.
     let other = Packet::discover([2, 0, 0, 0, 0, 2], 2);
-    let theirs = from_server(&raw, &other, ROUTER)?;
-    let ack = raw.exchange(&Packet::request(&theirs))?;
-    ensure!(ack.kind == ACK, "not taken: {ack:?}");
+    let theirs = answer(&raw, &other, ROUTER, OFFER)?;
+    answer(&raw, &Packet::request(&theirs), ROUTER, ACK)?;
     log.wait_for("another DHCP server is there", STEP_LIMIT)?;
     let offers = offers_before_firmware(&raw, [2, 0, 0, 0, 0, 3])?;
     ensure!(offers.iter().all(|server| server == ROUTER), "it still offers addresses: {offers:?}");
-    let renewed = raw.exchange(&Packet::init_reboot(own.mac, 9, own.address))?;
-    ensure!(
-        renewed.kind == ACK && renewed.address == own.address,
-        "its own lease is not extended: {renewed:?}"
-    );
+    let renewed = answer(&raw, &Packet::init_reboot(own.mac, 9, own.address), SERVER, ACK)?;
+    ensure!(renewed.address == own.address, "its own lease is another now: {renewed:?}");
     context.note("beside dnsmasq, it offers nothing and extends its lease");
     if afterwards == Afterwards::OtherGoes {
         dnsmasq.signal(Signal::TERM)?;
         dnsmasq.wait(STEP_LIMIT)?;
-        let own = from_server(&raw, &Packet::discover([2, 0, 0, 0, 0, 4], 10), super::served::SERVER)?;
+        let own = answer(&raw, &Packet::discover([2, 0, 0, 0, 0, 4], 10), SERVER, OFFER)?;
         context.note(&format!("alone again, it offers {}", own.address));
     }
     Ok(())
 }
 
-/// The offer of one server among several.
-fn from_server(raw: &RawDhcp, discover: &Packet, server: &str) -> Result<Reply> {
+/// The answer of one server among several.
+fn answer(raw: &RawDhcp, packet: &Packet, server: &str, kind: u8) -> Result<Reply> {
     let deadline = Instant::now() + BOOT_LIMIT;
-    raw.send(discover)?;
+    raw.send(packet)?;
     while Instant::now() < deadline {
         match raw.receive()? {
-            Some(reply) if reply.xid == discover.xid && server_of(&reply) == server => return Ok(reply),
+            Some(reply) if (reply.xid, reply.kind) == (packet.xid, kind) && server_of(&reply) == server => {
+                return Ok(reply);
+            }
             Some(_) => {}
-            None => raw.send(discover)?,
+            None => raw.send(packet)?,
         }
     }
-    bail!("{server} offers nothing")
+    bail!("{server} does not answer {packet:?}")
 }
 
 /// Who offers an operating system an address, until the proxy has answered firmware that asked after it: servers answer
@@ -199,7 +198,7 @@ fn offers_before_firmware(raw: &RawDhcp, mac: [u8; 6]) -> Result<Vec<String>> {
     firmware = firmware.with(60, b"PXEClient:Arch:00000:UNDI:002001").with(93, &[0, 0]);
     raw.send(&system)?;
     raw.send(&firmware)?;
-    let own = super::served::SERVER;
+    let own = SERVER;
     let (mut offers, deadline) = (Vec::new(), Instant::now() + BOOT_LIMIT);
     while Instant::now() < deadline {
         let Some(reply) = raw.receive()? else {
