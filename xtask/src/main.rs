@@ -9,6 +9,7 @@ mod lab;
 mod mutate;
 #[cfg(test)]
 mod pages;
+mod perfdhcp;
 mod plan;
 mod project;
 mod record;
