@@ -126,7 +126,7 @@ pub(crate) fn cargo(project: &Project, arguments: &[&str]) -> Result<()> {
     run_cargo(&mut cargo_command(project, arguments))
 }
 
-fn cargo_command(project: &Project, arguments: &[&str]) -> Command {
+pub(crate) fn cargo_command(project: &Project, arguments: &[&str]) -> Command {
     let mut command = Command::new("cargo");
     command.args(arguments).current_dir(project.root());
     // What `cargo run` told this program about itself is not true of the builds that it starts.
@@ -138,7 +138,7 @@ fn cargo_command(project: &Project, arguments: &[&str]) -> Command {
     command
 }
 
-fn run_cargo(command: &mut Command) -> Result<()> {
+pub(crate) fn run_cargo(command: &mut Command) -> Result<()> {
     let status = command.status().context("run cargo")?;
     ensure!(status.success(), "cargo failed ({status}), see above");
     Ok(())

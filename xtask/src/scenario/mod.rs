@@ -10,6 +10,7 @@ mod compare;
 pub(crate) mod conformance;
 mod context;
 mod dnsmasq;
+mod fuzz;
 mod hostile;
 mod kinds;
 mod links;
@@ -41,6 +42,7 @@ const GROUPS: &[&[Scenario]] = &[
     kinds::SCENARIOS,
     process::SCENARIOS,
     soak::SCENARIOS,
+    fuzz::SCENARIOS,
     conformance::SCENARIOS,
 ];
 

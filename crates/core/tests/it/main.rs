@@ -8,5 +8,10 @@ mod explain;
 mod lease_probes;
 mod lease_simulation;
 mod lease_table;
+mod mutants;
 mod packets;
+mod property;
 mod session;
+/// Shared with the other crates.
+#[path = "../../../wire/tests/it/survive.rs"]
+mod survive;

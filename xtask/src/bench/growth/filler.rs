@@ -1,4 +1,4 @@
-//! A relay whose clients ask for their addresses again: the fastest way to many leases.
+//! A relay whose clients renew leases that the server has lost: the fastest way to many of them.
 
 use std::collections::HashMap;
 use std::io::ErrorKind;
@@ -86,16 +86,16 @@ pub(super) fn fill(wire: &Wire, clients: u32, asks: Asks) -> Result<()> {
     Ok(())
 }
 
-/// A client that has restarted asks for the address that it had (RFC 2131 section 4.3.2).
+/// A client renews the lease of its address, of which the server need not know (RFC 2131 section 4.3.2).
 fn request(client: u32, asks: Asks) -> Vec<u8> {
     let mut bytes = vec![0; HEADER_LEN];
     bytes[..4].copy_from_slice(&[1, 1, 6, 1]);
     bytes[4..8].copy_from_slice(&client.to_be_bytes());
+    bytes[12..16].copy_from_slice(&address(client).octets());
     bytes[24..28].copy_from_slice(&LOAD.octets());
     bytes[28..34].copy_from_slice(&mac(client));
     bytes[236..240].copy_from_slice(&MAGIC);
-    bytes.extend([53, 1, REQUEST, 50, 4]);
-    bytes.extend(address(client).octets());
+    bytes.extend([53, 1, REQUEST]);
     if asks == Asks::Firmware {
         bytes.extend(FIRMWARE);
     }
