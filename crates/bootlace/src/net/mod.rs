@@ -17,6 +17,7 @@ mod packet;
 mod segments;
 mod settling;
 mod sockopt;
+mod tap;
 mod udp;
 mod watch;
 
@@ -30,5 +31,6 @@ pub use packet::{Frame, PacketSocket};
 pub use segments::{SEGMENTS_MAX, Segments};
 pub use settling::Settling;
 pub use sockopt::allow_fragments;
+pub use tap::DhcpTap;
 pub use udp::DatagramSocket;
 pub use watch::{follow_interface, follow_with_solicitations, link_events};

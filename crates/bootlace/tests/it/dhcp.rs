@@ -10,7 +10,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use bootlace::net::{DatagramSocket, PacketSocket, interfaces};
-use bootlace::services::dhcp::{Counters, Dhcp, Orders, Port, Prober, orders};
+use bootlace::services::dhcp::{Counters, Dhcp, Ear, Orders, Port, Prober, orders};
 use bootlace_core::dhcp::LeaseTable;
 use bootlace_store::LeaseReader;
 use bootlace_wire::dhcp::{Code, Message, MessageType, Op};
@@ -68,7 +68,7 @@ fn start(before: impl FnOnce(&UdpSocket)) -> Running {
     let table = LeaseTable::new(&serving.load().config, Vec::new());
     let counters = Arc::new(Counters::default());
     let service = Dhcp {
-        ports: vec![Port { interface, socket }],
+        ports: vec![Port { interface, ear: Ear::Server(socket) }],
         frames: PacketSocket::open().unwrap(),
         prober: Prober::default(),
         serving,

@@ -9,12 +9,13 @@ mod lease;
 mod net;
 mod pool;
 mod probe;
+mod proxy;
 mod relays;
 mod reply;
 mod shares;
 mod table;
 
-pub use classify::{Kind, Query, Received, Request, Unserved, classify};
+pub use classify::{Kind, Query, Received, Request, Service, Unserved, classify};
 pub use decide::{Decision, SessionView, decide};
 pub use lease::{Lease, LeaseChange, LeaseState};
 pub use pool::OFFER_HOLD;

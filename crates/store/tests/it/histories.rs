@@ -12,7 +12,7 @@ use std::time::Duration;
 use bootlace_core::boot::loader::LoaderInventory;
 use bootlace_core::config::{self, Config};
 use bootlace_core::dhcp::{
-    Client, LeaseChange, LeaseState, LeaseTable, Received, SessionView, classify, decide,
+    Client, LeaseChange, LeaseState, LeaseTable, Received, Service, SessionView, classify, decide,
 };
 use bootlace_core::event::DhcpAnswer;
 use bootlace_core::model::Timestamp;
@@ -274,6 +274,7 @@ impl History<'_> {
             mtu: 1500,
             source: SocketAddrV4::new(from, CLIENT_PORT),
             destination: to,
+            service: Service::Dhcp,
         };
         let query = classify(&message, &received).map_err(|why| why.to_string())?;
         let now = self.clock();
