@@ -20,6 +20,8 @@ const MAGIC: [u8; 4] = [99, 130, 83, 99];
 const REQUEST: u8 = 3;
 /// Message type: the first option of every answer.
 const ACK: [u8; 3] = [53, 1, 5];
+/// Option 82: the relay got it by unicast (RFC 5010), so the client renews, and asks this server alone.
+const BY_UNICAST: [u8; 5] = [82, 3, 10, 1, 0x80];
 const END: u8 = 255;
 /// What the firmware of a PC says: options 60 and 93.
 const FIRMWARE: &[u8] = b"\x3c\x20PXEClient:Arch:00000:UNDI:002001\x5d\x02\0\0";
@@ -99,6 +101,7 @@ fn request(client: u32, asks: Asks) -> Vec<u8> {
     if asks == Asks::Firmware {
         bytes.extend(FIRMWARE);
     }
+    bytes.extend(BY_UNICAST);
     bytes.push(END);
     bytes
 }
