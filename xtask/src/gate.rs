@@ -126,6 +126,7 @@ pub(crate) fn cargo(project: &Project, arguments: &[&str]) -> Result<()> {
     run_cargo(&mut cargo_command(project, arguments))
 }
 
+/// Cargo in the workspace.
 pub(crate) fn cargo_command(project: &Project, arguments: &[&str]) -> Command {
     let mut command = Command::new("cargo");
     command.args(arguments).current_dir(project.root());

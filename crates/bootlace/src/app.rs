@@ -24,6 +24,7 @@ use bootlace_store::{Journal, Store};
 use crate::files::FilePlane;
 use crate::hub::Held;
 use crate::sandbox::Sandbox;
+use crate::services::dhcp::HostClock;
 use crate::serving::{Edition, Serving};
 use crate::systemd::Manager;
 use crate::{logging, privileges, sources};
@@ -38,6 +39,7 @@ struct Opened {
     manager: Manager,
     serving: Serving,
     store: Store,
+    clock: HostClock,
     table: LeaseTable,
     journal: Journal,
     next_session: SessionId,
@@ -70,7 +72,9 @@ fn open(path: &Path, interfaces: &[String]) -> Result<Opened> {
     // From here on as the user that serves: in a folder of that user, root could be led anywhere.
     privileges::make_state_dir(&state_dir, user)?;
     privileges::drop_for_binding(user)?;
-    let store = Store::open(&state_dir)?;
+    let mut store = Store::open(&state_dir)?;
+    let mut table = LeaseTable::new(&config, store.leases()?);
+    let clock = HostClock::start(&mut table, &mut store)?;
     let journal = Journal::open(&state_dir)?;
     let next_session = journal.next_session()?;
     let plane = FilePlane::new(&config.boot_dir, &config.follow).with_context(|| {
@@ -78,12 +82,11 @@ fn open(path: &Path, interfaces: &[String]) -> Result<Opened> {
     })?;
     let bound = Bound::bind(&config, token, inherited)?;
     privileges::drop_the_rest()?;
-    let table = LeaseTable::new(&config, store.leases()?);
     let serving = Serving::new(config, Arc::new(plane), Edition::first());
     let sandbox = shut_in(path, &serving.config, &files);
     let origin =
         Origin { path: path.to_owned(), interfaces: interfaces.to_vec(), sandbox: Arc::new(sandbox) };
-    Ok(Opened { origin, manager, serving, store, table, journal, next_session, bound })
+    Ok(Opened { origin, manager, serving, store, clock, table, journal, next_session, bound })
 }
 
 /// What is open stays; from here on only what the server reads and writes can be opened.
@@ -95,7 +98,7 @@ fn shut_in(path: &Path, config: &Config, files: &Files) -> Sandbox {
 }
 
 /// Addresses in use at the start.
-fn held(table: &LeaseTable) -> impl Iterator<Item = (std::net::Ipv4Addr, Held)> {
-    let bound = table.iter().filter(|lease| lease.state == LeaseState::Bound);
+fn held(leases: &LeaseTable) -> impl Iterator<Item = (std::net::Ipv4Addr, Held)> {
+    let bound = leases.iter().filter(|lease| lease.state == LeaseState::Bound);
     bound.map(|lease| (lease.address, Held { hw: lease.hw, until: lease.until }))
 }

@@ -11,7 +11,7 @@ mod logging;
 pub mod net;
 mod privileges;
 pub mod resolver;
-mod sandbox;
+pub mod sandbox;
 pub mod services;
 pub mod serving;
 mod sources;

@@ -3,25 +3,31 @@
 use std::ffi::CStr;
 use std::path::Path;
 
-use bootlace_core::dhcp::{Lease, LeaseChange, LeaseState};
+use bootlace_core::dhcp::{ClockMark, Lease, LeaseChange, LeaseState};
 use bootlace_core::model::{Text, Timestamp};
-use rusqlite::Row;
+use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use crate::StoreError;
 use crate::db::{Db, Disk, Durability};
 use crate::lease_log::LeaseLog;
 use crate::lock::StateLock;
 use crate::migrate::Migration;
+use crate::state::finish_restore;
 
 /// The database file in the state directory.
-const FILE: &str = "bootlace.db";
+pub(crate) const FILE: &str = "bootlace.db";
 
-const MIGRATIONS: [Migration; 2] = [
+pub(crate) const MIGRATIONS: [Migration; 3] = [
     Migration { version: 1, sql: include_str!("../migrations/store-0001.sql") },
     Migration { version: 2, sql: include_str!("../migrations/store-0002.sql") },
+    Migration { version: 3, sql: include_str!("../migrations/store-0003.sql") },
 ];
 
-const READ: &str = "SELECT address, hw, state, since, until, client_id, uuid, hostname FROM leases";
+/// The first schema with `noted`.
+const NOTED_SINCE_SCHEMA: i64 = 3;
+const READ_WITHOUT_NOTED: &str =
+    "SELECT address, hw, state, since, since, until, client_id, uuid, hostname FROM leases";
+const READ: &str = "SELECT address, hw, state, since, noted, until, client_id, uuid, hostname FROM leases";
 
 /// The durable log of the lease table, which itself lives in memory: read once at start, then only written.
 #[derive(Debug)]
@@ -41,9 +47,10 @@ pub struct Sqlite {
 
 impl Store {
     /// Opens the store in `dir`, which is made if need be, and keeps every other server out of that directory
-    /// for as long as it lives.
+    /// for as long as it lives. A restore that was cut short is finished first.
     pub fn open(dir: &Path) -> Result<Self, StoreError> {
         let lock = StateLock::take(dir)?;
+        finish_restore(dir)?;
         Sqlite::open(Disk::System, dir, Some(lock)).map(Self::Sqlite)
     }
 
@@ -67,7 +74,22 @@ impl Store {
             return Ok(());
         }
         match self {
-            Self::Sqlite(store) => store.commit(changes),
+            Self::Sqlite(store) => store.commit(changes, |_| Ok(())),
+        }
+    }
+
+    /// The clock that the leases were written by, unless nobody told.
+    pub fn clock(&self) -> Result<Option<ClockMark>, StoreError> {
+        match self {
+            Self::Sqlite(store) => clock(&store.db),
+        }
+    }
+
+    /// Like [`Self::commit`], and from then on `mark` is the clock of all leases: what a clock that was set moves, and
+    /// that it was moved, are one change.
+    pub fn commit_clock(&mut self, mark: ClockMark, changes: &[LeaseChange]) -> Result<(), StoreError> {
+        match self {
+            Self::Sqlite(store) => store.commit(changes, |conn| write_clock(conn, mark)),
         }
     }
 }
@@ -75,26 +97,25 @@ impl Store {
 impl Sqlite {
     fn open(disk: Disk, dir: &Path, lock: Option<StateLock>) -> Result<Self, StoreError> {
         let db = Db::open(disk, dir.join(FILE), Durability::EveryCommit, &MIGRATIONS)?;
-        check(&db)?;
+        // A damaged page must stop the start, not the DHCP service an hour later. The file is small: a lease takes some
+        // 300 bytes.
+        db.check_pages()?;
         let log = LeaseLog::read(&db.conn).map_err(|error| db.error("read", &error))?;
         Ok(Self { db, log, _lock: lock })
     }
 
-    fn commit(&mut self, changes: &[LeaseChange]) -> Result<(), StoreError> {
-        let draft = self.db.write("save leases in", |conn| self.log.write(conn, changes))?;
+    fn commit(
+        &mut self,
+        changes: &[LeaseChange],
+        also: impl FnOnce(&Connection) -> rusqlite::Result<()>,
+    ) -> Result<(), StoreError> {
+        let draft = self.db.write("save leases in", |conn| {
+            also(conn)?;
+            self.log.write(conn, changes)
+        })?;
         self.log.committed(draft);
         Ok(())
     }
-}
-
-/// A damaged page must stop the start, not the DHCP service an hour later. The file is small: a lease takes some
-/// 300 bytes.
-fn check(db: &Db) -> Result<(), StoreError> {
-    let verdict: String = db
-        .conn
-        .query_row("PRAGMA quick_check(1)", [], |row| row.get(0))
-        .map_err(|error| db.error("check", &error))?;
-    if verdict == "ok" { Ok(()) } else { Err(StoreError::corrupt(&db.file, verdict)) }
 }
 
 /// Reads the leases beside the server that owns them; what it reads was committed.
@@ -121,8 +142,17 @@ impl LeaseReader {
 }
 
 fn leases(db: &Db) -> Result<Vec<Lease>, StoreError> {
+    leases_by(db, READ)
+}
+
+/// The same of a database that another release has left, as it is.
+pub(crate) fn leases_of_schema(db: &Db, schema: i64) -> Result<Vec<Lease>, StoreError> {
+    leases_by(db, if schema < NOTED_SINCE_SCHEMA { READ_WITHOUT_NOTED } else { READ })
+}
+
+fn leases_by(db: &Db, sql: &str) -> Result<Vec<Lease>, StoreError> {
     let read = || {
-        let mut statement = db.conn.prepare(READ)?;
+        let mut statement = db.conn.prepare(sql)?;
         let rows = statement.query_map([], LeaseRow::read)?;
         rows.collect::<rusqlite::Result<Vec<_>>>()
     };
@@ -134,12 +164,28 @@ fn leases(db: &Db) -> Result<Vec<Lease>, StoreError> {
     Ok(leases)
 }
 
+fn clock(db: &Db) -> Result<Option<ClockMark>, StoreError> {
+    let read = |row: &Row<'_>| Ok((row.get::<_, String>(0)?, row.get(1)?));
+    let row = db.conn.query_row("SELECT boot, began FROM clock", [], read).optional();
+    let Some((boot, began)) = row.map_err(|error| db.error("read", &error))? else { return Ok(None) };
+    let boot = boot.parse().map_err(|_| StoreError::corrupt(&db.file, "the clock has a wrong boot"))?;
+    Ok(Some(ClockMark { boot, began: Timestamp(began) }))
+}
+
+fn write_clock(conn: &Connection, mark: ClockMark) -> rusqlite::Result<()> {
+    conn.execute("DELETE FROM clock", [])?;
+    let row = params![mark.boot.to_string(), mark.began.0];
+    conn.execute("INSERT INTO clock (boot, began) VALUES ($1, $2)", row)?;
+    Ok(())
+}
+
 /// A row as it is stored.
 struct LeaseRow {
     address: String,
     hw: String,
     state: String,
     since: i64,
+    noted: i64,
     until: i64,
     client_id: Option<String>,
     uuid: Option<String>,
@@ -153,10 +199,11 @@ impl LeaseRow {
             hw: row.get(1)?,
             state: row.get(2)?,
             since: row.get(3)?,
-            until: row.get(4)?,
-            client_id: row.get(5)?,
-            uuid: row.get(6)?,
-            hostname: row.get(7)?,
+            noted: row.get(4)?,
+            until: row.get(5)?,
+            client_id: row.get(6)?,
+            uuid: row.get(7)?,
+            hostname: row.get(8)?,
         })
     }
 
@@ -175,6 +222,7 @@ impl LeaseRow {
             hw: self.hw.parse().map_err(|_| wrong("hardware address"))?,
             state: state_of(&self.state).ok_or_else(|| wrong("state"))?,
             since: Timestamp(self.since),
+            noted: Timestamp(self.noted),
             until: Timestamp(self.until),
             client_id,
             uuid,

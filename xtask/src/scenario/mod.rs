@@ -11,6 +11,7 @@ pub(crate) mod conformance;
 mod context;
 mod dnsmasq;
 mod fuzz;
+mod histories;
 mod hostile;
 mod kinds;
 mod links;
@@ -20,6 +21,7 @@ mod rawdhcp;
 mod served;
 mod soak;
 mod stage;
+mod state;
 
 use anyhow::{Context as _, Result};
 
@@ -43,8 +45,10 @@ const GROUPS: &[&[Scenario]] = &[
     kinds::SCENARIOS,
     proxy::SCENARIOS,
     process::SCENARIOS,
+    state::SCENARIOS,
     soak::SCENARIOS,
     fuzz::SCENARIOS,
+    histories::SCENARIOS,
     conformance::SCENARIOS,
 ];
 

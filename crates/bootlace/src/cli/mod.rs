@@ -8,6 +8,7 @@ mod leases;
 mod machines;
 pub mod render;
 mod serve;
+mod state;
 mod table;
 
 use std::io::{self, Write};
@@ -39,6 +40,8 @@ enum Command {
     Leases(leases::Leases),
     /// Boots that happened, with their timelines
     Boots(boots::Boots),
+    /// Copy leases and history, put copies back, and look for damage
+    State(state::State),
 }
 
 /// Where the config is.
@@ -91,6 +94,7 @@ pub fn main() -> ExitCode {
         Command::Machines(command) => command.run(),
         Command::Leases(command) => command.run(),
         Command::Boots(command) => command.run(),
+        Command::State(command) => command.run(),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -5,7 +5,9 @@
 //! commit that fails sends no promise: no address is granted that a power loss could take back (invariant 2).
 
 mod alarm;
+mod clock;
 mod orders;
+mod outage;
 mod port;
 mod probe;
 
@@ -28,13 +30,15 @@ use bootlace_wire::{HwAddr, Mac};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use self::alarm::Alarm;
+pub use self::clock::{CLOCK_CHECK, HostClock};
 use self::orders::Mail;
 pub use self::orders::{Inbox, Order, Orders, orders};
+use self::outage::{Outage, relies_on_leases, withheld};
 pub use self::port::{Ear, Port};
 use self::port::{Outgoing, log_packet};
 use self::probe::Waiting;
 pub use self::probe::{ProbedLink, Prober, WAITING_MAX};
-use crate::hub::{self, Held, Hub};
+use crate::hub::{Held, Hub};
 use crate::net::{Datagram, Frame, PacketSocket, RECV_BATCH_MAX, RecvBatch};
 use crate::serving::Serving;
 
@@ -55,6 +59,8 @@ pub struct Dhcp {
     pub prober: Prober,
     /// Config and loaders, swapped whole.
     pub serving: Arc<ArcSwap<Serving>>,
+    /// What time it is for leases.
+    pub clock: HostClock,
     /// Every lease.
     pub table: LeaseTable,
     /// Its durable log.
@@ -111,15 +117,17 @@ impl Dhcp {
         let mut in_force = self.serving.load_full();
         let mut batch = RecvBatch::new();
         let mut exhausted = Alarm::default();
+        let mut outage = Outage::default();
         // What a commit that failed has left: the table knows it, so it goes first into the next one.
         let mut changes = Vec::new();
         // Used again: so many decisions are large enough that the allocator would give them back to the kernel.
         let mut pending = Vec::new();
-        let mut pause = self.prober.send(&mut self.table, hub::now());
+        let mut pause = self.prober.send(&mut self.table, self.clock.now());
         loop {
-            let ready = self.wait(pause)?;
+            let ready = self.wait(pause.map_or(CLOCK_CHECK, |pause| pause.min(CLOCK_CHECK)))?;
             let Some(ready) = ready else { return Ok(()) };
-            let behind = !changes.is_empty();
+            self.follow_clock(&mut changes);
+            let behind = !changes.is_empty() || self.clock.unstored().is_some();
             self.follow_config(&mut in_force);
             for port in ready {
                 for _ in 0..BATCHES_MAX {
@@ -132,13 +140,22 @@ impl Dhcp {
             }
             self.decide_probed(&in_force, &mut pending, &mut changes);
             // Before the wait for the disk: probes take their own time.
-            pause = self.prober.send(&mut self.table, hub::now());
+            pause = self.prober.send(&mut self.table, self.clock.now());
             if behind {
-                // Whoever cannot store leases attracts nobody: an offer would keep its client from a server that can.
-                pending.iter_mut().for_each(|pending| pending.promises = true);
+                // Whoever cannot store leases attracts nobody.
+                pending.iter_mut().for_each(|pending| pending.promises |= relies_on_leases(&pending.event));
             }
-            changes = self.settle(&mut pending, changes, &mut exhausted);
+            changes = self.settle(&mut pending, changes, &mut exhausted, &mut outage);
         }
+    }
+
+    /// When the clock was set, every lease moves with it. `changes` are all leases then: what has yet to be stored of
+    /// them was decided by the former clock.
+    fn follow_clock(&mut self, changes: &mut Vec<LeaseChange>) {
+        let Some(step) = self.clock.follow() else { return };
+        let moved = self.table.shift(step);
+        clock::tell(step, moved.len());
+        changes.extend(moved);
     }
 
     /// A config that was swapped in counts from the next batch on, for decisions and table alike: a subnet is an
@@ -168,12 +185,12 @@ impl Dhcp {
     }
 
     /// The ports with datagrams, at the latest after `pause`; `None` at the end.
-    fn wait(&mut self, pause: Option<Duration>) -> io::Result<Option<Vec<usize>>> {
+    fn wait(&mut self, pause: Duration) -> io::Result<Option<Vec<usize>>> {
         let mut fds: Vec<PollFd<'_>> =
             self.ports.iter().map(|port| PollFd::new(port, PollFlags::IN)).collect();
         fds.extend(self.prober.links().iter().map(|link| PollFd::new(link.socket(), PollFlags::IN)));
         fds.push(PollFd::new(&self.inbox, PollFlags::IN));
-        let pause = pause.and_then(|pause| Timespec::try_from(pause).ok());
+        let pause = Timespec::try_from(pause).ok();
         match poll(&mut fds, pause.as_ref()) {
             Err(rustix::io::Errno::INTR) => return Ok(Some(Vec::new())),
             done => done?,
@@ -197,6 +214,8 @@ impl Dhcp {
                 let port = self.ports.iter_mut().filter(|port| port.interface.name == now.name);
                 port.for_each(|port| port.relink(&now));
             }
+            // It is followed before the next decision.
+            Order::Config => {}
             // Whoever asked may be gone.
             Order::Turn(answer) => drop(answer.send(())),
         }
@@ -210,7 +229,7 @@ impl Dhcp {
         pending: &mut Vec<Pending>,
         changes: &mut Vec<LeaseChange>,
     ) {
-        let now = hub::now();
+        let now = self.clock.now();
         let mut received = received(&self.ports[port]);
         for arrived in batch.iter() {
             let heard = self.ports[port].hear(&arrived);
@@ -235,7 +254,7 @@ impl Dhcp {
         pending: &mut Vec<Pending>,
         changes: &mut Vec<LeaseChange>,
     ) {
-        let now = hub::now();
+        let now = self.clock.now();
         for (conflict, seen) in self.prober.hear(&mut self.table, now) {
             self.hub.record(probe::event(&conflict, seen, now));
             changes.extend(conflict.change);
@@ -285,18 +304,27 @@ impl Dhcp {
         pending: &mut Vec<Pending>,
         changes: Vec<LeaseChange>,
         exhausted: &mut Alarm,
+        outage: &mut Outage,
     ) -> Vec<LeaseChange> {
         let mut left = Vec::new();
         self.send(pending.iter().filter(|pending| !pending.promises));
-        if let Err(error) = self.store.commit(&changes) {
-            tracing::error!(%error, "leases cannot be stored: nobody gets one");
+        let stored = match self.clock.unstored() {
+            Some(mark) => self.store.commit_clock(mark, &changes),
+            None => self.store.commit(&changes),
+        };
+        if let Err(error) = stored {
             for pending in pending.iter_mut().filter(|pending| pending.promises) {
                 self.counters.not_stored.fetch_add(1, Relaxed);
                 pending.reply = None;
-                pending.event.answer = DhcpAnswer::Silence(format!("the lease could not be stored: {error}"));
+                pending.event.answer = withheld(&pending.event.answer, &error);
             }
+            self.hub.leases_unstored(Some(error.clone()));
+            outage.failed(&error, self.clock.now());
             left = latest(changes);
         } else {
+            self.clock.stored();
+            self.hub.leases_unstored(None);
+            outage.over();
             self.hub.leased(changes.iter().map(holder));
             self.send(pending.iter().filter(|pending| pending.promises));
         }

@@ -3,6 +3,7 @@
 mod addresses;
 mod boot_fields;
 mod classify;
+mod clock;
 mod decide;
 mod hash;
 mod lease;
@@ -16,6 +17,7 @@ mod shares;
 mod table;
 
 pub use classify::{Kind, Query, Received, Request, Service, Unserved, classify};
+pub use clock::{CLOCK_STEP_MIN, ClockMark, LeaseClock, Reading, Step};
 pub use decide::{Decision, SessionView, decide};
 pub use lease::{Lease, LeaseChange, LeaseState};
 pub use pool::OFFER_HOLD;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use bootlace_core::config::{Cidr, Config};
 use bootlace_core::dhcp::{
     Attributes, Claim, Client, Conflict, Found, LeaseChange, LeaseState, LeaseTable, PROBE_WAIT,
-    PROBES_AHEAD, PROBES_AHEAD_MAX, PROOF_AGE, Proof, QUARANTINE, QUARANTINES_PER_CLIENT_MAX, Refusal,
+    PROBES_AHEAD, PROBES_AHEAD_MAX, PROOF_AGE, Proof, QUARANTINE, QUARANTINES_PER_CLIENT_MAX, Refusal, Step,
 };
 use bootlace_core::model::Timestamp;
 use bootlace_wire::{HwAddr, Mac};
@@ -289,6 +289,58 @@ fn a_clock_that_steps_back_ends_waits_and_proofs() {
     link.now = Timestamp(START.0 - 10_000_000);
     link.table.conclude_probes(link.now);
     assert!(!link.table.awaits_probe(address), "nobody waits for hours");
+}
+
+#[test]
+fn a_clock_that_was_set_moves_waits_and_proofs() {
+    for year in [-1, 1].map(|sign| sign * 365 * 86_400_000) {
+        let mut link = eleven();
+        let address = link.offer(anybody(1)).address;
+        link.probe();
+        link.now = link.now.moved(year);
+        link.table.shift(Step { millis: year });
+        link.table.conclude_probes(link.now);
+        assert!(link.table.awaits_probe(address), "an answer may still come");
+        assert_eq!(link.table.probe_deadline(), Some(link.now.after(PROBE_WAIT)));
+        link.table.conclude_probes(link.now.after(PROBE_WAIT));
+        assert!(!link.table.awaits_probe(address));
+        assert_eq!(link.table.probe_deadline(), Some(link.now.after(PROBE_WAIT + PROOF_AGE)));
+    }
+}
+
+/// The host was off and its clock is ahead: nobody can tell that the lease has not ended, but its holder can.
+#[test]
+fn what_was_lent_by_a_former_run_is_asked_about_first() {
+    let mut link = eleven();
+    link.settle();
+    for client in 1..=11 {
+        let address = link.offer(anybody(client)).address;
+        link.bind(anybody(client), address);
+    }
+    let holders = link.table.iter().map(|lease| (lease.address, lease.hw)).collect();
+    let config = config(&[("10.0.0.60", "10.0.0.70")]);
+    let mut restarted = Link::new(&config);
+    restarted.table = LeaseTable::new(&config, link.table.iter().cloned().collect());
+    restarted.table.watch(config.dhcp.subnets.iter().map(|subnet| subnet.cidr).collect());
+    restarted.now = START.after(Duration::from_secs(365 * 86_400));
+    restarted.table.start(restarted.now);
+    restarted.there = holders;
+
+    let found = restarted.offer(anybody(20));
+    assert!(matches!(found.claim, Claim::Lapsed(_)) && found.proof == Proof::Awaited, "{found:?}");
+    let conflicts = restarted.settle();
+    assert_eq!(conflicts.iter().map(|conflict| conflict.address).collect::<Vec<_>>(), [found.address]);
+    let holder = restarted.there[&found.address];
+    let back = restarted.offer(Client { hw: holder, machine: None, share: 0 });
+    assert_eq!((back.address, back.proof), (found.address, Proof::Given));
+    // Where nobody answers, the next one gets it. What is lent from now on is not asked about again.
+    restarted.there.clear();
+    let next = restarted.offer(anybody(20)).address;
+    restarted.settle();
+    assert_eq!(restarted.offer(anybody(20)).proof, Proof::Given);
+    restarted.bind(anybody(20), next);
+    restarted.table.release(0, hw(20), next, restarted.now).unwrap();
+    assert_eq!(restarted.table.get(next).unwrap().noted, restarted.now);
 }
 
 /// Whatever happens, a stranger that answers is never met by an offer that was not proven since he came.

@@ -8,8 +8,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 
-/// An abandoned TFTP transfer is given up after some 30 s.
-const REST_LIMIT: Duration = Duration::from_secs(300);
+/// An abandoned TFTP transfer is given up after some 30 s; but one whose port was used again by a mutant that looked
+/// like an ACK waits six times for as long as it asked to.
+const REST_LIMIT: Duration = Duration::from_secs(1_200);
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 /// Where the kernel lists sockets, one a line: local address, remote address, ..., inode.
 const SOCKET_TABLES: [&str; 4] = ["tcp", "tcp6", "udp", "udp6"];
