@@ -41,7 +41,7 @@ pub(super) enum Asks {
     Firmware,
 }
 
-/// The MAC of a client, as perfdhcp counts them from the MAC that [`perfdhcp_base`] says.
+/// The MAC of a client, as perfdhcp counts them from [`PERFDHCP_BASE`].
 pub(super) fn mac(client: u32) -> [u8; 6] {
     let [a, b, c, d] = client.to_be_bytes();
     [2, 12, a, b, c, d]
