@@ -10,6 +10,7 @@ mod compare;
 pub(crate) mod conformance;
 mod context;
 mod dnsmasq;
+mod fuzz;
 mod histories;
 mod hostile;
 mod kinds;
@@ -46,6 +47,7 @@ const GROUPS: &[&[Scenario]] = &[
     process::SCENARIOS,
     state::SCENARIOS,
     soak::SCENARIOS,
+    fuzz::SCENARIOS,
     histories::SCENARIOS,
     conformance::SCENARIOS,
 ];
