@@ -110,6 +110,8 @@ impl Counters {
         if let Some(more) = gauge.due(self.began.elapsed()) {
             let (name, total) = (counter.name(), self.get(counter));
             match counter {
+                // The finding about the disk says it once, with its cause.
+                Counter::DhcpNotStored => {}
                 // What the journal is meant to do in any storm.
                 Counter::JournalFolded => {
                     tracing::info!(counter = name, more, total, "{}", counter.meaning());
