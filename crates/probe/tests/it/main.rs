@@ -1,0 +1,6 @@
+//! Whole boots of played machines against a played network, in virtual time.
+
+mod golden;
+mod hostile;
+mod stops;
+mod world;
