@@ -90,7 +90,7 @@ fn damaged_scripts_and_configs_end_every_boot() {
                 *text = ok(&mutant);
             }
             for (_, text) in world.tftp.iter_mut().filter(|(name, _)| name.contains("cfg")) {
-                *text = mutator.mutant(&[text.clone()]);
+                *text = mutator.mutant(std::slice::from_ref(text));
             }
             let kind = Kind::ALL[mutator.below(Kind::ALL.len())];
             assert!(world.boot(kind).outcome().is_some());

@@ -182,7 +182,7 @@ impl World {
                 }
                 Action::SendUdp { to, bytes } if *to.ip() == SERVER => self.tftp(&bytes, transfer, events),
                 Action::Connect(to) if *to.ip() == SERVER && to.port() == 80 => {
-                    events.push_back(Event::Connected)
+                    events.push_back(Event::Connected);
                 }
                 Action::Connect(_) => events.push_back(Event::TcpFailed),
                 Action::SendTcp(bytes) => self.http(&bytes, events),
