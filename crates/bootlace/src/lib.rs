@@ -10,6 +10,7 @@ pub mod hub;
 mod logging;
 pub mod net;
 mod privileges;
+mod probe;
 pub mod resolver;
 mod sandbox;
 pub mod services;

@@ -9,9 +9,11 @@
 
 mod arp;
 mod batch;
+mod frames;
 mod icmp6;
 mod inherited;
 mod interface;
+mod namespace;
 mod neighbour;
 mod packet;
 mod segments;
@@ -22,9 +24,11 @@ mod watch;
 
 pub use arp::ArpSocket;
 pub use batch::{Arrived, Datagram, RECV_BATCH_MAX, RecvBatch, send};
+pub use frames::FrameSocket;
 pub use icmp6::solicitations;
 pub use inherited::inherited_sockets;
 pub use interface::{Address, Interface, interfaces};
+pub use namespace::enter_new_network;
 pub use neighbour::neighbour;
 pub use packet::{Frame, PacketSocket};
 pub use segments::{SEGMENTS_MAX, Segments};

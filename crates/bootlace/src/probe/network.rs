@@ -1,0 +1,106 @@
+//! The interface that machines are played on, and the namespace that has their addresses.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::os::fd::AsFd;
+
+use anyhow::{Context, Result, ensure};
+use bootlace_links::{Cidr, LinkAddr, Links, Stacked};
+use bootlace_probe::Address;
+use bootlace_wire::Mac;
+use socket2::{Domain, Socket, Type};
+
+use crate::net::{self, FrameSocket};
+
+/// The macvlan in the namespace.
+const LINK: &str = "probe";
+/// Its MAC when no machine gives it one: locally administered.
+const DEFAULT_MAC: Mac = Mac([0x02, 0xb0, 0x07, 0x1a, 0xce, 0xff]);
+
+/// The calling thread's network.
+pub(super) struct Network {
+    frames: FrameSocket,
+    links: Links,
+    /// What the host itself has, which a macvlan on it does not reach.
+    host: BTreeSet<Ipv4Addr>,
+    pub(super) own_host: BTreeSet<Ipv4Addr>,
+    has_route: bool,
+}
+
+impl Network {
+    /// Takes the calling thread out of the host's network for good.
+    pub(super) fn open(interface: &str, mac: Option<Mac>) -> Result<Self> {
+        let all = net::interfaces().context("cannot look at the interfaces")?;
+        let lower = all.get(interface).with_context(|| {
+            let names: Vec<_> = all.keys().map(String::as_str).collect();
+            format!("there is no interface {interface}: use one of {}", names.join(", "))
+        })?;
+        ensure!(
+            lower.usable,
+            "{interface} is down or a loopback: machines are played on an Ethernet that is up"
+        );
+        let host = all.values().flat_map(|one| one.addresses.iter().map(|address| address.ip)).collect();
+        let frames = FrameSocket::bind(lower.index).with_context(|| {
+            format!("cannot open a packet socket on {interface} (as root, or with CAP_NET_RAW)")
+        })?;
+        let outside = Links::of_this_thread()?;
+        let inside = net::enter_new_network()
+            .context("cannot make a network namespace (as root, or with CAP_SYS_ADMIN)")?;
+        // Played machines speak IPv4 only; the kernel would greet the network by IPv6 for them.
+        let _ = fs::write("/proc/sys/net/ipv6/conf/default/disable_ipv6", "1");
+        let links = Links::of_this_thread()?;
+        let mac = LinkAddr(mac.unwrap_or(DEFAULT_MAC).0);
+        outside
+            .add_stacked_in(Stacked::Macvlan, LINK, interface, mac, inside.as_fd())
+            .with_context(|| format!("{interface} takes no macvlan (as root, or with CAP_NET_ADMIN)"))?;
+        links.up("lo")?;
+        links.up(LINK)?;
+        links.wait_running(LINK)?;
+        Ok(Self { frames, links, host, own_host: BTreeSet::new(), has_route: false })
+    }
+
+    pub(super) fn frames(&self) -> &FrameSocket {
+        &self.frames
+    }
+
+    /// Gives a machine its address. One that it had already, as after a second DHCP, stays.
+    pub(super) fn add(&mut self, address: Address) {
+        let cidr = Cidr { addr: address.ip, prefix_len: address.prefix.min(32) };
+        // What cannot be set shows at the next fetch.
+        let _ = self.links.add_addr(LINK, cidr);
+        if let Some(router) = address.router.filter(|_| !self.has_route) {
+            self.has_route = self.links.add_default_route(LINK, router).is_ok();
+        }
+    }
+
+    /// Notes that a machine wants to reach `to`.
+    pub(super) fn note(&mut self, to: SocketAddrV4) {
+        if self.host.contains(to.ip()) {
+            self.own_host.insert(*to.ip());
+        }
+    }
+}
+
+/// A UDP socket of a machine.
+pub(super) fn udp(at: Ipv4Addr, port: u16) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::IPV4, Type::DGRAM, None)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&SocketAddrV4::new(at, port).into())?;
+    Ok(socket)
+}
+
+/// A TCP connection of a machine, under way.
+pub(super) fn tcp(at: Ipv4Addr, to: SocketAddrV4) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&SocketAddrV4::new(at, 0).into())?;
+    match socket.connect(&to.into()) {
+        Err(error) if error.raw_os_error() == Some(rustix::io::Errno::INPROGRESS.raw_os_error()) => {
+            Ok(socket)
+        }
+        Err(error) => Err(error),
+        Ok(()) => Ok(socket),
+    }
+}
