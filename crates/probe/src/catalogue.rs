@@ -24,7 +24,7 @@ pub(crate) fn entry(code: C) -> (&'static str, &'static str) {
         ),
         C::Refused => (
             "The server refused the address that was offered.",
-            "Look for a second DHCP server on this segment that is authoritative for the network.",
+            "Read the server's log: another machine may have got the address meanwhile, or a second DHCP server may claim this network.",
         ),
         C::AckDiffers => (
             "EDK2 declines such a lease and iPXE fails.",

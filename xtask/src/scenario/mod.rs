@@ -13,6 +13,7 @@ mod dnsmasq;
 mod hostile;
 mod kinds;
 mod links;
+mod probe;
 mod process;
 mod rawdhcp;
 mod served;
@@ -40,6 +41,7 @@ const GROUPS: &[&[Scenario]] = &[
     boots::SCENARIOS,
     kinds::SCENARIOS,
     process::SCENARIOS,
+    probe::SCENARIOS,
     soak::SCENARIOS,
     conformance::SCENARIOS,
 ];

@@ -104,8 +104,7 @@ struct Frame {
 enum Leaving {
     /// The last script ran out.
     RanOut,
-    /// A script said so.
-    Exit(u32),
+    /// Its last command failed.
     Failed,
 }
 
@@ -122,6 +121,8 @@ pub(crate) struct Ipxe {
     frames: Vec<Frame>,
     runs: BTreeMap<String, u32>,
     commands: u32,
+    /// The status that a script just ended with by `exit`, and nothing was done since.
+    exited: Option<u32>,
     pending: Pending,
 }
 
@@ -139,6 +140,7 @@ impl Ipxe {
             frames: Vec::new(),
             runs: BTreeMap::new(),
             commands: 0,
+            exited: None,
             pending: Pending::Nothing,
         }
     }
@@ -274,6 +276,9 @@ impl Ipxe {
                 frame.rest = segments(line);
                 continue;
             };
+            if !segment.words.is_empty() {
+                self.exited = None;
+            }
             match self.command(&segment, view) {
                 Step::Done(status) => {
                     if let Some(want) = self.take_status(status, view) {
@@ -337,8 +342,9 @@ impl Ipxe {
     /// `exit`: the script is over, and its caller goes on by its status.
     fn exit(&mut self, status: u32, view: &mut View<'_>) -> Option<Want> {
         self.frames.pop();
+        self.exited = Some(status);
         if self.frames.is_empty() {
-            return Some(self.leave(Leaving::Exit(status), view));
+            return Some(self.leave(Leaving::RanOut, view));
         }
         self.take_status(if status == 0 { Ok(()) } else { Err(Failed(None)) }, view)
     }
@@ -348,16 +354,16 @@ impl Ipxe {
         if let Some(finding) = view.report.troubles().first() {
             return stop(finding.clone());
         }
-        match how {
-            Leaving::Exit(status) => {
+        match (self.exited, how) {
+            (Some(status), _) => {
                 Want::End(Outcome::Local { by: format!("a script ends with exit {status}") })
             }
-            Leaving::RanOut => stop(Finding::new(
+            (None, Leaving::RanOut) => stop(Finding::new(
                 FindingCode::ScriptEmpty,
                 "the script ends without booting anything",
                 String::new(),
             )),
-            Leaving::Failed => {
+            (None, Leaving::Failed) => {
                 stop(Finding::new(FindingCode::ScriptFailed, "the script fails", String::new()))
             }
         }
