@@ -2,14 +2,22 @@
 
 mod commands;
 mod limits;
+mod probe;
 mod sandbox;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 /// What users read first. Every fenced block in them is looked at.
-const PAGES: [&str; 6] =
-    ["README.md", "ARCHITECTURE.md", "CHANGELOG.md", "docs/config.md", "docs/limits.md", "docs/scope.md"];
+const PAGES: [&str; 7] = [
+    "README.md",
+    "ARCHITECTURE.md",
+    "CHANGELOG.md",
+    "docs/config.md",
+    "docs/limits.md",
+    "docs/probe.md",
+    "docs/scope.md",
+];
 
 fn path(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(name)
