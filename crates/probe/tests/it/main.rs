@@ -2,5 +2,6 @@
 
 mod golden;
 mod hostile;
+mod property;
 mod stops;
 mod world;
