@@ -21,6 +21,11 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         run: bootlace::kinds,
     },
     Scenario {
+        name: "probe-ends",
+        shows: "a probe that is interrupted or killed leaves nothing behind, and one on the server's own host says so",
+        run: bootlace::ends,
+    },
+    Scenario {
         name: "probe-storm",
         shows: "200 played machines boot at once, and every byte of every one of them comes",
         run: bootlace::storm,

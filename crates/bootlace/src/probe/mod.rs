@@ -109,10 +109,8 @@ impl Stage {
             self.wait(wait)?;
         }
         tell(self.progress());
-        Ok(Played {
-            clients: self.machines.into_iter().map(|machine| machine.client).collect(),
-            own_host: self.network.own_host,
-        })
+        let clients = self.machines.into_iter().map(|machine| machine.client).collect();
+        Ok(Played { clients, own_host: self.network.close() })
     }
 
     fn progress(&self) -> Progress {

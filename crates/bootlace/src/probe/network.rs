@@ -1,21 +1,27 @@
 //! The interface that machines are played on, and the namespace that has their addresses.
 
 use std::collections::BTreeSet;
-use std::fs;
+use std::fs::{self, File};
 use std::io;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::os::fd::AsFd;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use bootlace_links::{Cidr, LinkAddr, Links, Stacked};
 use bootlace_probe::Address;
 use bootlace_wire::Mac;
+use rustix::io::Errno;
 use socket2::{Domain, Socket, Type};
 
 use crate::net::{self, FrameSocket};
 
 /// The macvlan in the namespace.
 const LINK: &str = "probe";
+/// How long a MAC that is taken is tried for. The kernel takes a namespace down within a second.
+const BUSY_LIMIT: Duration = Duration::from_secs(5);
+const BUSY_PAUSE: Duration = Duration::from_millis(20);
 /// Its MAC when no machine gives it one: locally administered.
 const DEFAULT_MAC: Mac = Mac([0x02, 0xb0, 0x07, 0x1a, 0xce, 0xff]);
 
@@ -25,7 +31,7 @@ pub(super) struct Network {
     links: Links,
     /// What the host itself has, which a macvlan on it does not reach.
     host: BTreeSet<Ipv4Addr>,
-    pub(super) own_host: BTreeSet<Ipv4Addr>,
+    own_host: BTreeSet<Ipv4Addr>,
     has_route: bool,
 }
 
@@ -51,14 +57,18 @@ impl Network {
         // Played machines speak IPv4 only; the kernel would greet the network by IPv6 for them.
         let _ = fs::write("/proc/sys/net/ipv6/conf/default/disable_ipv6", "1");
         let links = Links::of_this_thread()?;
-        let mac = LinkAddr(mac.unwrap_or(DEFAULT_MAC).0);
-        outside
-            .add_stacked_in(Stacked::Macvlan, LINK, interface, mac, inside.as_fd())
-            .with_context(|| format!("{interface} takes no macvlan (as root, or with CAP_NET_ADMIN)"))?;
+        let mac = mac.unwrap_or(DEFAULT_MAC);
+        add_macvlan(&outside, interface, mac, &inside)?;
         links.up("lo")?;
         links.up(LINK)?;
         links.wait_running(LINK)?;
         Ok(Self { frames, links, host, own_host: BTreeSet::new(), has_route: false })
+    }
+
+    /// Takes the macvlan away now. Otherwise the kernel does so with the namespace, at its leisure.
+    pub(super) fn close(self) -> BTreeSet<Ipv4Addr> {
+        let _ = self.links.delete(LINK);
+        self.own_host
     }
 
     pub(super) fn frames(&self) -> &FrameSocket {
@@ -83,6 +93,26 @@ impl Network {
     }
 }
 
+/// The macvlan of a probe that was killed just now may still be there.
+fn add_macvlan(outside: &Links, interface: &str, mac: Mac, inside: &File) -> Result<()> {
+    let give_up = Instant::now() + BUSY_LIMIT;
+    loop {
+        let added =
+            outside.add_stacked_in(Stacked::Macvlan, LINK, interface, LinkAddr(mac.0), inside.as_fd());
+        let Err(error) = added else { return Ok(()) };
+        let is_busy = error.root_cause().downcast_ref() == Some(&Errno::ADDRINUSE);
+        if is_busy && Instant::now() < give_up {
+            thread::sleep(BUSY_PAUSE);
+            continue;
+        }
+        return Err(error.context(if is_busy {
+            format!("{mac} is taken: {interface} or another program's link on it has it")
+        } else {
+            format!("{interface} takes no macvlan (as root, or with CAP_NET_ADMIN)")
+        }));
+    }
+}
+
 /// A UDP socket of a machine.
 pub(super) fn udp(at: Ipv4Addr, port: u16) -> io::Result<Socket> {
     let socket = Socket::new(Domain::IPV4, Type::DGRAM, None)?;
@@ -97,9 +127,7 @@ pub(super) fn tcp(at: Ipv4Addr, to: SocketAddrV4) -> io::Result<Socket> {
     socket.set_nonblocking(true)?;
     socket.bind(&SocketAddrV4::new(at, 0).into())?;
     match socket.connect(&to.into()) {
-        Err(error) if error.raw_os_error() == Some(rustix::io::Errno::INPROGRESS.raw_os_error()) => {
-            Ok(socket)
-        }
+        Err(error) if error.raw_os_error() == Some(Errno::INPROGRESS.raw_os_error()) => Ok(socket),
         Err(error) => Err(error),
         Ok(()) => Ok(socket),
     }

@@ -1,10 +1,14 @@
 //! Against our server.
 
 use std::fs;
+use std::net::{Ipv4Addr, UdpSocket};
+use std::process::Command;
 
-use anyhow::{Result, ensure};
-use bootlace_lab::Lan;
+use anyhow::{Context as _, Result, ensure};
+use bootlace_lab::{Daemon, Lan};
+use rustix::process::Signal;
 
+use super::context::STEP_LIMIT;
 use super::served::{SUBNET, Served};
 use super::{Context, kernel, leaves_nothing, play, play_all};
 
@@ -108,6 +112,35 @@ pub(super) fn kinds(context: &Context) -> Result<()> {
         }
     }
     leaves_nothing(&host)
+}
+
+pub(super) fn ends(context: &Context) -> Result<()> {
+    let lan = Lan::new()?;
+    let host = lan.client("probe")?;
+    let watcher = lan.host("watcher", "10.188.0.20/24")?;
+    let socket = watcher.namespace().run(|| UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 67)))??;
+    socket.set_read_timeout(Some(STEP_LIMIT))?;
+    let mac = "52:54:00:00:00:31";
+    for signal in [Signal::INT, Signal::KILL] {
+        let mut command = Command::new(context.bootlace());
+        command.args(["probe", "--interface", "eth0", "--firmware", "uefi-x64", "--mac", mac]);
+        let mut probe = Daemon::start(host.namespace(), "probe", context.dir(), &mut command)?;
+        socket.recv(&mut [0; 1500]).context("no DISCOVER came")?;
+        probe.signal(signal)?;
+        ensure!(!probe.wait(STEP_LIMIT)?.success(), "it went on after {signal:?}");
+        leaves_nothing(&host)?;
+    }
+    drop(socket);
+    let server = serve(context, &lan)?;
+    // The MAC is free again.
+    let played = play(context, &host, &["--firmware", "udhcpc", "--mac", mac])?;
+    ensure!(played.succeeded, "{:#}", played.view);
+    let mut command = Command::new(context.bootlace());
+    command.args(["probe", "--interface", "eth0", "--firmware", "udhcpc"]);
+    let output = server.host().namespace().output(&mut command)?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    ensure!(!output.status.success() && said.contains("a DHCP server runs on this host"), "{said}");
+    Ok(())
 }
 
 pub(super) fn storm(context: &Context) -> Result<()> {
