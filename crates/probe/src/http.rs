@@ -185,7 +185,7 @@ impl Exchange {
     fn take(&mut self, bytes: &[u8]) {
         self.received += bytes.len() as u64;
         let room = LOOK_BYTES_MAX - self.body.len();
-        self.body.extend(bytes.iter().take(room));
+        self.body.extend_from_slice(&bytes[..bytes.len().min(room)]);
     }
 
     /// Takes one byte, or a run of data; what remains.

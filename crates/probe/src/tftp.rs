@@ -306,7 +306,7 @@ impl Download {
         self.blocks += 1;
         self.received += bytes.len() as u64;
         let room = LOOK_BYTES_MAX - self.beginning.len();
-        self.beginning.extend(bytes.iter().take(room));
+        self.beginning.extend_from_slice(&bytes[..bytes.len().min(room)]);
         self.tries = 0;
         self.until = now + self.manner.wait;
         let is_last = (bytes.len() as u64) < self.blksize;

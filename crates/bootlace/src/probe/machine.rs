@@ -15,7 +15,6 @@ use super::network::{self, Network};
 
 /// Datagrams or reads that one machine takes before others have their turn.
 const TURN: usize = 64;
-const BUFFER: usize = 64 << 10;
 
 enum Tcp {
     Connecting(Socket),
@@ -136,7 +135,7 @@ impl Machine {
 
     /// Takes what its sockets have.
     pub(super) fn receive(&mut self, now: Duration, network: &mut Network) {
-        let mut buffer = vec![0; BUFFER];
+        let mut buffer = network.lend_buffer();
         for _ in 0..TURN {
             if !self.receive_udp(&mut buffer, now, network) {
                 break;
@@ -148,6 +147,7 @@ impl Machine {
                 break;
             }
         }
+        network.take_buffer(buffer);
     }
 
     /// True when there may be more.
@@ -157,7 +157,7 @@ impl Machine {
             Ok((len, _, from)) => {
                 let from = from.and_then(|from| SocketAddrV4::try_from(from).ok());
                 if let Some(from) = from {
-                    self.tell(Input::Udp { from, bytes: &buffer[..len.min(BUFFER)] }, now, network);
+                    self.tell(Input::Udp { from, bytes: buffer.get(..len).unwrap_or(buffer) }, now, network);
                 }
                 true
             }

@@ -33,7 +33,11 @@ pub(super) struct Network {
     host: BTreeSet<Ipv4Addr>,
     own_host: BTreeSet<Ipv4Addr>,
     has_route: bool,
+    buffer: Vec<u8>,
 }
+
+/// Room for any datagram, and for as much of a stream as is read at once.
+const BUFFER_LEN: usize = 64 << 10;
 
 impl Network {
     /// Takes the calling thread out of the host's network for good.
@@ -62,13 +66,24 @@ impl Network {
         links.up("lo")?;
         links.up(LINK)?;
         links.wait_running(LINK)?;
-        Ok(Self { frames, links, host, own_host: BTreeSet::new(), has_route: false })
+        Ok(Self { frames, links, host, own_host: BTreeSet::new(), has_route: false, buffer: Vec::new() })
     }
 
     /// Takes the macvlan away now. Otherwise the kernel does so with the namespace, at its leisure.
     pub(super) fn close(self) -> BTreeSet<Ipv4Addr> {
         let _ = self.links.delete(LINK);
         self.own_host
+    }
+
+    /// Room to receive into, which is used again.
+    pub(super) fn lend_buffer(&mut self) -> Vec<u8> {
+        let mut buffer = std::mem::take(&mut self.buffer);
+        buffer.resize(BUFFER_LEN, 0);
+        buffer
+    }
+
+    pub(super) fn take_buffer(&mut self, buffer: Vec<u8>) {
+        self.buffer = buffer;
     }
 
     pub(super) fn frames(&self) -> &FrameSocket {
