@@ -1,5 +1,7 @@
 //! What the API and `--json` say: stable names, one type for the server that writes and the command that reads.
 
+use std::net::Ipv4Addr;
+
 use bootlace_core::config::Config;
 use bootlace_core::dhcp::{Lease, LeaseState};
 use bootlace_core::event::{DhcpAnswer, Event, EventKind, FileOutcome, ScriptStep};
@@ -114,6 +116,7 @@ pub struct BootDetail {
 #[expect(missing_docs, reason = "the fields of the API say what they are")]
 pub enum StepView {
     Lease { client: String, address: String, boot_file: Option<String> },
+    Told { client: String, boot_file: Option<String> },
     NoOffer { client: String },
     Script { name: String, boot: Option<String>, by: Option<String> },
     File { protocol: String, name: String },
@@ -128,6 +131,9 @@ impl From<&Step> for StepView {
                 address: address.to_string(),
                 boot_file: boot_file.clone(),
             },
+            Step::Told { client, boot_file } => {
+                Self::Told { client: client.name().to_owned(), boot_file: boot_file.clone() }
+            }
             Step::NoOffer { client } => Self::NoOffer { client: client.name().to_owned() },
             Step::Script { name, boot } => Self::Script {
                 name: name.clone(),
@@ -176,6 +182,9 @@ fn describe(kind: &EventKind) -> (String, Option<&Trail>) {
         EventKind::Dhcp(dhcp) => {
             let asked = format!("{} {}", dhcp.client.name(), dhcp.message.name());
             let answer = match &dhcp.answer {
+                DhcpAnswer::Offer(given) | DhcpAnswer::Ack(given) if given.address.is_unspecified() => {
+                    format!("told{}", boot_file(given.boot_file.as_deref()).trim_start_matches(','))
+                }
                 DhcpAnswer::Offer(given) => {
                     format!("offered {}{}", given.address, boot_file(given.boot_file.as_deref()))
                 }
@@ -183,6 +192,8 @@ fn describe(kind: &EventKind) -> (String, Option<&Trail>) {
                     format!("leased {}{}", given.address, boot_file(given.boot_file.as_deref()))
                 }
                 DhcpAnswer::Nak(why) => format!("refused: {why}"),
+                DhcpAnswer::Elsewhere { server, address } => elsewhere(*server, *address),
+
                 silent @ (DhcpAnswer::Exhausted | DhcpAnswer::Silence(_)) => {
                     format!("not answered: {}", silent.silence().unwrap_or_default())
                 }
@@ -219,6 +230,15 @@ fn describe(kind: &EventKind) -> (String, Option<&Trail>) {
             let then = if *quarantined { "in quarantine" } else { "lent all the same" };
             (format!("{address} is in use by {seen}: {then}"), None)
         }
+    }
+}
+
+fn elsewhere(server: Option<Ipv4Addr>, address: Option<Ipv4Addr>) -> String {
+    let server = server
+        .map_or_else(|| "the network's DHCP server".to_owned(), |server| format!("DHCP server {server}"));
+    match address {
+        Some(address) => format!("left to {server}, for {address}"),
+        None => format!("left to {server}"),
     }
 }
 

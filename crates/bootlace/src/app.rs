@@ -17,13 +17,14 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use bootlace_core::config::{Config, Files};
-use bootlace_core::dhcp::{Lease, LeaseState, LeaseTable};
+use bootlace_core::dhcp::{LeaseState, LeaseTable};
 use bootlace_core::session::SessionId;
 use bootlace_store::{Journal, Store};
 
 use crate::files::FilePlane;
 use crate::hub::Held;
 use crate::sandbox::Sandbox;
+use crate::services::dhcp::HostClock;
 use crate::serving::{Edition, Serving};
 use crate::systemd::Manager;
 use crate::{logging, privileges, sources};
@@ -38,7 +39,7 @@ struct Opened {
     manager: Manager,
     serving: Serving,
     store: Store,
-    leases: Vec<Lease>,
+    clock: HostClock,
     table: LeaseTable,
     journal: Journal,
     next_session: SessionId,
@@ -71,8 +72,9 @@ fn open(path: &Path, interfaces: &[String]) -> Result<Opened> {
     // From here on as the user that serves: in a folder of that user, root could be led anywhere.
     privileges::make_state_dir(&state_dir, user)?;
     privileges::drop_for_binding(user)?;
-    let store = Store::open(&state_dir)?;
-    let leases = store.leases()?;
+    let mut store = Store::open(&state_dir)?;
+    let mut table = LeaseTable::new(&config, store.leases()?);
+    let clock = HostClock::start(&mut table, &mut store)?;
     let journal = Journal::open(&state_dir)?;
     let next_session = journal.next_session()?;
     let plane = FilePlane::new(&config.boot_dir, &config.follow).with_context(|| {
@@ -80,12 +82,11 @@ fn open(path: &Path, interfaces: &[String]) -> Result<Opened> {
     })?;
     let bound = Bound::bind(&config, token, inherited)?;
     privileges::drop_the_rest()?;
-    let table = LeaseTable::new(&config, leases.clone());
     let serving = Serving::new(config, Arc::new(plane), Edition::first());
     let sandbox = shut_in(path, &serving.config, &files);
     let origin =
         Origin { path: path.to_owned(), interfaces: interfaces.to_vec(), sandbox: Arc::new(sandbox) };
-    Ok(Opened { origin, manager, serving, store, leases, table, journal, next_session, bound })
+    Ok(Opened { origin, manager, serving, store, clock, table, journal, next_session, bound })
 }
 
 /// What is open stays; from here on only what the server reads and writes can be opened.
@@ -97,7 +98,7 @@ fn shut_in(path: &Path, config: &Config, files: &Files) -> Sandbox {
 }
 
 /// Addresses in use at the start.
-fn held(leases: &[Lease]) -> impl Iterator<Item = (std::net::Ipv4Addr, Held)> {
+fn held(leases: &LeaseTable) -> impl Iterator<Item = (std::net::Ipv4Addr, Held)> {
     let bound = leases.iter().filter(|lease| lease.state == LeaseState::Bound);
     bound.map(|lease| (lease.address, Held { hw: lease.hw, until: lease.until }))
 }

@@ -111,6 +111,10 @@ impl Line {
         let client = dhcp.client.name();
         let firmware = dhcp.firmware.map(|firmware| firmware.to_string());
         match &dhcp.answer {
+            DhcpAnswer::Offer(given) | DhcpAnswer::Ack(given) if given.address.is_unspecified() => {
+                let (boot, file) = (given.boot.as_ref().map(ToString::to_string), given.boot_file.as_deref());
+                info!(mac, session, client, firmware, boot, file, "told what to load");
+            }
             DhcpAnswer::Offer(given) => {
                 let (ip, file) = (given.address, given.boot_file.as_deref());
                 debug!(mac, %ip, session, client, firmware, file, "offered");
@@ -125,6 +129,10 @@ impl Line {
                 info!(mac, %ip, session, client, firmware, boot, file, "leased");
             }
             DhcpAnswer::Nak(reason) => info!(mac, session, client, reason, "address refused"),
+            DhcpAnswer::Elsewhere { server, address } => {
+                let (server, ip) = (server.map(|ip| ip.to_string()), address.map(|ip| ip.to_string()));
+                debug!(mac, ip, server, client, "left to the network's DHCP server");
+            }
             silent @ (DhcpAnswer::Exhausted | DhcpAnswer::Silence(_)) => {
                 let reason = silent.silence();
                 let request = dhcp.message.name();

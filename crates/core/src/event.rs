@@ -39,6 +39,12 @@ impl Event {
         dhcp.client == ClientClass::Os && dhcp.answer.given().is_some()
     }
 
+    /// It is between an operating system and another server. Where that belongs to no boot, it is none of ours.
+    pub fn is_between_others(&self) -> bool {
+        let EventKind::Dhcp(dhcp) = &self.kind else { return false };
+        matches!(dhcp.answer, DhcpAnswer::Elsewhere { .. }) && dhcp.client == ClientClass::Os
+    }
+
     /// Nothing came of it yet: what was offered has to be asked for.
     pub fn is_offer(&self) -> bool {
         matches!(&self.kind, EventKind::Dhcp(DhcpEvent { answer: DhcpAnswer::Offer(_), .. }))
@@ -190,6 +196,15 @@ pub enum DhcpAnswer {
     Nak(String),
     /// Nothing, since all that could be lent is lent: the one silence that somebody has to do something about.
     Exhausted,
+    /// Nothing by us as the proxy: the network's DHCP server answers it.
+    Elsewhere {
+        /// Whose offer the machine takes, when it says so.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        server: Option<Ipv4Addr>,
+        /// The address that it asks for.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        address: Option<Ipv4Addr>,
+    },
     /// Nothing, and why.
     Silence(String),
 }
@@ -199,7 +214,7 @@ impl DhcpAnswer {
     pub fn given(&self) -> Option<&Given> {
         match self {
             Self::Offer(given) | Self::Ack(given) => Some(given),
-            Self::Nak(_) | Self::Exhausted | Self::Silence(_) => None,
+            Self::Nak(_) | Self::Exhausted | Self::Elsewhere { .. } | Self::Silence(_) => None,
         }
     }
 
@@ -208,7 +223,7 @@ impl DhcpAnswer {
         match self {
             Self::Exhausted => Some("no address is left"),
             Self::Silence(why) => Some(why),
-            Self::Offer(_) | Self::Ack(_) | Self::Nak(_) => None,
+            Self::Offer(_) | Self::Ack(_) | Self::Nak(_) | Self::Elsewhere { .. } => None,
         }
     }
 }
@@ -216,7 +231,7 @@ impl DhcpAnswer {
 /// What an OFFER or ACK gives.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Given {
-    /// The address; unspecified in the ACK of an INFORM.
+    /// The address; unspecified in the ACK of an INFORM, and from a proxy.
     pub address: Ipv4Addr,
     /// The boot file, if any.
     #[serde(default, skip_serializing_if = "Option::is_none")]

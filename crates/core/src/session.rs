@@ -259,6 +259,7 @@ impl Session {
                 }
                 self.problem = None;
             }
+            DhcpAnswer::Elsewhere { address, .. } => self.address = address.or(self.address),
             DhcpAnswer::Nak(why) => self.problem = Some(format!("address refused: {why}")),
             silent @ (DhcpAnswer::Exhausted | DhcpAnswer::Silence(_)) => {
                 self.problem = silent.silence().map(|why| format!("not answered: {why}"));

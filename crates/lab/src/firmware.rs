@@ -14,6 +14,8 @@ pub enum Firmware {
     SeaBios,
     /// OVMF with its own PXE, which is that of most real UEFI machines.
     Ovmf,
+    /// OVMF with UEFI HTTP Boot alone.
+    OvmfHttpBoot,
     /// OVMF that runs only what Microsoft's keys have signed.
     OvmfSecureBoot,
 }
@@ -34,7 +36,7 @@ impl Firmware {
     pub(crate) fn args(self, name: &str, dir: &Path) -> Result<Vec<OsString>> {
         let (code, vars, machine) = match self {
             Self::SeaBios => return Ok(vec!["-machine".into(), "q35".into()]),
-            Self::Ovmf => ("OVMF_CODE_4M.fd", "OVMF_VARS_4M.fd", "q35"),
+            Self::Ovmf | Self::OvmfHttpBoot => ("OVMF_CODE_4M.fd", "OVMF_VARS_4M.fd", "q35"),
             // Only code in system management mode may write the keys.
             Self::OvmfSecureBoot => ("OVMF_CODE_4M.ms.fd", "OVMF_VARS_4M.ms.fd", "q35,smm=on"),
         };
@@ -52,6 +54,9 @@ impl Firmware {
         args.extend(["-drive".into(), vars_drive]);
         // PXE over IPv6, which nothing on a lab network answers, would cost a minute before the next entry.
         args.extend(["-fw_cfg".into(), "name=opt/org.tianocore/IPv6PXESupport,string=n".into()]);
+        if self == Self::OvmfHttpBoot {
+            args.extend(["-fw_cfg".into(), "name=opt/org.tianocore/IPv4PXESupport,string=n".into()]);
+        }
         // EDK2's network stack has asked for a source of random numbers since CVE-2023-45237.
         args.extend(["-device".into(), "virtio-rng-pci".into()]);
         Ok(args)

@@ -20,10 +20,10 @@ const SWEEP: usize = 3;
 /// The state of a row that says that its address has no lease.
 const REMOVED: &str = "removed";
 
-const APPEND: &str = "INSERT INTO lease_log (id, address, hw, state, since, until, client_id, uuid, hostname) \
-     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
-const AGAIN: &str = "INSERT INTO lease_log (id, address, hw, state, since, until, client_id, uuid, hostname) \
-     SELECT $1, address, hw, state, since, until, client_id, uuid, hostname FROM lease_log WHERE id = $2";
+const APPEND: &str = "INSERT INTO lease_log (id, address, hw, state, since, noted, until, client_id, \
+     uuid, hostname) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
+const AGAIN: &str = "INSERT INTO lease_log (id, address, hw, state, since, noted, until, client_id, uuid, hostname) \
+     SELECT $1, address, hw, state, since, noted, until, client_id, uuid, hostname FROM lease_log WHERE id = $2";
 const OLDEST: &str = "SELECT id, address FROM lease_log ORDER BY id LIMIT $1";
 const DROP: &str = "DELETE FROM lease_log WHERE id <= $1";
 const CURRENT: &str = "SELECT id, address FROM leases";
@@ -75,7 +75,7 @@ impl LeaseLog {
                 }
                 LeaseChange::Remove(address) => {
                     let none = None::<String>;
-                    append.execute(params![id, address.to_string(), "", REMOVED, 0, 0, none, none, ""])?;
+                    append.execute(params![id, address.to_string(), "", REMOVED, 0, 0, 0, none, none, ""])?;
                     draft.note(*address, None);
                 }
             }
@@ -130,6 +130,7 @@ fn put(append: &mut rusqlite::Statement<'_>, id: i64, lease: &Lease) -> rusqlite
         lease.hw.to_string(),
         state_name(lease.state),
         lease.since.0,
+        lease.noted.0,
         lease.until.0,
         lease.client_id.as_deref().map(hex),
         lease.uuid.map(|uuid| uuid.to_string()),

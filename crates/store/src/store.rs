@@ -3,9 +3,9 @@
 use std::ffi::CStr;
 use std::path::Path;
 
-use bootlace_core::dhcp::{Lease, LeaseChange, LeaseState};
+use bootlace_core::dhcp::{ClockMark, Lease, LeaseChange, LeaseState};
 use bootlace_core::model::{Text, Timestamp};
-use rusqlite::Row;
+use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use crate::StoreError;
 use crate::db::{Db, Disk, Durability};
@@ -16,12 +16,13 @@ use crate::migrate::Migration;
 /// The database file in the state directory.
 const FILE: &str = "bootlace.db";
 
-const MIGRATIONS: [Migration; 2] = [
+const MIGRATIONS: [Migration; 3] = [
     Migration { version: 1, sql: include_str!("../migrations/store-0001.sql") },
     Migration { version: 2, sql: include_str!("../migrations/store-0002.sql") },
+    Migration { version: 3, sql: include_str!("../migrations/store-0003.sql") },
 ];
 
-const READ: &str = "SELECT address, hw, state, since, until, client_id, uuid, hostname FROM leases";
+const READ: &str = "SELECT address, hw, state, since, noted, until, client_id, uuid, hostname FROM leases";
 
 /// The durable log of the lease table, which itself lives in memory: read once at start, then only written.
 #[derive(Debug)]
@@ -67,7 +68,22 @@ impl Store {
             return Ok(());
         }
         match self {
-            Self::Sqlite(store) => store.commit(changes),
+            Self::Sqlite(store) => store.commit(changes, |_| Ok(())),
+        }
+    }
+
+    /// The clock that the leases were written by, unless nobody told.
+    pub fn clock(&self) -> Result<Option<ClockMark>, StoreError> {
+        match self {
+            Self::Sqlite(store) => clock(&store.db),
+        }
+    }
+
+    /// Like [`Self::commit`], and from then on `mark` is the clock of all leases: what a clock that was set moves, and
+    /// that it was moved, are one change.
+    pub fn commit_clock(&mut self, mark: ClockMark, changes: &[LeaseChange]) -> Result<(), StoreError> {
+        match self {
+            Self::Sqlite(store) => store.commit(changes, |conn| write_clock(conn, mark)),
         }
     }
 }
@@ -80,8 +96,15 @@ impl Sqlite {
         Ok(Self { db, log, _lock: lock })
     }
 
-    fn commit(&mut self, changes: &[LeaseChange]) -> Result<(), StoreError> {
-        let draft = self.db.write("save leases in", |conn| self.log.write(conn, changes))?;
+    fn commit(
+        &mut self,
+        changes: &[LeaseChange],
+        also: impl FnOnce(&Connection) -> rusqlite::Result<()>,
+    ) -> Result<(), StoreError> {
+        let draft = self.db.write("save leases in", |conn| {
+            also(conn)?;
+            self.log.write(conn, changes)
+        })?;
         self.log.committed(draft);
         Ok(())
     }
@@ -134,12 +157,28 @@ fn leases(db: &Db) -> Result<Vec<Lease>, StoreError> {
     Ok(leases)
 }
 
+fn clock(db: &Db) -> Result<Option<ClockMark>, StoreError> {
+    let read = |row: &Row<'_>| Ok((row.get::<_, String>(0)?, row.get(1)?));
+    let row = db.conn.query_row("SELECT boot, began FROM clock", [], read).optional();
+    let Some((boot, began)) = row.map_err(|error| db.error("read", &error))? else { return Ok(None) };
+    let boot = boot.parse().map_err(|_| StoreError::corrupt(&db.file, "the clock has a wrong boot"))?;
+    Ok(Some(ClockMark { boot, began: Timestamp(began) }))
+}
+
+fn write_clock(conn: &Connection, mark: ClockMark) -> rusqlite::Result<()> {
+    conn.execute("DELETE FROM clock", [])?;
+    let row = params![mark.boot.to_string(), mark.began.0];
+    conn.execute("INSERT INTO clock (boot, began) VALUES ($1, $2)", row)?;
+    Ok(())
+}
+
 /// A row as it is stored.
 struct LeaseRow {
     address: String,
     hw: String,
     state: String,
     since: i64,
+    noted: i64,
     until: i64,
     client_id: Option<String>,
     uuid: Option<String>,
@@ -153,10 +192,11 @@ impl LeaseRow {
             hw: row.get(1)?,
             state: row.get(2)?,
             since: row.get(3)?,
-            until: row.get(4)?,
-            client_id: row.get(5)?,
-            uuid: row.get(6)?,
-            hostname: row.get(7)?,
+            noted: row.get(4)?,
+            until: row.get(5)?,
+            client_id: row.get(6)?,
+            uuid: row.get(7)?,
+            hostname: row.get(8)?,
         })
     }
 
@@ -175,6 +215,7 @@ impl LeaseRow {
             hw: self.hw.parse().map_err(|_| wrong("hardware address"))?,
             state: state_of(&self.state).ok_or_else(|| wrong("state"))?,
             since: Timestamp(self.since),
+            noted: Timestamp(self.noted),
             until: Timestamp(self.until),
             client_id,
             uuid,

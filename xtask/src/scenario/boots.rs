@@ -20,6 +20,11 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         run: |context| linux(context, Firmware::Ovmf),
     },
     Scenario {
+        name: "boot-http-ovmf",
+        shows: "OVMF's HTTP Boot fetches snponly.efi from the URL of its offer, which boots the same",
+        run: |context| linux(context, Firmware::OvmfHttpBoot),
+    },
+    Scenario {
         name: "boot-by-rule",
         shows: "a machine that no entry names is asked what it is, and a rule decides",
         run: by_rule,
@@ -74,7 +79,7 @@ fn linux(context: &Context, firmware: Firmware) -> Result<()> {
     // A UEFI kernel finds its initrd by name, and iPXE gives it its own name first.
     let expected = match firmware {
         Firmware::SeaBios => format!("{CMDLINE} {ARGUMENTS}"),
-        Firmware::Ovmf | Firmware::OvmfSecureBoot => {
+        Firmware::Ovmf | Firmware::OvmfHttpBoot | Firmware::OvmfSecureBoot => {
             format!("{CMDLINE} vmlinuz initrd=initrd0.img {ARGUMENTS}")
         }
     };
@@ -139,7 +144,9 @@ pub(super) fn with_disk(context: &Context, machine: Machine) -> Result<Machine> 
     let path = context.dir().join(format!("{}-disk", machine.name));
     let disk = match machine.firmware {
         Firmware::SeaBios => Disk::that_says(DISK_SAYS, &path)?,
-        Firmware::Ovmf | Firmware::OvmfSecureBoot => Disk::whose_shell_says(DISK_SAYS, &path)?,
+        Firmware::Ovmf | Firmware::OvmfHttpBoot | Firmware::OvmfSecureBoot => {
+            Disk::whose_shell_says(DISK_SAYS, &path)?
+        }
     };
     Ok(Machine { disk: Some(disk), ..machine })
 }

@@ -45,6 +45,7 @@ pub(super) fn foretell(server: &Served, machine: &Machine, pick: Option<&str>) -
                 settings.push("loader=ipxe".to_owned());
             }
         }
+        Firmware::OvmfHttpBoot => arguments.extend(["--firmware", "http-x64"]),
         Firmware::Ovmf | Firmware::OvmfSecureBoot => arguments.extend(["--firmware", "uefi-x64"]),
     }
     arguments.extend(pick.into_iter().flat_map(|pick| ["--pick", pick]));

@@ -15,6 +15,7 @@ mod kinds;
 mod links;
 mod probe;
 mod process;
+mod proxy;
 mod rawdhcp;
 mod served;
 mod soak;
@@ -40,6 +41,7 @@ const GROUPS: &[&[Scenario]] = &[
     hostile::SCENARIOS,
     boots::SCENARIOS,
     kinds::SCENARIOS,
+    proxy::SCENARIOS,
     process::SCENARIOS,
     probe::SCENARIOS,
     soak::SCENARIOS,

@@ -34,7 +34,12 @@ pub(super) struct Files<'a> {
 impl<'a> Files<'a> {
     /// A config with `boots`, machines and rules, and an empty `boot_dir`.
     pub(super) fn new(context: &'a Context, boots: &str) -> Result<Self> {
-        let files = Self { context, config: format!("{NETWORK}{boots}") };
+        Self::on(context, NETWORK, boots)
+    }
+
+    /// The same on a network that `network` describes.
+    pub(super) fn on(context: &'a Context, network: &str, boots: &str) -> Result<Self> {
+        let files = Self { context, config: format!("{network}{boots}") };
         fs::create_dir(files.boot_dir())?;
         Ok(files)
     }
@@ -64,8 +69,12 @@ impl<'a> Files<'a> {
 
     /// Starts Bootlace on a LAN of its own.
     pub(super) fn serve(self) -> Result<Stage<'a>> {
+        self.serve_on(Lan::new()?)
+    }
+
+    /// Starts Bootlace on a LAN where others may be already.
+    pub(super) fn serve_on(self, lan: Lan) -> Result<Stage<'a>> {
         let context = self.context;
-        let lan = Lan::new()?;
         let capture = lan.capture(context.dir(), "lan")?;
         let server = Served::start(context, &lan, &self.config)?;
         context.note("the server is ready");

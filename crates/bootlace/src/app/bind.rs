@@ -9,7 +9,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use bootlace_core::config::{AdminConfig, Config, DhcpMode, Ipv6Wait, Subnet};
-use bootlace_wire::dhcp::SERVER_PORT;
+use bootlace_wire::dhcp::{PXE_PORT, SERVER_PORT};
 use rustix::fs::Mode;
 use rustix::process::umask;
 use socket2::{Domain, Protocol, Socket, Type};
@@ -54,6 +54,7 @@ impl Bound {
         let interfaces = chosen(config, all)?;
         let dhcp = match config.dhcp.mode {
             DhcpMode::Server => Some(bind_dhcp(&interfaces)?),
+            DhcpMode::Proxy => Some(bind_proxy(&interfaces)?),
             DhcpMode::Off => None,
         };
         let Inherited { mut http, admin_socket, admin } = inherited;
@@ -68,7 +69,11 @@ impl Bound {
             }
         }
         Ok(Self {
-            probed: if dhcp.is_some() && config.dhcp.probe { open_probed(&interfaces)? } else { Vec::new() },
+            probed: if config.dhcp.mode == DhcpMode::Server && config.dhcp.probe {
+                open_probed(&interfaces)?
+            } else {
+                Vec::new()
+            },
             dhcp,
             tftp,
             http,
@@ -104,9 +109,13 @@ pub(super) fn lends_no_own_address<'a>(
     )
 }
 
-/// The interfaces of the config; without any, those that have an address in a configured subnet.
+/// The interfaces of the config; without any, those that have an address in a configured subnet; without subnets, the
+/// only one with an address.
 fn chosen(config: &Config, mut all: BTreeMap<String, Interface>) -> Result<Vec<Interface>> {
     let known: Vec<String> = all.keys().cloned().collect();
+    if config.interfaces.is_empty() && config.dhcp.subnets.is_empty() {
+        return the_only(all);
+    }
     if config.interfaces.is_empty() {
         let serves = |ip| config.dhcp.subnets.iter().any(|subnet| subnet.cidr.contains(ip));
         let fits =
@@ -136,16 +145,52 @@ fn chosen(config: &Config, mut all: BTreeMap<String, Interface>) -> Result<Vec<I
     Ok(found)
 }
 
+/// Which of several networks is to be served is nothing to guess.
+fn the_only(all: BTreeMap<String, Interface>) -> Result<Vec<Interface>> {
+    let usable = |interface: &Interface| interface.usable && !interface.addresses.is_empty();
+    let found: Vec<Interface> = all.into_values().filter(usable).collect();
+    match found.as_slice() {
+        [_] => Ok(found),
+        [] => bail!("no interface of this host has an IPv4 address: machines must reach this server by one"),
+        several => {
+            let names: Vec<_> = several.iter().map(|interface| interface.name.as_str()).collect();
+            bail!(
+                "this host has several networks: say with interfaces = [\"{}\"] or --interface which to serve, of {}",
+                names[0],
+                names.join(", ")
+            )
+        }
+    }
+}
+
 fn bind_dhcp(interfaces: &[Interface]) -> Result<(Vec<dhcp::Port>, PacketSocket)> {
     let ports = interfaces.iter().map(|interface| {
-        let socket = DatagramSocket::bind_interface(&interface.name, SERVER_PORT).map_err(|error| {
+        dhcp::Port::server(interface).map_err(|error| {
             port_error(error, "DHCP", &format!("UDP port {SERVER_PORT} of {}", interface.name))
-        })?;
-        Ok(dhcp::Port { interface: interface.clone(), socket })
+        })
     });
-    let ports = ports.collect::<Result<Vec<_>>>()?;
-    let frames = PacketSocket::open().map_err(|error| port_error(error, "DHCP", "a packet socket"))?;
-    Ok((ports, frames))
+    Ok((ports.collect::<Result<_>>()?, open_frames()?))
+}
+
+/// Port 67 stays with whoever has it, also on this host.
+fn bind_proxy(interfaces: &[Interface]) -> Result<(Vec<dhcp::Port>, PacketSocket)> {
+    let mut ports = Vec::new();
+    for interface in interfaces {
+        if interface.mac.is_none() {
+            bail!("interface {} is no Ethernet: a proxy cannot serve it", interface.name);
+        }
+        let tap = dhcp::Port::proxy(interface);
+        ports.push(tap.map_err(|error| port_error(error, "DHCP", "a packet socket"))?);
+        let boot_server = dhcp::Port::boot_server(interface).map_err(|error| {
+            port_error(error, "the DHCP proxy", &format!("UDP port {PXE_PORT} of {}", interface.name))
+        });
+        ports.push(boot_server?);
+    }
+    Ok((ports, open_frames()?))
+}
+
+fn open_frames() -> Result<PacketSocket> {
+    PacketSocket::open().map_err(|error| port_error(error, "DHCP", "a packet socket"))
 }
 
 fn open_probed(interfaces: &[Interface]) -> Result<Vec<dhcp::ProbedLink>> {

@@ -13,6 +13,7 @@ use bootlace_core::config::{Cidr, Config};
 
 use super::bind::Bound;
 use crate::net::{Interface, follow_interface, follow_with_solicitations};
+use crate::services::dhcp;
 
 /// All served interfaces.
 pub(super) struct Links(Vec<Link>);
@@ -39,10 +40,11 @@ impl Links {
     /// Takes a second handle of each socket that may have to be bound again.
     pub(super) fn of(bound: &Bound) -> io::Result<Self> {
         let links = bound.interfaces.iter().enumerate().map(|(at, interface)| {
-            let dhcp =
-                bound.dhcp.as_ref().and_then(|(ports, _)| ports.get(at)).map(|port| port.socket.as_fd());
+            let ports = bound.dhcp.iter().flat_map(|(ports, _)| ports);
+            let here = ports.filter(|port| port.interface.name == interface.name);
+            let dhcp = here.filter_map(dhcp::Port::bound_by_name);
             let tftp = bound.tftp.get(at).map(|listener| listener.socket.as_fd());
-            let sockets = dhcp.into_iter().chain(tftp).map(|fd| fd.try_clone_to_owned());
+            let sockets = dhcp.chain(tftp).map(|fd| fd.try_clone_to_owned());
             let solicitations = bound.solicitations.iter().find(|(name, _)| *name == interface.name);
             Ok(Link {
                 now: interface.clone(),

@@ -34,15 +34,14 @@ const STOP_TIME_MAX: Duration = Duration::from_secs(10);
 const BLOCKED_TIME_MAX: Duration = Duration::from_secs(1);
 
 pub(super) fn run(opened: Opened) -> Result<()> {
-    let Opened { origin, manager, serving, store, leases, mut table, journal, next_session, bound } = opened;
+    let Opened { origin, manager, serving, store, clock, mut table, journal, next_session, bound } = opened;
     let state_dir = Arc::new(serving.config.state_dir.clone());
     let tftp_config = serving.config.tftp.clone();
     let links = Links::of(&bound).context("cannot keep the sockets of the interfaces")?;
     let served = Arc::new(ArcSwap::from_pointee(links.served(&serving.config)));
     let serving = Arc::new(ArcSwap::from_pointee(serving));
     let writer = Writer::spawn(journal, Retention::default()).context("cannot start the journal")?;
-    let hub = Arc::new(Hub::new(next_session, held(&leases), writer));
-    drop(leases);
+    let hub = Arc::new(Hub::new(next_session, held(&table), writer));
     let resolver = Arc::new(serving::resolver(Arc::clone(&serving), Arc::clone(&hub)));
     let names: Vec<String> = bound.interfaces.iter().map(|interface| interface.name.clone()).collect();
     let Bound {
@@ -62,8 +61,18 @@ pub(super) fn run(opened: Opened) -> Result<()> {
             let (serving, hub) = (Arc::clone(&serving), Arc::clone(&hub));
             let counters = Arc::default();
             let prober = dhcp::Prober::new(probed, &serving.load().config, &mut table);
-            let service =
-                |inbox| dhcp::Dhcp { ports, frames, prober, serving, table, store, hub, counters, inbox };
+            let service = |inbox| dhcp::Dhcp {
+                ports,
+                frames,
+                prober,
+                serving,
+                clock,
+                table,
+                store,
+                hub,
+                counters,
+                inbox,
+            };
             (Some(DhcpThread::start(service).context("cannot start the DHCP thread")?), None)
         }
         // Without DHCP the store still keeps other servers out of the state folder.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 use bootlace_core::config::Config;
-use bootlace_core::dhcp::{Lease, LeaseTable, Received};
+use bootlace_core::dhcp::{Lease, LeaseTable, Received, Service};
 use bootlace_core::explain::{Explanation, Found, Rom, Subject, World, explain};
 use bootlace_core::model::{Facts, Firmware, Var};
 use bootlace_core::nearest::nearest;
@@ -139,8 +139,11 @@ fn received(config: &Config) -> Received {
     let in_subnet = |ip: Ipv4Addr| config.dhcp.subnets.iter().any(|subnet| subnet.cidr.contains(ip));
     let fitting = || here.values().find(|interface| interface.addresses.iter().any(|own| in_subnet(own.ip)));
     // An interface of the same name on another host than the server's is another one.
-    let real =
-        named.filter(|interface| interface.addresses.iter().any(|own| in_subnet(own.ip))).or_else(fitting);
+    let real = if config.dhcp.subnets.is_empty() {
+        named.or_else(|| here.values().find(|interface| interface.usable && !interface.addresses.is_empty()))
+    } else {
+        named.filter(|interface| interface.addresses.iter().any(|own| in_subnet(own.ip))).or_else(fitting)
+    };
     let local = match real {
         Some(interface) => interface.addresses.iter().map(|own| (own.ip, own.prefix)).collect(),
         None => config
@@ -159,6 +162,7 @@ fn received(config: &Config) -> Received {
         mtu: real.map_or(MTU, |interface| u16::try_from(interface.mtu).unwrap_or(u16::MAX)),
         source: SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, CLIENT_PORT),
         destination: Ipv4Addr::BROADCAST,
+        service: Service::Dhcp,
     }
 }
 

@@ -1,8 +1,7 @@
 //! ARP on one interface: questions out, answers in.
 
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
-use std::ptr;
+use std::os::fd::{AsFd, BorrowedFd};
 
 use bootlace_wire::arp::ETHERTYPE_ARP;
 use socket2::{Domain, SockFilter, Socket, Type};
@@ -27,16 +26,8 @@ impl ArpSocket {
         let socket = Socket::new(Domain::PACKET, Type::RAW, None)?;
         socket.set_nonblocking(true)?;
         only_replies(&socket)?;
-        let address = packet::link_address(ETHERTYPE_ARP, ifindex);
-        // SAFETY: the pointer and length describe `address`, which outlives the call; the kernel only reads it.
-        let bound = unsafe {
-            libc::bind(
-                socket.as_raw_fd(),
-                ptr::from_ref(&address).cast(),
-                size_of::<libc::sockaddr_ll>() as libc::socklen_t,
-            )
-        };
-        if bound == 0 { Ok(Self { socket, ifindex }) } else { Err(io::Error::last_os_error()) }
+        packet::bind(&socket, ETHERTYPE_ARP, ifindex)?;
+        Ok(Self { socket, ifindex })
     }
 
     /// Sends what the socket takes at once: the number of frames that left.

@@ -19,6 +19,7 @@ mod packet;
 mod segments;
 mod settling;
 mod sockopt;
+mod tap;
 mod udp;
 mod watch;
 
@@ -34,5 +35,6 @@ pub use packet::{Frame, PacketSocket};
 pub use segments::{SEGMENTS_MAX, Segments};
 pub use settling::Settling;
 pub use sockopt::allow_fragments;
+pub use tap::DhcpTap;
 pub use udp::DatagramSocket;
 pub use watch::{follow_interface, follow_with_solicitations, link_events};

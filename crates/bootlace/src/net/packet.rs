@@ -70,6 +70,20 @@ pub(super) fn send(socket: &Socket, ethertype: u16, frames: &[Frame<'_>]) -> io:
     usize::try_from(count).map_err(|_| io::Error::last_os_error())
 }
 
+/// Lets a packet socket hear the frames of one protocol on one interface.
+pub(super) fn bind(socket: &Socket, ethertype: u16, ifindex: u32) -> io::Result<()> {
+    let address = link_address(ethertype, ifindex);
+    // SAFETY: the pointer and length describe `address`, which outlives the call; the kernel only reads it.
+    let bound = unsafe {
+        libc::bind(
+            socket.as_raw_fd(),
+            ptr::from_ref(&address).cast(),
+            size_of::<libc::sockaddr_ll>() as libc::socklen_t,
+        )
+    };
+    if bound == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
 /// Every frame of this protocol on an interface.
 pub(super) fn link_address(ethertype: u16, ifindex: u32) -> libc::sockaddr_ll {
     libc::sockaddr_ll {

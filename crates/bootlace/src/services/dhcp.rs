@@ -5,11 +5,12 @@
 //! commit that fails sends no promise: no address is granted that a power loss could take back (invariant 2).
 
 mod alarm;
+mod clock;
 mod orders;
+mod port;
 mod probe;
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::os::fd::AsFd;
@@ -19,24 +20,24 @@ use std::thread;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use bootlace_core::dhcp::{
-    Decision, Destination, LeaseChange, LeaseState, LeaseTable, Received, Reply, classify, decide,
-};
+use bootlace_core::dhcp::{Decision, LeaseChange, LeaseState, LeaseTable, Received, Reply, classify, decide};
 use bootlace_core::event::{DhcpAnswer, DhcpEvent, Event, EventKind, Peer};
 use bootlace_core::model::Timestamp;
 use bootlace_store::Store;
-use bootlace_wire::HwAddr;
-use bootlace_wire::dhcp::{CLIENT_PORT, Message, SERVER_PORT, describe};
-use bootlace_wire::frame::udp_frame;
+use bootlace_wire::dhcp::Message;
+use bootlace_wire::{HwAddr, Mac};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use self::alarm::Alarm;
+pub use self::clock::{CLOCK_CHECK, HostClock};
 use self::orders::Mail;
 pub use self::orders::{Inbox, Order, Orders, orders};
+pub use self::port::{Ear, Port};
+use self::port::{Outgoing, log_packet};
 use self::probe::Waiting;
 pub use self::probe::{ProbedLink, Prober, WAITING_MAX};
-use crate::hub::{self, Held, Hub};
-use crate::net::{Datagram, DatagramSocket, Frame, Interface, PacketSocket, RECV_BATCH_MAX, RecvBatch};
+use crate::hub::{Held, Hub};
+use crate::net::{Datagram, Frame, PacketSocket, RECV_BATCH_MAX, RecvBatch};
 use crate::serving::Serving;
 
 /// Pause after a failed read.
@@ -45,14 +46,6 @@ const ERROR_PAUSE: Duration = Duration::from_millis(10);
 /// Full batches of one interface that one commit takes: in a storm, waiting for the disk costs more than deciding. Their
 /// answers leave at once, so more would overrun whoever takes them all: a relay's default socket buffer holds some 160.
 const BATCHES_MAX: usize = 2;
-
-/// A served interface.
-pub struct Port {
-    /// As it is now.
-    pub interface: Interface,
-    /// Port 67 of this interface.
-    pub socket: DatagramSocket,
-}
 
 /// What the thread owns.
 pub struct Dhcp {
@@ -64,6 +57,8 @@ pub struct Dhcp {
     pub prober: Prober,
     /// Config and loaders, swapped whole.
     pub serving: Arc<ArcSwap<Serving>>,
+    /// What time it is for leases.
+    pub clock: HostClock,
     /// Every lease.
     pub table: LeaseTable,
     /// Its durable log.
@@ -90,12 +85,20 @@ pub struct Counters {
 /// A decision on its way out.
 struct Pending {
     port: usize,
+    station: Option<Mac>,
     hw: HwAddr,
     at: Timestamp,
     reply: Option<Reply>,
     /// The reply grants what `settle` has yet to store. Offers and refusals need not wait for the disk.
     promises: bool,
     event: DhcpEvent,
+}
+
+/// Where a message came from.
+struct From {
+    port: usize,
+    /// The sender of its frame, where that is known.
+    station: Option<Mac>,
 }
 
 /// What decisions are made by, and where they go.
@@ -116,11 +119,12 @@ impl Dhcp {
         let mut changes = Vec::new();
         // Used again: so many decisions are large enough that the allocator would give them back to the kernel.
         let mut pending = Vec::new();
-        let mut pause = self.prober.send(&mut self.table, hub::now());
+        let mut pause = self.prober.send(&mut self.table, self.clock.now());
         loop {
-            let ready = self.wait(pause)?;
+            let ready = self.wait(pause.map_or(CLOCK_CHECK, |pause| pause.min(CLOCK_CHECK)))?;
             let Some(ready) = ready else { return Ok(()) };
-            let behind = !changes.is_empty();
+            self.follow_clock(&mut changes);
+            let behind = !changes.is_empty() || self.clock.unstored().is_some();
             self.follow_config(&mut in_force);
             for port in ready {
                 for _ in 0..BATCHES_MAX {
@@ -133,13 +137,22 @@ impl Dhcp {
             }
             self.decide_probed(&in_force, &mut pending, &mut changes);
             // Before the wait for the disk: probes take their own time.
-            pause = self.prober.send(&mut self.table, hub::now());
+            pause = self.prober.send(&mut self.table, self.clock.now());
             if behind {
                 // Whoever cannot store leases attracts nobody: an offer would keep its client from a server that can.
                 pending.iter_mut().for_each(|pending| pending.promises = true);
             }
             changes = self.settle(&mut pending, changes, &mut exhausted);
         }
+    }
+
+    /// When the clock was set, every lease moves with it. `changes` are all leases then: what has yet to be stored of
+    /// them was decided by the former clock.
+    fn follow_clock(&mut self, changes: &mut Vec<LeaseChange>) {
+        let Some(step) = self.clock.follow() else { return };
+        let moved = self.table.shift(step);
+        clock::tell(step, moved.len());
+        changes.extend(moved);
     }
 
     /// A config that was swapped in counts from the next batch on, for decisions and table alike: a subnet is an
@@ -156,7 +169,7 @@ impl Dhcp {
     /// How many datagrams came.
     fn receive(&self, port: usize, batch: &mut RecvBatch) -> usize {
         let port = &self.ports[port];
-        match batch.receive(port.socket.as_fd()) {
+        match batch.receive(port.as_fd()) {
             Ok(count) => count,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
             // Whatever it is, it must not come so often that nothing else is done.
@@ -169,12 +182,12 @@ impl Dhcp {
     }
 
     /// The ports with datagrams, at the latest after `pause`; `None` at the end.
-    fn wait(&mut self, pause: Option<Duration>) -> io::Result<Option<Vec<usize>>> {
+    fn wait(&mut self, pause: Duration) -> io::Result<Option<Vec<usize>>> {
         let mut fds: Vec<PollFd<'_>> =
-            self.ports.iter().map(|port| PollFd::new(&port.socket, PollFlags::IN)).collect();
+            self.ports.iter().map(|port| PollFd::new(port, PollFlags::IN)).collect();
         fds.extend(self.prober.links().iter().map(|link| PollFd::new(link.socket(), PollFlags::IN)));
         fds.push(PollFd::new(&self.inbox, PollFlags::IN));
-        let pause = pause.and_then(|pause| Timespec::try_from(pause).ok());
+        let pause = Timespec::try_from(pause).ok();
         match poll(&mut fds, pause.as_ref()) {
             Err(rustix::io::Errno::INTR) => return Ok(Some(Vec::new())),
             done => done?,
@@ -195,8 +208,8 @@ impl Dhcp {
         match order {
             Order::Interface(now) => {
                 self.prober.relink(&now);
-                let port = self.ports.iter_mut().find(|port| port.interface.name == now.name);
-                port.into_iter().for_each(|port| port.interface = now.clone());
+                let port = self.ports.iter_mut().filter(|port| port.interface.name == now.name);
+                port.for_each(|port| port.relink(&now));
             }
             // Whoever asked may be gone.
             Order::Turn(answer) => drop(answer.send(())),
@@ -211,18 +224,21 @@ impl Dhcp {
         pending: &mut Vec<Pending>,
         changes: &mut Vec<LeaseChange>,
     ) {
-        let now = hub::now();
-        let mut received = received(&self.ports[port].interface);
+        let now = self.clock.now();
+        let mut received = received(&self.ports[port]);
         for arrived in batch.iter() {
-            let Ok(message) = Message::decode(arrived.bytes) else {
+            let heard = self.ports[port].hear(&arrived);
+            let decoded =
+                heard.and_then(|heard| Message::decode(heard.bytes).ok().map(|message| (heard, message)));
+            let Some((heard, message)) = decoded else {
                 self.counters.malformed.fetch_add(1, Relaxed);
                 continue;
             };
-            log_packet("received", &message, &arrived.source);
-            received.source = arrived.source;
-            received.destination = arrived.destination;
+            log_packet("received", &message, &heard.source);
+            received.source = heard.source;
+            received.destination = heard.destination;
             let round = Round { serving, now, pending, changes };
-            self.decide_one(port, message, &received, round);
+            self.decide_one(From { port, station: heard.station }, message, &received, round);
         }
     }
 
@@ -233,7 +249,7 @@ impl Dhcp {
         pending: &mut Vec<Pending>,
         changes: &mut Vec<LeaseChange>,
     ) {
-        let now = hub::now();
+        let now = self.clock.now();
         for (conflict, seen) in self.prober.hear(&mut self.table, now) {
             self.hub.record(probe::event(&conflict, seen, now));
             changes.extend(conflict.change);
@@ -244,14 +260,15 @@ impl Dhcp {
             return;
         }
         for Waiting { port, message, source, destination, .. } in ready {
-            let received = Received { source, destination, ..received(&self.ports[port].interface) };
+            let received = Received { source, destination, ..received(&self.ports[port]) };
             let round = Round { serving, now, pending, changes };
-            self.decide_one(port, message, &received, round);
+            self.decide_one(From { port, station: None }, message, &received, round);
         }
     }
 
-    fn decide_one(&mut self, port: usize, message: Message, received: &Received, round: Round<'_>) {
+    fn decide_one(&mut self, from: From, message: Message, received: &Received, round: Round<'_>) {
         let Round { serving, now, pending, changes } = round;
+        let From { port, station } = from;
         let query = match classify(&message, received) {
             Ok(query) => query,
             Err(why) => {
@@ -273,7 +290,7 @@ impl Dhcp {
         let promises = !decision.changes.is_empty();
         changes.extend(decision.changes);
         let Decision { reply, event, .. } = decision;
-        pending.push(Pending { port, hw, at: now, reply, promises, event });
+        pending.push(Pending { port, station, hw, at: now, reply, promises, event });
     }
 
     /// Sends what promises nothing, stores, sends what does, records: in this order. Returns the changes that are still to be stored.
@@ -285,7 +302,11 @@ impl Dhcp {
     ) -> Vec<LeaseChange> {
         let mut left = Vec::new();
         self.send(pending.iter().filter(|pending| !pending.promises));
-        if let Err(error) = self.store.commit(&changes) {
+        let stored = match self.clock.unstored() {
+            Some(mark) => self.store.commit_clock(mark, &changes),
+            None => self.store.commit(&changes),
+        };
+        if let Err(error) = stored {
             tracing::error!(%error, "leases cannot be stored: nobody gets one");
             for pending in pending.iter_mut().filter(|pending| pending.promises) {
                 self.counters.not_stored.fetch_add(1, Relaxed);
@@ -294,6 +315,7 @@ impl Dhcp {
             }
             left = latest(changes);
         } else {
+            self.clock.stored();
             self.hub.leased(changes.iter().map(holder));
             self.send(pending.iter().filter(|pending| pending.promises));
         }
@@ -315,14 +337,13 @@ impl Dhcp {
             let replies: Vec<Outgoing> = pending
                 .clone()
                 .filter(|pending| pending.port == index)
-                .filter_map(|pending| pending.reply.as_ref())
-                .map(|reply| Outgoing::new(reply, &port.interface))
+                .filter_map(|pending| Some(Outgoing::new(pending.reply.as_ref()?, port, pending.station)))
                 .collect();
             let datagrams: Vec<Datagram<'_>> =
                 replies.iter().filter_map(|reply| reply.datagram(&port.interface)).collect();
             let frames: Vec<Frame<'_>> =
                 replies.iter().filter_map(|reply| reply.frame(&port.interface)).collect();
-            self.send_all(datagrams.len(), |from| port.socket.send(&datagrams[from..]));
+            self.send_all(datagrams.len(), |from| port.send(&datagrams[from..]));
             self.send_all(frames.len(), |from| self.frames.send(&frames[from..]));
         }
     }
@@ -346,60 +367,15 @@ impl Dhcp {
     }
 }
 
-/// A reply as bytes, and where they go.
-struct Outgoing {
-    bytes: Vec<u8>,
-    to: To,
-    source: Option<Ipv4Addr>,
-}
-
-enum To {
-    Datagram(SocketAddrV4),
-    /// `bytes` is a whole frame.
-    Frame,
-}
-
-impl Outgoing {
-    fn new(reply: &Reply, interface: &Interface) -> Self {
-        let bytes = reply.message.encode(reply.limit).bytes;
-        log_packet("sent", &reply.message, &reply.destination);
-        let source =
-            reply.message.server_id().filter(|ip| interface.addresses.iter().any(|own| own.ip == *ip));
-        let source = source.or_else(|| interface.addresses.first().map(|own| own.ip));
-        let broadcast = SocketAddrV4::new(Ipv4Addr::BROADCAST, CLIENT_PORT);
-        match (reply.destination, interface.mac, source) {
-            (Destination::UnicastHw { ip, hw }, Some(own), Some(from)) => {
-                let from = SocketAddrV4::new(from, SERVER_PORT);
-                let frame = udp_frame(hw, own, from, SocketAddrV4::new(ip, CLIENT_PORT), &bytes);
-                Self { bytes: frame, to: To::Frame, source }
-            }
-            // An interface without Ethernet addresses has no frames to build: everybody hears a broadcast.
-            (Destination::UnicastHw { .. } | Destination::Broadcast, _, _) => {
-                Self { bytes, to: To::Datagram(broadcast), source }
-            }
-            (Destination::Relay(to) | Destination::UnicastIp(to), _, _) => {
-                Self { bytes, to: To::Datagram(to), source }
-            }
-        }
-    }
-
-    fn datagram(&self, interface: &Interface) -> Option<Datagram<'_>> {
-        let To::Datagram(to) = self.to else { return None };
-        Some(Datagram { bytes: &self.bytes, to, from: self.source, ifindex: interface.index })
-    }
-
-    fn frame(&self, interface: &Interface) -> Option<Frame<'_>> {
-        matches!(self.to, To::Frame).then_some(Frame { bytes: &self.bytes, ifindex: interface.index })
-    }
-}
-
-fn received(interface: &Interface) -> Received {
+fn received(port: &Port) -> Received {
+    let interface = &port.interface;
     Received {
         interface: interface.name.clone(),
         local: interface.addresses.iter().map(|address| (address.ip, address.prefix)).collect(),
         mtu: u16::try_from(interface.mtu).unwrap_or(u16::MAX),
         source: SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0),
         destination: Ipv4Addr::UNSPECIFIED,
+        service: port.service(),
     }
 }
 
@@ -418,12 +394,5 @@ fn holder(change: &LeaseChange) -> (Ipv4Addr, Option<Held>) {
             (lease.address, (lease.state == LeaseState::Bound).then_some(held))
         }
         LeaseChange::Remove(address) => (*address, None),
-    }
-}
-
-/// With every option decoded: what one looks at when a machine does not do what it should.
-fn log_packet(what: &str, message: &Message, peer: &dyn fmt::Display) {
-    if tracing::enabled!(tracing::Level::DEBUG) {
-        tracing::debug!(%peer, "DHCP packet {what}\n{}", describe::describe(message));
     }
 }

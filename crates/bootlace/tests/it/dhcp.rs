@@ -4,15 +4,17 @@
 use std::io;
 use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
 use std::process::Command;
-use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use bootlace::net::{DatagramSocket, PacketSocket, interfaces};
-use bootlace::services::dhcp::{Counters, Dhcp, Orders, Port, Prober, orders};
-use bootlace_core::dhcp::LeaseTable;
-use bootlace_store::LeaseReader;
+use bootlace::services::dhcp::{Counters, Dhcp, Ear, HostClock, Orders, Port, Prober, orders};
+use bootlace_core::config::Config;
+use bootlace_core::dhcp::{LeaseTable, Reading};
+use bootlace_core::model::{Timestamp, Uuid};
+use bootlace_store::{LeaseReader, Store, StoreError};
 use bootlace_wire::dhcp::{Code, Message, MessageType, Op};
 
 use crate::world::{World, ip, mac};
@@ -45,7 +47,8 @@ fn inside(test: &str) -> bool {
 /// A service, and a relay before it.
 struct Running {
     world_dir: std::path::PathBuf,
-    _dir: tempfile::TempDir,
+    dir: tempfile::TempDir,
+    config: Config,
     hub: Arc<bootlace::hub::Hub>,
     counters: Arc<Counters>,
     relay: UdpSocket,
@@ -53,8 +56,16 @@ struct Running {
     thread: JoinHandle<io::Result<()>>,
 }
 
-/// What a service needs, with its sockets bound but nobody reading.
+/// A service by the host's clock.
 fn start(before: impl FnOnce(&UdpSocket)) -> Running {
+    start_by(HostClock::start, before)
+}
+
+/// `before`: what happens when its sockets are bound but nobody reads.
+fn start_by(
+    clock: impl FnOnce(&mut LeaseTable, &mut Store) -> Result<HostClock, StoreError>,
+    before: impl FnOnce(&UdpSocket),
+) -> Running {
     let world = World::new();
     let relay = UdpSocket::bind((ip(1), 67)).unwrap();
     let socket = DatagramSocket::bind_address(SocketAddrV4::new(ip(10), 67)).unwrap();
@@ -64,14 +75,17 @@ fn start(before: impl FnOnce(&UdpSocket)) -> Running {
     interface.addresses.retain(|own| own.ip == ip(10));
     let (stop, inbox) = orders().unwrap();
     let world_dir = world.state_dir();
-    let World { dir, store, hub, serving, .. } = world;
-    let table = LeaseTable::new(&serving.load().config, Vec::new());
+    let World { dir, mut store, hub, serving, .. } = world;
+    let mut table = LeaseTable::new(&serving.load().config, Vec::new());
+    let clock = clock(&mut table, &mut store).unwrap();
+    let config = serving.load().config.clone();
     let counters = Arc::new(Counters::default());
     let service = Dhcp {
-        ports: vec![Port { interface, socket }],
+        ports: vec![Port { interface, ear: Ear::Server(socket) }],
         frames: PacketSocket::open().unwrap(),
         prober: Prober::default(),
         serving,
+        clock,
         table,
         store,
         hub: Arc::clone(&hub),
@@ -79,7 +93,7 @@ fn start(before: impl FnOnce(&UdpSocket)) -> Running {
         inbox,
     };
     let thread = thread::spawn(move || service.run());
-    Running { world_dir, _dir: dir, hub, counters, relay, stop, thread }
+    Running { world_dir, dir, config, hub, counters, relay, stop, thread }
 }
 
 fn message(kind: MessageType, machine: u8) -> Message {
@@ -128,14 +142,22 @@ impl Running {
         rusqlite::Connection::open(self.world_dir.join("bootlace.db")).unwrap().execute_batch(text).unwrap();
     }
 
+    /// The end of each stored lease.
+    fn ends(&self) -> Vec<(Ipv4Addr, Timestamp)> {
+        let leases = LeaseReader::open(&self.world_dir).unwrap().leases().unwrap();
+        leases.into_iter().map(|lease| (lease.address, lease.until)).collect()
+    }
+
     fn holders(&self) -> Vec<(Ipv4Addr, bootlace_wire::HwAddr)> {
         let leases = LeaseReader::open(&self.world_dir).unwrap().leases().unwrap();
         leases.into_iter().map(|lease| (lease.address, lease.hw)).collect()
     }
 
-    fn stop(self) {
+    /// Its folder, with the store closed.
+    fn stop(self) -> tempfile::TempDir {
         drop(self.stop);
         self.thread.join().unwrap().unwrap();
+        self.dir
     }
 }
 
@@ -190,4 +212,73 @@ fn a_batch_is_answered_in_its_order_and_junk_is_counted() {
     }
     assert_eq!(running.counters.malformed.load(Relaxed), 1);
     running.stop();
+}
+
+/// Clocks that the test sets: the wall's, and the time since the host's boot.
+#[derive(Clone)]
+struct Clocks(Arc<Mutex<Reading>>);
+
+impl Clocks {
+    fn new(wall: i64) -> Self {
+        let reading = Reading { wall: Timestamp::from_secs(wall), uptime: Duration::from_secs(1000) };
+        Self(Arc::new(Mutex::new(reading)))
+    }
+
+    fn reader(&self) -> Box<dyn Fn() -> Reading + Send> {
+        let clocks = self.clone();
+        Box::new(move || *clocks.0.lock().unwrap())
+    }
+
+    fn set(&self, wall: i64, uptime: u64) {
+        *self.0.lock().unwrap() =
+            Reading { wall: Timestamp::from_secs(wall), uptime: Duration::from_secs(uptime) };
+    }
+}
+
+#[test]
+fn a_clock_that_is_set_moves_all_leases_and_ends_none() {
+    if !inside("dhcp::a_clock_that_is_set_moves_all_leases_and_ends_none") {
+        return;
+    }
+    const START: i64 = 1_800_000_000;
+    const YEAR: i64 = 365 * 86_400;
+    let boot = Some(Uuid([7; 16]));
+    let clocks = Clocks::new(START);
+    let running = start_by(|table, store| HostClock::start_by(clocks.reader(), boot, table, store), |_| {});
+    running.discover(1);
+    let (_, _, first) = running.answer();
+    running.request(1, first);
+    assert_eq!(running.answer(), (MessageType::Ack, 1, first));
+    let lease = (running.ends()[0].1.0 - START * 1000) / 1000;
+
+    // Ten seconds later it is a year ago; whoever asks next lets the server notice.
+    clocks.set(START + 10 - YEAR, 1010);
+    running.discover(1);
+    assert_eq!(running.answer(), (MessageType::Offer, 1, first));
+    let back = Timestamp::from_secs(START - YEAR + lease);
+    assert_eq!(running.ends(), [(first, back)]);
+    assert_eq!(running.hub.who(first, Timestamp::from_secs(START + 10 - YEAR)), Some(mac(1)));
+
+    // A year ahead, and the disk is full: not even offers leave before the leases have moved.
+    running.sql("CREATE TRIGGER broken BEFORE INSERT ON lease_log BEGIN SELECT RAISE(ABORT, 'no room'); END");
+    clocks.set(START + 20 + YEAR, 1020);
+    running.discover(2);
+    running.silent_until(1);
+    assert_eq!(running.ends(), [(first, back)]);
+    running.sql("DROP TRIGGER broken");
+    running.discover(2);
+    let (kind, _, second) = running.answer();
+    assert_eq!(kind, MessageType::Offer);
+    assert_ne!(second, first);
+    assert_eq!(running.ends(), [(first, Timestamp::from_secs(START + YEAR + lease))]);
+
+    // Set back while no server runs.
+    let config = running.config.clone();
+    let dir = running.stop();
+    let mut store = Store::open(&dir.path().join("state")).unwrap();
+    let mut table = LeaseTable::new(&config, store.leases().unwrap());
+    clocks.set(START + 30, 1030);
+    HostClock::start_by(clocks.reader(), boot, &mut table, &mut store).unwrap();
+    let ends: Vec<_> = store.leases().unwrap().into_iter().map(|lease| lease.until).collect();
+    assert_eq!(ends, [Timestamp::from_secs(START + lease)]);
 }

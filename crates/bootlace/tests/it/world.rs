@@ -116,6 +116,7 @@ pub(crate) fn lease(address: u8, holder: u8, state: LeaseState, until: Timestamp
         hw: mac(holder),
         state,
         since: at(0),
+        noted: at(0),
         until,
         client_id: None,
         uuid: None,

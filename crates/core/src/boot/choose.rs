@@ -193,6 +193,7 @@ fn merge(settings: &mut Overrides, below: &Overrides) {
     }
     settings.boot = settings.boot.take().or_else(|| below.boot.clone());
     settings.loader = settings.loader.take().or_else(|| below.loader.clone());
+    settings.proxy = settings.proxy.or(below.proxy);
     settings.ignore |= below.ignore;
     fill::<Code, _>(&mut settings.options, &below.options);
     fill(&mut settings.vars, &below.vars);

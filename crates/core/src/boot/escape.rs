@@ -118,6 +118,16 @@ fn iscsi_part(out: &mut dyn Write, value: &str) -> fmt::Result {
     })
 }
 
+/// A cleaned file name as the path of a URL, which firmware takes as it is.
+pub(crate) fn url_path(name: &str) -> String {
+    let mut out = String::with_capacity(name.len());
+    // Writing to a String cannot fail.
+    let _ = percent(&mut out, name, |b| {
+        b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_' | b'~' | b'/')
+    });
+    out
+}
+
 /// A value for the query of a URL, for the dialect's own links.
 pub(super) fn query_value(value: &str) -> String {
     let mut out = String::with_capacity(value.len());

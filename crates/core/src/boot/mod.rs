@@ -2,7 +2,7 @@
 
 pub mod choose;
 pub mod dialect;
-mod escape;
+pub(crate) mod escape;
 pub mod features;
 mod glob;
 pub mod loader;

@@ -114,8 +114,8 @@ impl Identity {
 impl Overrides {
     /// It sets nothing, or a boot and nothing else.
     pub(crate) fn is_boot_alone(&self) -> bool {
-        let Self { boot: _, loader, ignore, options, vars } = self;
-        loader.is_none() && !ignore && options.is_empty() && vars.is_empty()
+        let Self { boot: _, loader, proxy, ignore, options, vars } = self;
+        loader.is_none() && proxy.is_none() && !ignore && options.is_empty() && vars.is_empty()
     }
 }
 

@@ -33,8 +33,10 @@ pub(super) static TOP: Section = Section {
     ],
 };
 
-pub(super) static DHCP: Section =
-    Section { title: "[dhcp]", keys: &["mode", "authoritative", "relays", "probe", "options", "subnet"] };
+pub(super) static DHCP: Section = Section {
+    title: "[dhcp]",
+    keys: &["mode", "proxy", "authoritative", "relays", "probe", "options", "subnet"],
+};
 
 pub(super) static SUBNET: Section = Section {
     title: "[[dhcp.subnet]]",
@@ -68,11 +70,13 @@ pub(super) static BOOT: Section = Section { title: "[boot.NAME]", keys: &["kind"
 
 pub(super) static MACHINE: Section = Section {
     title: "[[machine]]",
-    keys: &["name", "mac", "uuid", "serial", "address", "boot", "loader", "ignore", "options", "vars"],
+    keys: &[
+        "name", "mac", "uuid", "serial", "address", "boot", "loader", "proxy", "ignore", "options", "vars",
+    ],
 };
 
 pub(super) static RULE: Section =
-    Section { title: "[[rule]]", keys: &["match", "boot", "loader", "ignore", "options", "vars"] };
+    Section { title: "[[rule]]", keys: &["match", "boot", "loader", "proxy", "ignore", "options", "vars"] };
 
 /// Every section but those of the boot kinds.
 pub(super) static SECTIONS: [&Section; 11] =

@@ -7,11 +7,12 @@ fn later(what: &str, instead: &str) -> Finding {
     Finding::error("config-later", format!("{what} comes with a later version")).fix(instead)
 }
 
-/// Modes that answer beside another DHCP server.
-pub(super) fn no_dhcp(what: &str) -> Finding {
-    let message = format!("{what}; proxy and auto come with a later version");
-    let fix = "write [dhcp] with mode = \"server\" if this is the network's DHCP server, or mode = \"off\"";
-    Finding::error("config-later", message).fix(fix)
+/// The mode that finds out by itself whether there is another DHCP server.
+pub(super) fn auto() -> Finding {
+    later(
+        "mode = \"auto\"",
+        "write mode = \"proxy\" beside another DHCP server, or mode = \"server\" where there is none",
+    )
 }
 
 /// The finding for a key of a later version, if it is one.

@@ -11,6 +11,7 @@ use super::file::Table;
 use super::keys::{DHCP, SUBNET};
 use super::later;
 use super::options::{self, Reach};
+use super::overrides;
 use super::ranges_for;
 use super::report::{At, Report};
 use super::scalar;
@@ -41,11 +42,10 @@ pub(super) struct Network {
 
 pub(super) fn read(top: &Table<'_>, report: &mut Report<'_>) -> Network {
     let Some(table) = top.section("dhcp", &DHCP, report) else {
-        if top.get("dhcp").is_none() {
-            report.add(later::no_dhcp("there is no [dhcp] section, which means mode = \"proxy\""), &(0..0));
-        }
+        // Safe on any network: a proxy takes nothing away from anybody.
         let config = DhcpConfig {
-            mode: DhcpMode::Off,
+            mode: DhcpMode::Proxy,
+            proxy: None,
             authoritative: false,
             probe: false,
             subnets: Vec::new(),
@@ -61,9 +61,13 @@ pub(super) fn read(top: &Table<'_>, report: &mut Report<'_>) -> Network {
         let message = "no [[dhcp.subnet]]: nobody gets an address";
         report.add(Finding::warning("config-no-subnet", message).fix("add one per network"), &table.span);
     }
+    if mode != DhcpMode::Server {
+        not_lent(&placed, report);
+    }
     disjoint(&placed, report);
     let config = DhcpConfig {
         mode,
+        proxy: overrides::proxy(&table, report),
         authoritative: table.flag("authoritative", report).unwrap_or(false),
         probe: table.flag("probe", report).unwrap_or(true),
         subnets: placed.iter().map(|placed| placed.subnet.clone()).collect(),
@@ -71,6 +75,15 @@ pub(super) fn read(top: &Table<'_>, report: &mut Report<'_>) -> Network {
         relays: relays(&table, report),
     };
     Network { config, placed }
+}
+
+/// Whoever wrote ranges wants them lent.
+fn not_lent(placed: &[Placed], report: &mut Report<'_>) {
+    for range in placed.iter().filter_map(|placed| placed.ranges.first()) {
+        let message = "these addresses are lent to nobody: Bootlace is not this network's DHCP server";
+        let fix = "write mode = \"server\" in [dhcp] if it is to be, else leave the ranges out";
+        report.add(Finding::warning("config-ranges-unused", message).fix(fix), &range.span);
+    }
 }
 
 /// An empty list is one: no relay is answered.
@@ -83,20 +96,18 @@ fn relays(table: &Table<'_>, report: &mut Report<'_>) -> Relays {
 }
 
 fn mode(table: &Table<'_>, report: &mut Report<'_>) -> DhcpMode {
-    let Some(value) = table.get("mode") else {
-        report.add(later::no_dhcp("[dhcp] without `mode` means mode = \"proxy\""), &table.span);
-        return DhcpMode::Off;
-    };
+    let Some(value) = table.get("mode") else { return DhcpMode::Proxy };
     let Some(text) = value.text(report) else { return DhcpMode::Off };
     match text.value {
         "server" => DhcpMode::Server,
+        "proxy" => DhcpMode::Proxy,
         "off" => DhcpMode::Off,
-        "proxy" | "auto" => {
-            report.add(later::no_dhcp(&format!("mode = \"{}\"", text.value)), &text.span);
+        "auto" => {
+            report.add(later::auto(), &text.span);
             DhcpMode::Off
         }
         other => {
-            report.add(super::one_of("mode", other, &["server", "off"]), &text.span);
+            report.add(super::one_of("mode", other, &["server", "proxy", "off"]), &text.span);
             DhcpMode::Off
         }
     }

@@ -5,17 +5,31 @@ use super::names::BootNames;
 use super::options::{self, Reach};
 use super::report::Report;
 use super::scalar;
-use super::types::{Overrides, Vars};
+use super::types::{Overrides, ProxyRecipe, Vars};
 use crate::finding::Finding;
 
-/// Reads `boot`, `loader`, `ignore`, `options` and `vars`.
+/// Reads `boot`, `loader`, `proxy`, `ignore`, `options` and `vars`.
 pub(super) fn read(table: &Table<'_>, names: &BootNames, report: &mut Report<'_>) -> Overrides {
     Overrides {
         boot: table.text("boot", report).and_then(|text| names.find(&text, report)),
         loader: table.parsed("loader", scalar::boot_file, report).map(|name| name.value),
+        proxy: proxy(table, report),
         ignore: table.flag("ignore", report).unwrap_or(false),
         options: options::options(table, Reach::Chosen, report),
         vars: vars(table, report),
+    }
+}
+
+/// Reads `proxy`, which `[dhcp]` has too.
+pub(super) fn proxy(table: &Table<'_>, report: &mut Report<'_>) -> Option<ProxyRecipe> {
+    let text = table.text("proxy", report)?;
+    match text.value {
+        "offer" => Some(ProxyRecipe::Offer),
+        "4011" => Some(ProxyRecipe::BootServer),
+        other => {
+            report.add(super::one_of("proxy", other, &["offer", "4011"]), &text.span);
+            None
+        }
     }
 }
 

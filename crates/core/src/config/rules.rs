@@ -21,10 +21,11 @@ pub(super) fn read(tables: &[Table<'_>], names: &BootNames, report: &mut Report<
                 format!("this rule's boot is never used: the one on line {line} matches everything");
             report.add(Finding::warning("config-rule-unreachable", message), &table.span);
         }
-        if ["boot", "loader", "ignore", "options", "vars"].iter().all(|key| table.get(key).is_none()) {
+        if ["boot", "loader", "proxy", "ignore", "options", "vars"].iter().all(|key| table.get(key).is_none())
+        {
             let message = "this rule sets nothing";
             let finding = Finding::error("config-missing", message);
-            report.add(finding.fix("add boot, loader, ignore, options or vars"), &table.span);
+            report.add(finding.fix("add boot, loader, proxy, ignore, options or vars"), &table.span);
         }
         let keys = match_keys(table, report);
         let matches = matches(&keys, report);

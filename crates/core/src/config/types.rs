@@ -97,15 +97,28 @@ impl fmt::Display for BootName {
 pub enum DhcpMode {
     /// It is the network's DHCP server.
     Server,
+    /// Another server gives out addresses; this one tells machines what to boot (proxyDHCP).
+    Proxy,
     /// It answers no DHCP at all.
     Off,
+}
+
+/// How a proxyDHCP names the boot file to PXE firmware.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProxyRecipe {
+    /// In its offer, with the word that this is all there is to know (option 43, sub-option 6, bit 3).
+    Offer,
+    /// In an answer on port 4011, to which the offer sends the firmware: for those that miss that word.
+    BootServer,
 }
 
 /// `[dhcp]`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DhcpConfig {
-    /// Server or off; proxy and auto come with their issue and are refused until then.
+    /// Who gives out addresses.
     pub mode: DhcpMode,
+    /// Of machines that say nothing else: `None` is the one for their firmware.
+    pub proxy: Option<ProxyRecipe>,
     /// NAK what is wrong on this network even when another server may have said it.
     pub authoritative: bool,
     /// Ask the link who is on an address before it is offered for the first time.
@@ -436,6 +449,8 @@ pub struct Overrides {
     pub boot: Option<BootName>,
     /// The first-stage loader file, instead of the one for its firmware.
     pub loader: Option<String>,
+    /// How a proxy tells its firmware what to boot; without it, the way that most firmware of its kind takes.
+    pub proxy: Option<ProxyRecipe>,
     /// Answer this machine's DHCP never.
     pub ignore: bool,
     /// DHCP options.

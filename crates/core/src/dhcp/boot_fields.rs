@@ -6,10 +6,11 @@ use bootlace_wire::dhcp::Feature;
 
 use super::{Query, SessionView};
 use crate::boot::choose::Choice;
+use crate::boot::escape::url_path;
 use crate::boot::features::{self, Missing};
 use crate::boot::loader::{LoaderInventory, NoLoader};
 use crate::boot::template::Server;
-use crate::config::{BootKind, BootName, Config, LocalHow};
+use crate::config::{BootKind, BootName, Config, LocalHow, Location};
 use crate::event::ClientClass;
 use crate::finding::Trail;
 use crate::model::Firmware;
@@ -58,9 +59,11 @@ impl Booting<'_> {
         match self.query.class {
             ClientClass::Ipxe => self.ipxe(trail),
             ClientClass::Firmware | ClientClass::Bootp => self.firmware(trail),
-            ClientClass::RaspberryPi => none(trail, "none: Raspberry Pi boot is not served yet"),
-            ClientClass::Uboot => none(trail, "none: U-Boot is not served yet"),
-            ClientClass::HttpBoot => none(trail, "none: UEFI HTTP Boot is not served yet"),
+            ClientClass::RaspberryPi => {
+                self.own_names(trail, "a Raspberry Pi has its own names for what it fetches")
+            }
+            ClientClass::Uboot => self.own_names(trail, "U-Boot looks for its config by itself"),
+            ClientClass::HttpBoot => self.http_boot(trail),
             // debian-installer takes a URL in its lease for a preseed file.
             ClientClass::Os => BootFields::default(),
         }
@@ -69,9 +72,8 @@ impl Booting<'_> {
     /// Handing an unsigned loader to every machine would stop those with Secure Boot: one that is known to
     /// boot its own disk gets none.
     fn firmware(&self, trail: &mut Trail) -> BootFields {
-        if let Some(boot) = self.decided().filter(|boot| self.local(boot).is_some()) {
-            trail.add(WHAT, format!("none: boot {boot} is the machine's own disk"));
-            return BootFields { boot: Some(boot.clone()), ..BootFields::default() };
+        if let Some(own_disk) = self.own_disk(trail) {
+            return own_disk;
         }
         match self.loader() {
             Ok(loader) => {
@@ -80,6 +82,43 @@ impl Booting<'_> {
             }
             Err(why) => none(trail, &format!("none: {why}")),
         }
+    }
+
+    /// The machine's own disk is decided.
+    fn own_disk(&self, trail: &mut Trail) -> Option<BootFields> {
+        let boot = self.decided().filter(|boot| self.local(boot).is_some())?;
+        trail.add(WHAT, format!("none: boot {boot} is the machine's own disk"));
+        Some(BootFields { boot: Some(boot.clone()), ..BootFields::default() })
+    }
+
+    /// What asks for fixed names needs to know only where.
+    fn own_names(&self, trail: &mut Trail, why: &str) -> BootFields {
+        if let Some(own_disk) = self.own_disk(trail) {
+            return own_disk;
+        }
+        trail.add(WHAT, format!("none, but the address of this server: {why}"));
+        BootFields { file: None, ..self.over_tftp(String::new()) }
+    }
+
+    /// The URL of a program: the boot itself where that is one, else a loader. With this server's address, since a
+    /// name would need a DNS server in the same offer (EDK2).
+    fn http_boot(&self, trail: &mut Trail) -> BootFields {
+        if let Some(own_disk) = self.own_disk(trail) {
+            return own_disk;
+        }
+        let kind = self.decided().map(|boot| &self.config.boot(boot).kind);
+        let (program, why) = match kind {
+            Some(BootKind::Efi { file: Location::File(file) }) if self.choice.settings.loader.is_none() => {
+                (file.clone(), "the program itself".to_owned())
+            }
+            _ => match self.loader() {
+                Ok(loader) => (loader, format!("the loader for {}", self.firmware_family())),
+                Err(why) => return none(trail, &format!("none: {why}")),
+            },
+        };
+        let url = format!("{}/{}", Server::by_address(self.config, self.server).url, url_path(&program));
+        trail.add(WHAT, format!("{url}: {why}"));
+        BootFields { by: Fetch::Url, ..self.over_tftp(url) }
     }
 
     fn ipxe(&self, trail: &mut Trail) -> BootFields {

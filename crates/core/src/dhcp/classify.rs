@@ -24,6 +24,17 @@ pub struct Received {
     pub source: SocketAddrV4,
     /// Where it was sent to: broadcast, or one of our addresses.
     pub destination: Ipv4Addr,
+    /// The port that it was sent to.
+    pub service: Service,
+}
+
+/// What a client takes us for by asking on a port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Service {
+    /// Port 67: a DHCP server or its proxy.
+    Dhcp,
+    /// Port 4011: a PXE boot server, which a proxy's offer has named (PXE 2.1 section 2.2).
+    BootServer,
 }
 
 impl Received {
@@ -74,6 +85,8 @@ pub enum Kind {
     Inform(Ipv4Addr),
     /// An address for ever, by BOOTP.
     Bootp,
+    /// The boot file that a proxy's offer has promised, for the client at this address.
+    BootServer(Ipv4Addr),
 }
 
 /// The four kinds of REQUEST (RFC 2131 section 4.3.2).
@@ -99,7 +112,7 @@ impl Kind {
     pub fn message(self) -> DhcpMessage {
         match self {
             Self::Discover => DhcpMessage::Discover,
-            Self::Request(_) => DhcpMessage::Request,
+            Self::Request(_) | Self::BootServer(_) => DhcpMessage::Request,
             Self::Decline(_) => DhcpMessage::Decline,
             Self::Release(_) => DhcpMessage::Release,
             Self::Inform(_) => DhcpMessage::Inform,
@@ -151,7 +164,7 @@ pub fn classify<'a>(message: &'a Message, received: &'a Received) -> Result<Quer
         ClientClass::Bootp => Some(Firmware::Bios),
         ClientClass::HttpBoot => first_arch(message).map(Firmware::from_arch),
         // What asks as PXE client is served over TFTP, whatever its number promises.
-        _ => first_arch(message).map(|arch| over_tftp(Firmware::from_arch(arch))),
+        _ => first_arch(message).map(|arch| Firmware::from_arch(arch).over_tftp()),
     };
     let uuid = message.uuid().map(Uuid::from_wire).filter(|uuid| uuid.is_unique());
     let facts = facts(message, class, firmware, uuid);
@@ -177,6 +190,15 @@ fn kind(message: &Message, received: &Received) -> Result<Kind, Unserved> {
     let ciaddr = given(message.ciaddr).filter(|_| requested.is_none());
     let Some(message_type) = message.message_type() else { return Ok(Kind::Bootp) };
     let missing = Unserved::NoAddress(message_type);
+    if received.service == Service::BootServer {
+        // Some ROMs ask with an INFORM; a client that leaves `ciaddr` empty has its address all the same.
+        return match message_type {
+            MessageType::Request | MessageType::Inform => {
+                given(message.ciaddr).or(given(*received.source.ip())).map(Kind::BootServer).ok_or(missing)
+            }
+            other => Err(Unserved::Type(other)),
+        };
+    }
     match message_type {
         MessageType::Discover => Ok(Kind::Discover),
         MessageType::Request => {
@@ -252,18 +274,6 @@ fn is_raspberry_pi(message: &Message, is_pxe: bool) -> bool {
     let may_be = is_pxe && first_arch(message).is_some_and(|arch| arch == 0 || arch == Arch::RPI.0);
     let by_prefix = message.hw.as_bytes().first_chunk().is_some_and(|prefix| PREFIXES.contains(prefix));
     may_be && (by_prefix || uuid == Some([0x44; 16]))
-}
-
-fn over_tftp(firmware: Firmware) -> Firmware {
-    match firmware {
-        Firmware::HttpIa32 => Firmware::UefiIa32,
-        Firmware::HttpX64 => Firmware::UefiX64,
-        Firmware::HttpArm32 => Firmware::UefiArm32,
-        Firmware::HttpArm64 => Firmware::UefiArm64,
-        Firmware::HttpRiscv64 => Firmware::UefiRiscv64,
-        Firmware::HttpLoong64 => Firmware::UefiLoong64,
-        other => other,
-    }
 }
 
 /// A marker of zero says that a feature is not there.

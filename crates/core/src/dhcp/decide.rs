@@ -10,12 +10,12 @@ use super::boot_fields::{BootFields, Booting, Fetch};
 use super::net::{self, Net};
 use super::reply::{self, Answer, INFINITE, Reply};
 use super::{
-    Attributes, Claim, Client, Declined, Found, Kind, LeaseChange, LeaseTable, Proof, Query, Request, relays,
-    shares,
+    Attributes, Claim, Client, Declined, Found, Kind, LeaseChange, LeaseTable, Proof, Query, Request, proxy,
+    relays, shares,
 };
 use crate::boot::choose::{Choice, choose};
 use crate::boot::loader::LoaderInventory;
-use crate::config::{Config, Serve};
+use crate::config::{Config, DhcpMode, Serve};
 use crate::event::{ClientClass, DhcpAnswer, DhcpEvent, Given};
 use crate::finding::Trail;
 use crate::model::{Facts, Timestamp, Var};
@@ -55,6 +55,9 @@ pub fn decide(
     query: &Query<'_>,
     now: Timestamp,
 ) -> Decision {
+    if config.dhcp.mode == DhcpMode::Proxy {
+        return proxy::decide(config, loaders, session, query);
+    }
     let nets = net::candidates(config, query);
     let facts = with_remembered_uuid(query, table, &nets);
     let mut choice = choose(config, &facts, None);
@@ -74,9 +77,15 @@ pub fn decide(
             let server = gift.net.server;
             let booting = Booting { config, loaders, session, query, choice: &choice, server };
             let boot = booting.fields(&mut trail);
-            let answer = Answer { config, query, net: gift.net, choice: &choice, boot: &boot };
-            let reply = answer.give(gift.kind, gift.address, gift.lease);
-            (Some(reply), gift.changes, given(gift.kind, gift.address, boot))
+            if query.class == ClientClass::HttpBoot && boot.file.is_none() && gift.kind == MessageType::Offer
+            {
+                // It waits for an offer with a URL: any other one it takes for broken.
+                (None, gift.changes, DhcpAnswer::Silence("nothing to boot by HTTP".to_owned()))
+            } else {
+                let answer = Answer { config, query, net: gift.net, choice: &choice, boot: &boot };
+                let reply = answer.give(gift.kind, gift.address, gift.lease);
+                (Some(reply), gift.changes, given(gift.kind, gift.address, boot))
+            }
         }
         Verdict::Nak { server, why } => {
             (Some(reply::nak(query, server, &why)), Vec::new(), DhcpAnswer::Nak(why))
@@ -172,9 +181,6 @@ impl<'a> Case<'a> {
         if self.choice.settings.ignore {
             return Some("the config says to ignore this machine".into());
         }
-        if self.query.class == ClientClass::HttpBoot {
-            return Some("UEFI HTTP Boot is not served yet".into());
-        }
         let known_only = |net: &Net<'_>| net.subnet.serve == Serve::Known;
         let all_closed = !self.nets.is_empty() && self.nets.iter().all(known_only);
         if all_closed && self.choice.machine.is_none() {
@@ -196,6 +202,7 @@ impl<'a> Case<'a> {
             Kind::Release(address) => self.release(table, address),
             Kind::Inform(address) => self.inform(address),
             Kind::Bootp => self.bootp(table, trail),
+            Kind::BootServer(_) => silence("port 4011 is a proxy's"),
         }
     }
 

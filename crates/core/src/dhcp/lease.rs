@@ -17,6 +17,8 @@ pub struct Lease {
     pub state: LeaseState,
     /// When it first became this holder's.
     pub since: Timestamp,
+    /// When it became or was confirmed as `state` last: granted or renewed, given back, found in use.
+    pub noted: Timestamp,
     /// Until when `state` holds; [`Timestamp::NEVER`] for infinite leases.
     pub until: Timestamp,
     /// The client identifier (option 61) last sent with it: an attribute, never the key.

@@ -3,18 +3,21 @@
 mod addresses;
 mod boot_fields;
 mod classify;
+mod clock;
 mod decide;
 mod hash;
 mod lease;
 mod net;
 mod pool;
 mod probe;
+mod proxy;
 mod relays;
 mod reply;
 mod shares;
 mod table;
 
-pub use classify::{Kind, Query, Received, Request, Unserved, classify};
+pub use classify::{Kind, Query, Received, Request, Service, Unserved, classify};
+pub use clock::{CLOCK_STEP_MIN, ClockMark, LeaseClock, Reading, Step};
 pub use decide::{Decision, SessionView, decide};
 pub use lease::{Lease, LeaseChange, LeaseState};
 pub use pool::OFFER_HOLD;

@@ -11,6 +11,7 @@ use super::addresses::AddressSet;
 use super::hash;
 use super::probe::Probes;
 use super::shares::Share;
+use super::{Lease, LeaseState};
 use crate::config::{Cidr, Standing, Subnet};
 use crate::model::Timestamp;
 
@@ -37,6 +38,8 @@ pub(super) struct Pool {
     free: AddressSet,
     /// In a range, not reserved, with a lease, without an offer: can be lent again when `until` is past. By share.
     lapsing: BTreeSet<(usize, Timestamp, Ipv4Addr)>,
+    /// The same of leases that were given back: these can be lent again whatever the clock says of `until`.
+    released: BTreeSet<(usize, Timestamp, Ipv4Addr)>,
     /// The one lease of each client.
     pub(super) clients: BTreeMap<HwAddr, Ipv4Addr>,
     offers: BTreeMap<HwAddr, Offer>,
@@ -65,6 +68,7 @@ impl Pool {
             reserved,
             free,
             lapsing: BTreeSet::new(),
+            released: BTreeSet::new(),
             clients: BTreeMap::new(),
             offers: BTreeMap::new(),
             offered: BTreeMap::new(),
@@ -123,40 +127,67 @@ impl Pool {
     /// The address of a share that has been without a holder for the longest time.
     pub(super) fn oldest_lapsed(&self, share: usize, now: Timestamp) -> Option<Ipv4Addr> {
         let first = (share, Timestamp(i64::MIN), Ipv4Addr::UNSPECIFIED);
-        let (_, _, oldest) = self.lapsing.range(first..=(share, now, Ipv4Addr::BROADCAST)).next()?;
-        Some(*oldest)
+        let until = |last| first..=(share, last, Ipv4Addr::BROADCAST);
+        let lapsed = self.lapsing.range(until(now)).next();
+        let released = self.released.range(until(Timestamp::NEVER)).next();
+        lapsed.into_iter().chain(released).min().map(|(_, _, oldest)| *oldest)
     }
 
-    /// Takes an address out of the indices before its lease or offer changes; `lease_end` is of its lease.
-    pub(super) fn unplace(&mut self, address: Ipv4Addr, lease_end: Option<Timestamp>) {
+    /// Takes an address out of the indices before its lease or offer changes.
+    pub(super) fn unplace(&mut self, address: Ipv4Addr, lease: Option<&Lease>) {
         self.free.remove(address);
         if let Some(probes) = &mut self.probes {
             probes.taken(address);
         }
-        if let Some(until) = lease_end {
+        if let Some(lease) = lease {
             if let Some(share) = self.share_of(address) {
-                self.lapsing.remove(&(share, until, address));
+                self.ends_of(lease).remove(&(share, lease.until, address));
             }
-            self.quarantine.remove(&(until, address));
+            self.quarantine.remove(&(lease.until, address));
         }
     }
 
     /// Puts an address where it belongs after its lease or offer changed.
-    pub(super) fn place(&mut self, address: Ipv4Addr, lease_end: Option<Timestamp>) {
+    pub(super) fn place(&mut self, address: Ipv4Addr, lease: Option<&Lease>) {
         let Some(share) = self.share_of(address) else { return };
         if self.is_reserved(address) || self.offered.contains_key(&address) {
             return;
         }
-        match lease_end {
+        match lease {
             None => {
                 self.free.insert(address);
                 if let Some(probes) = &mut self.probes {
                     probes.freed(address);
                 }
             }
-            Some(until) => {
-                self.lapsing.insert((share, until, address));
+            Some(lease) => {
+                self.ends_of(lease).insert((share, lease.until, address));
             }
+        }
+    }
+
+    fn ends_of(&mut self, lease: &Lease) -> &mut BTreeSet<(usize, Timestamp, Ipv4Addr)> {
+        match lease.state {
+            LeaseState::Released => &mut self.released,
+            LeaseState::Bound | LeaseState::Declined | LeaseState::Conflict => &mut self.lapsing,
+        }
+    }
+
+    /// The clock was set: see [`super::LeaseTable::shift`].
+    pub(super) fn shift(&mut self, millis: i64) {
+        for ends in [&mut self.lapsing, &mut self.released] {
+            *ends = std::mem::take(ends)
+                .into_iter()
+                .map(|(at, until, ip)| (at, until.moved(millis), ip))
+                .collect();
+        }
+        for offer in self.offers.values_mut() {
+            offer.until = offer.until.moved(millis);
+        }
+        self.offer_ends = moved(&self.offer_ends, millis);
+        self.quarantine = moved(&self.quarantine, millis);
+        if let Some(probes) = &mut self.probes {
+            probes.shift(millis);
         }
     }
 
@@ -221,6 +252,11 @@ impl Pool {
         let ahead = || self.offer_ends.last().filter(|(until, _)| *until > now.after(OFFER_HOLD));
         past.or_else(ahead).map(|(_, hw)| *hw)
     }
+}
+
+/// Ends after the clock was set.
+pub(super) fn moved<T: Copy + Ord>(ends: &BTreeSet<(Timestamp, T)>, millis: i64) -> BTreeSet<(Timestamp, T)> {
+    ends.iter().map(|(until, what)| (until.moved(millis), *what)).collect()
 }
 
 /// The address at `index` of ranges in a row, and the range that it is in.

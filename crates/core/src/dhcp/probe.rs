@@ -11,6 +11,7 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use super::addresses::AddressSet;
+use super::pool::moved;
 use crate::model::Timestamp;
 
 /// How long an answer to a probe is waited for. On a local link it takes a millisecond; firmware asks again after a
@@ -186,6 +187,18 @@ impl Probes {
                 self.ahead = self.ahead.saturating_sub(1).max(PROBES_AHEAD);
             }
         }
+    }
+
+    /// The clock was set: see [`super::LeaseTable::shift`].
+    pub(super) fn shift(&mut self, millis: i64) {
+        for state in self.states.values_mut() {
+            match state {
+                State::Wanted => {}
+                State::Asked(until) | State::Proven(until) => *until = until.moved(millis),
+            }
+        }
+        self.asked = moved(&self.asked, millis);
+        self.proven = moved(&self.proven, millis);
     }
 
     /// When there is something to conclude next.

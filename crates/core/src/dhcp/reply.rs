@@ -114,7 +114,7 @@ impl Answer<'_> {
             message.options.set_u32(Code::LEASE_TIME, lease);
         }
         message.options.set_ip(Code::SUBNET_MASK, self.net.subnet.cidr.netmask());
-        self.set_boot_file(&mut message);
+        set_boot_file(&mut message, query, self.boot);
         self.set_configured(&mut message, lease);
         echo(query.message, &mut message);
         let limit = match query.kind {
@@ -122,18 +122,6 @@ impl Answer<'_> {
             _ => query.message.payload_limit(query.received.mtu),
         };
         Reply { message, limit, destination: destination(query, address) }
-    }
-
-    /// In both places: iPXE, pxelinux and shim read the header, EDK2 and GRUB the option.
-    fn set_boot_file(&self, message: &mut Message) {
-        let Some(file) = &self.boot.file else { return };
-        message.file = file.clone().into_bytes();
-        if self.query.kind != Kind::Bootp {
-            message.options.set_text(Code::BOOT_FILE, file);
-            if let (Fetch::Tftp, Some(server)) = (self.boot.by, self.boot.next_server) {
-                message.options.set_text(Code::TFTP_SERVER, &server.to_string());
-            }
-        }
     }
 
     /// The rest: first what the client lists, in its order, then by number. What the client does not list is
@@ -171,6 +159,9 @@ impl Answer<'_> {
             values.remove(&Code::VENDOR_CLASS);
             values.remove(&Code::VENDOR);
         }
+        for (code, bytes) in vendor(self.query.class, self.boot) {
+            add(&mut values, *code, bytes);
+        }
         for code in query_order(self.query.message) {
             if let Some(bytes) = values.remove(&code) {
                 set_unless_there(message, code, bytes);
@@ -179,6 +170,34 @@ impl Answer<'_> {
         for (code, bytes) in values {
             set_unless_there(message, code, bytes);
         }
+    }
+}
+
+/// In both places: iPXE, pxelinux and shim read the header, EDK2 and GRUB the option.
+pub(super) fn set_boot_file(message: &mut Message, query: &Query<'_>, boot: &BootFields) {
+    let is_bootp = query.kind == Kind::Bootp;
+    if let (Fetch::Tftp, Some(server), false) = (boot.by, boot.next_server, is_bootp) {
+        message.options.set_text(Code::TFTP_SERVER, &server.to_string());
+    }
+    let Some(file) = &boot.file else { return };
+    message.file = file.clone().into_bytes();
+    if !is_bootp {
+        message.options.set_text(Code::BOOT_FILE, file);
+    }
+}
+
+/// What a class of firmware wants to read before it believes an offer of files, also from a proxy.
+///
+/// UEFI HTTP Boot looks for its own vendor class (UEFI 2.10 section 24.7.3.2); a Raspberry Pi for a boot menu whose one
+/// entry has this name.
+pub(super) fn vendor(class: ClientClass, boot: &BootFields) -> &'static [(Code, &'static [u8])] {
+    const RASPBERRY_PI: &[u8] = b"\x06\x01\x03\x0a\x04\x00PXE\x09\x14\x00\x00\x11Raspberry Pi Boot\xff";
+    match class {
+        ClientClass::HttpBoot if boot.file.is_some() => &[(Code::VENDOR_CLASS, b"HTTPClient")],
+        ClientClass::RaspberryPi if boot.next_server.is_some() => {
+            &[(Code::VENDOR_CLASS, b"PXEClient"), (Code::VENDOR, RASPBERRY_PI)]
+        }
+        _ => &[],
     }
 }
 
@@ -211,7 +230,7 @@ fn set_unless_there(message: &mut Message, code: Code, bytes: Cow<'_, [u8]>) {
 
 /// What a client or its relay finds its own by: 61 (RFC 6842), 97 (GRUB reads it from the reply), 118 and 82.
 /// Option 82 also comes without a relay's address: a switch added it, and needs it to find the port again.
-fn echo(request: &Message, reply: &mut Message) {
+pub(super) fn echo(request: &Message, reply: &mut Message) {
     let selected = relays::follows_subnet_selection(request).then_some(Code::SUBNET_SELECTION);
     for code in [Code::CLIENT_ID, Code::UUID].into_iter().chain(selected).chain([Code::RELAY_INFO]) {
         if let Some(bytes) = request.options.get(code) {
@@ -233,7 +252,7 @@ fn timers(hw: HwAddr, lease: u32) -> (u32, u32) {
 }
 
 /// To the port of servers, unless the relay says that it listens where it sent from (RFC 8357).
-fn relay(query: &Query<'_>) -> Destination {
+pub(super) fn relay(query: &Query<'_>) -> Destination {
     let own_port = query.message.relay_info().is_some_and(|info| info.uses_source_port());
     let port = if own_port { query.received.source.port() } else { SERVER_PORT };
     Destination::Relay(SocketAddrV4::new(query.message.giaddr, port))

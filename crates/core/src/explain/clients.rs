@@ -1,5 +1,7 @@
 //! The DHCP messages that clients send, as far as decisions depend on them.
 
+use std::net::Ipv4Addr;
+
 use bootlace_wire::Mac;
 use bootlace_wire::dhcp::{Code, Feature, Message, MessageType, Op};
 
@@ -75,7 +77,7 @@ impl Client {
         options.set_u16(Code::MAX_SIZE, 1472);
         let (scheme, firmware) = match speaker {
             Speaker::HttpBoot => ("HTTPClient", self.firmware.http_boot().unwrap_or(self.firmware)),
-            Speaker::Firmware | Speaker::Ipxe(_) => ("PXEClient", self.firmware),
+            Speaker::Firmware | Speaker::Ipxe(_) => ("PXEClient", self.firmware.over_tftp()),
         };
         let arch = firmware.arch();
         options.set_u16(Code::ARCH, arch);
@@ -98,6 +100,14 @@ impl Client {
         }
         message
     }
+}
+
+/// What goes to port 4011 after a proxy's offer without a file, from the address of another server.
+pub(super) fn boot_server_request(discover: &Message, own: Ipv4Addr) -> Message {
+    let mut message = discover.clone();
+    message.ciaddr = own;
+    message.options.set_u8(Code::MESSAGE_TYPE, MessageType::Request.code());
+    message
 }
 
 /// The REQUEST that takes an offer.

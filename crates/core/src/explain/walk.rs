@@ -1,19 +1,20 @@
 //! Walks a machine through its boot.
 
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddrV4};
 use std::time::Duration;
 
-use bootlace_wire::dhcp::{Feature, MessageType, describe};
+use bootlace_wire::dhcp::{Feature, Message, MessageType, PXE_PORT, describe};
 use bootlace_wire::tftp::clean_name;
 
 use super::clients::{self, Client, Speaker};
 use super::{Exchange, Explanation, Rom, Subject, World, ipxe, pxelinux};
 use crate::boot::loader::candidates;
 use crate::boot::template::Server;
-use crate::dhcp::{Decision, classify, decide};
+use crate::config::{Cidr, DhcpMode};
+use crate::dhcp::{Decision, Received, Service, classify, decide};
 use crate::event::{
-    DhcpAnswer, Event, EventKind, FileEvent, FileOutcome, Given, Peer, Protocol, ScriptEvent,
+    ClientClass, DhcpAnswer, Event, EventKind, FileEvent, FileOutcome, Given, Peer, Protocol, ScriptEvent,
 };
 use crate::files::{FileRequest, Identity, Named, Resource, look_up, percent_decoded, resolve};
 use crate::model::{Facts, Text, Var};
@@ -54,10 +55,13 @@ impl Walk<'_> {
     fn boot(&mut self) -> String {
         match &self.subject.rom {
             Rom::Pxe => {
-                let Some(given) = self.dhcp(&Speaker::Firmware) else { return NO_ANSWER.to_owned() };
-                match given.boot_file {
-                    Some(loader) => self.loader(&loader),
-                    None => self.nothing_to_load(),
+                if self.subject.firmware.is_http() {
+                    return self.nothing_to_load();
+                }
+                match self.dhcp(&Speaker::Firmware) {
+                    None if self.world.config.dhcp.mode == DhcpMode::Server => NO_ANSWER.to_owned(),
+                    Some(Given { boot_file: Some(loader), .. }) => self.loader(Protocol::Tftp, &loader),
+                    _ => self.nothing_to_load(),
                 }
             }
             Rom::Ipxe(features) => {
@@ -69,16 +73,18 @@ impl Walk<'_> {
 
     /// EDK2 has an entry for HTTP Boot of the same card behind the one for PXE.
     fn nothing_to_load(&mut self) -> String {
-        if self.subject.firmware.http_boot().is_some() {
-            let discover = self.client.discover(&Speaker::HttpBoot, HOPS_MAX);
-            self.exchange(&discover);
+        if self.subject.firmware.is_uefi() {
+            let url = self.dhcp(&Speaker::HttpBoot).and_then(|given| given.boot_file);
+            if let Some((_, name, _)) = url.and_then(|url| self.ours(&url)) {
+                return self.loader(Protocol::Http, &name);
+            }
         }
         "gets an address and no boot file: the firmware goes on with its next boot device".to_owned()
     }
 
-    /// A loader came over TFTP: iPXE goes on, pxelinux too; others are not known.
-    fn loader(&mut self, name: &str) -> String {
-        if !self.file(Protocol::Tftp, name) {
+    /// A loader was sent: iPXE goes on, pxelinux too; others are not known.
+    fn loader(&mut self, protocol: Protocol, name: &str) -> String {
+        if !self.file(protocol, name) {
             return format!("does not find {name}: the firmware gives up");
         }
         let base = name.rsplit('/').next().unwrap_or(name);
@@ -86,7 +92,7 @@ impl Walk<'_> {
             return self.ipxe(&clients::own_features(self.subject.firmware));
         }
         if base.contains("pxelinux") {
-            return self.pxelinux(Protocol::Tftp, name);
+            return self.pxelinux(protocol, name);
         }
         format!("starts {name}, which goes its own way")
     }
@@ -101,7 +107,7 @@ impl Walk<'_> {
         match given.boot_file {
             None => "gets no boot file in iPXE: the firmware goes on with its next boot device".to_owned(),
             Some(url) if url.contains("://") => self.fetch(&url),
-            Some(name) if given.chained => self.loader(&name),
+            Some(name) if given.chained => self.loader(Protocol::Tftp, &name),
             Some(name) => {
                 let server = given.next_server.unwrap_or(Ipv4Addr::UNSPECIFIED);
                 self.fetch(&format!("tftp://{server}/{name}"))
@@ -248,9 +254,13 @@ impl Walk<'_> {
     /// DISCOVER and REQUEST; what the ACK gives.
     fn dhcp(&mut self, speaker: &Speaker<'_>) -> Option<Given> {
         let discover = self.client.discover(speaker, self.hops);
-        let offer = self.exchange(&discover)?.reply?.message;
+        let offer = self.exchange(&discover, Service::Dhcp)?;
+        if self.world.config.dhcp.mode == DhcpMode::Proxy {
+            return self.told(&discover, offer);
+        }
+        let offer = offer.reply?.message;
         let request = clients::request(&discover, &offer);
-        let ack = self.exchange(&request)?;
+        let ack = self.exchange(&request, Service::Dhcp)?;
         match ack.event.answer {
             DhcpAnswer::Ack(given)
                 if ack.reply.is_some_and(|reply| reply.message.message_type() == Some(MessageType::Ack)) =>
@@ -261,8 +271,29 @@ impl Walk<'_> {
         }
     }
 
-    fn exchange(&mut self, message: &bootlace_wire::dhcp::Message) -> Option<Decision> {
-        let received = self.world.received.clone();
+    /// What a machine with another server's address gets from a proxy: by its offer, else on port 4011.
+    fn told(&mut self, discover: &Message, offer: Decision) -> Option<Given> {
+        offer.reply?;
+        let given = offer.event.answer.given()?.clone();
+        if given.boot_file.is_some() || offer.event.client != ClientClass::Firmware {
+            return Some(given);
+        }
+        let request = clients::boot_server_request(discover, self.neighbour());
+        self.exchange(&request, Service::BootServer)?.event.answer.given().cloned()
+    }
+
+    /// An address that the machine may have beside this server.
+    fn neighbour(&self) -> Ipv4Addr {
+        let (own, prefix) = self.world.received.local.first().copied().unwrap_or((Ipv4Addr::UNSPECIFIED, 0));
+        let network = Cidr::new(own, prefix).map_or(0, |cidr| u32::from(cidr.network()));
+        [1, 2].map(|host| Ipv4Addr::from(network + host)).into_iter().find(|ip| *ip != own).unwrap_or(own)
+    }
+
+    fn exchange(&mut self, message: &Message, service: Service) -> Option<Decision> {
+        let mut received = Received { service, ..self.world.received.clone() };
+        if service == Service::BootServer {
+            received.source = SocketAddrV4::new(message.ciaddr, PXE_PORT);
+        }
         let query = classify(message, &received).ok()?;
         let view = self.session.dhcp_view(&query, self.world.now);
         let World { config, loaders, table, now, .. } = &mut self.world;

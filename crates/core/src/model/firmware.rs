@@ -101,6 +101,19 @@ impl Firmware {
         }
     }
 
+    /// The family that the same firmware says to be when it loads by TFTP, and so does an iPXE that it has loaded.
+    pub fn over_tftp(self) -> Self {
+        match self {
+            Self::HttpIa32 => Self::UefiIa32,
+            Self::HttpX64 => Self::UefiX64,
+            Self::HttpArm32 => Self::UefiArm32,
+            Self::HttpArm64 => Self::UefiArm64,
+            Self::HttpRiscv64 => Self::UefiRiscv64,
+            Self::HttpLoong64 => Self::UefiLoong64,
+            other => other,
+        }
+    }
+
     /// The family by what an iPXE build says of itself: its `platform` and `buildarch` settings.
     pub fn from_ipxe(platform: &str, buildarch: &str) -> Option<Self> {
         match (platform, buildarch) {
@@ -157,6 +170,10 @@ mod tests {
             assert_eq!(Firmware::from_arch(firmware.arch()), firmware);
             let pxe = firmware.is_uefi() && !firmware.is_http();
             assert_eq!(firmware.http_boot().is_some_and(Firmware::is_http), pxe, "{firmware}");
+            assert_eq!(
+                firmware.http_boot().map_or(firmware.over_tftp(), Firmware::over_tftp),
+                firmware.over_tftp()
+            );
         }
         assert_eq!(Firmware::from_arch(9), Firmware::UefiX64);
         assert_eq!(Firmware::from_arch(12), Firmware::Other(12));

@@ -21,6 +21,12 @@ impl Timestamp {
         Self(self.0.saturating_add(i64::try_from(span.as_millis()).unwrap_or(i64::MAX)))
     }
 
+    /// The same moment by a clock that shows so many milliseconds more. What never comes stays so.
+    #[must_use]
+    pub fn moved(self, millis: i64) -> Self {
+        if self == Self::NEVER { self } else { Self(self.0.saturating_add(millis)) }
+    }
+
     /// How long after `earlier` this is; zero when it is not.
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(self.0.saturating_sub(earlier.0).max(0).unsigned_abs())
@@ -74,5 +80,6 @@ mod tests {
     fn arithmetic_saturates() {
         assert_eq!(Timestamp(1).after(Duration::MAX), Timestamp::NEVER);
         assert_eq!(Timestamp(5).since(Timestamp(9)), Duration::ZERO);
+        assert_eq!([Timestamp(5).moved(-9), Timestamp::NEVER.moved(-9)], [Timestamp(-4), Timestamp::NEVER]);
     }
 }

@@ -17,6 +17,13 @@ pub enum Step {
         /// The boot file.
         boot_file: Option<String>,
     },
+    /// A proxy's word beside another server's address: perhaps a boot file, else where to ask for it.
+    Told {
+        /// To whom.
+        client: ClientClass,
+        /// The boot file.
+        boot_file: Option<String>,
+    },
     /// A DHCP request of this class got no offer.
     NoOffer {
         /// Whose.
@@ -66,6 +73,9 @@ fn step_of(event: &Event) -> Option<Step> {
                     address: given.address,
                     boot_file: given.boot_file.clone(),
                 })
+            }
+            DhcpAnswer::Offer(given) | DhcpAnswer::Ack(given) if given.next_server.is_some() => {
+                Some(Step::Told { client: dhcp.client, boot_file: given.boot_file.clone() })
             }
             DhcpAnswer::Exhausted => Some(Step::NoOffer { client: dhcp.client }),
             DhcpAnswer::Silence(_) if dhcp.message == crate::event::DhcpMessage::Discover => {

@@ -42,6 +42,7 @@ pub(crate) fn config(ranges: &[(&str, &str)]) -> Config {
         user: None,
         dhcp: DhcpConfig {
             mode: DhcpMode::Server,
+            proxy: None,
             authoritative: true,
             probe: true,
             subnets,

@@ -8,8 +8,8 @@ use std::path::PathBuf;
 use bootlace_core::boot::loader::LoaderInventory;
 use bootlace_core::config::{self, Config};
 use bootlace_core::dhcp::{
-    Decision, Destination, Lease, LeaseChange, LeaseState, LeaseTable, Received, SessionView, classify,
-    decide,
+    Decision, Destination, Lease, LeaseChange, LeaseState, LeaseTable, Received, Service, SessionView,
+    classify, decide,
 };
 use bootlace_core::event::{DhcpAnswer, Event, EventKind, Peer};
 use bootlace_core::model::Timestamp;
@@ -87,6 +87,7 @@ impl Server {
             mtu: 1500,
             source: SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, CLIENT_PORT),
             destination: Ipv4Addr::BROADCAST,
+            service: Service::Dhcp,
         };
         let message = self.message(text, &mut received);
         let query = match classify(&message, &received) {
@@ -133,6 +134,7 @@ impl Server {
                 "from" => received.source = SocketAddrV4::new(ip(), CLIENT_PORT),
                 "port" => received.source.set_port(value.parse().unwrap()),
                 "to" => received.destination = ip(),
+                "service" if value == "4011" => received.service = Service::BootServer,
                 option if option_type(code(option)) == OptionType::Ip => {
                     message.options.set_ip(code(option), ip());
                 }
@@ -179,6 +181,7 @@ impl Server {
             DhcpAnswer::Offer(_) => ("offer", None),
             DhcpAnswer::Ack(_) => ("ack", None),
             DhcpAnswer::Nak(why) => ("nak", Some(why.as_str())),
+            DhcpAnswer::Elsewhere { .. } => ("elsewhere", None),
             silent @ (DhcpAnswer::Exhausted | DhcpAnswer::Silence(_)) => ("silence", silent.silence()),
         };
         write!(out, "= {} {}: {answer}", event.client.name(), event.message.name()).unwrap();

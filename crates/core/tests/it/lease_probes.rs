@@ -7,7 +7,7 @@ use std::time::Duration;
 use bootlace_core::config::{Cidr, Config};
 use bootlace_core::dhcp::{
     Attributes, Claim, Client, Conflict, Found, LeaseChange, LeaseState, LeaseTable, PROBE_WAIT,
-    PROBES_AHEAD, PROBES_AHEAD_MAX, PROOF_AGE, Proof, QUARANTINE, QUARANTINES_PER_CLIENT_MAX, Refusal,
+    PROBES_AHEAD, PROBES_AHEAD_MAX, PROOF_AGE, Proof, QUARANTINE, QUARANTINES_PER_CLIENT_MAX, Refusal, Step,
 };
 use bootlace_core::model::Timestamp;
 use bootlace_wire::{HwAddr, Mac};
@@ -289,6 +289,23 @@ fn a_clock_that_steps_back_ends_waits_and_proofs() {
     link.now = Timestamp(START.0 - 10_000_000);
     link.table.conclude_probes(link.now);
     assert!(!link.table.awaits_probe(address), "nobody waits for hours");
+}
+
+#[test]
+fn a_clock_that_was_set_moves_waits_and_proofs() {
+    for year in [-1, 1].map(|sign| sign * 365 * 86_400_000) {
+        let mut link = eleven();
+        let address = link.offer(anybody(1)).address;
+        link.probe();
+        link.now = link.now.moved(year);
+        link.table.shift(Step { millis: year });
+        link.table.conclude_probes(link.now);
+        assert!(link.table.awaits_probe(address), "an answer may still come");
+        assert_eq!(link.table.probe_deadline(), Some(link.now.after(PROBE_WAIT)));
+        link.table.conclude_probes(link.now.after(PROBE_WAIT));
+        assert!(!link.table.awaits_probe(address));
+        assert_eq!(link.table.probe_deadline(), Some(link.now.after(PROBE_WAIT + PROOF_AGE)));
+    }
 }
 
 /// Whatever happens, a stranger that answers is never met by an offer that was not proven since he came.

@@ -7,7 +7,7 @@ use bootlace_core::boot::rules::Match;
 use bootlace_core::config::{Config, RangesFor, Standing};
 use bootlace_core::dhcp::{
     Attributes, Claim, Client, Declined, LeaseChange, LeaseState, LeaseTable, OFFER_HOLD, QUARANTINE,
-    QUARANTINES_PER_CLIENT_MAX, Refusal,
+    QUARANTINES_PER_CLIENT_MAX, Refusal, Step,
 };
 use bootlace_core::model::Timestamp;
 use bootlace_wire::{HwAddr, Mac};
@@ -167,8 +167,10 @@ fn a_reservation_belongs_to_the_first_interface_of_its_machine() {
     assert_ne!(ordinary, ip("10.0.0.9"));
     // The first lapses while the second renews: it stays where it is instead of swapping.
     table.bind(0, second, ordinary, at(5 * HOUR), at(HOUR), SAID).unwrap();
-    assert_eq!(table.better(0, second, at(2 * HOUR)), None);
-    assert_eq!(offer(&mut table, second, 2 * HOUR), ordinary);
+    assert_eq!(table.better(0, second, at(2 * HOUR - 1)), None);
+    assert_eq!(offer(&mut table, second, 2 * HOUR - 1), ordinary);
+    // Long gone, the first was replaced.
+    assert_eq!(table.better(0, second, at(2 * HOUR)), Some(ip("10.0.0.9")));
     // Alone, without a lease of its own, it gets the reservation.
     assert_eq!(offer(&mut table, second, 50 * HOUR), ip("10.0.0.9"));
 }
@@ -310,6 +312,53 @@ fn a_clock_set_back_frees_what_was_promised_in_the_future() {
     table.decline(0, hw(10), declined, at(10 * HOUR));
     let given: BTreeSet<Ipv4Addr> = (20..31).map(|n| take(&mut table, anybody(n), 0)).collect();
     assert_eq!(given.len(), 11);
+}
+
+/// Whatever the clock says of when it was given back.
+#[test]
+fn what_was_given_back_is_lent_again_after_the_clock_was_set_back() {
+    let (_, mut table) = eleven();
+    let taken: Vec<Ipv4Addr> = (0..11).map(|n| take(&mut table, anybody(n), 10 * HOUR)).collect();
+    table.release(0, hw(3), taken[3], at(10 * HOUR)).unwrap();
+    table.release(0, hw(2), taken[2], at(10 * HOUR + 1)).unwrap();
+    assert_eq!([take(&mut table, anybody(20), 0), take(&mut table, anybody(21), 0)], [taken[3], taken[2]]);
+    assert!(table.offer(0, anybody(22), None, at(0)).is_none());
+}
+
+/// An infinite lease, one that ends, one given back, an offer and a quarantine, all of the eleven addresses.
+fn a_bit_of_everything() -> (LeaseTable, Vec<Ipv4Addr>) {
+    let (_, mut table) = eleven();
+    let mut taken: Vec<Ipv4Addr> = (0..10).map(|n| take(&mut table, anybody(n), 0)).collect();
+    table.bind(0, anybody(0), taken[0], Timestamp::NEVER, at(0), SAID).unwrap();
+    table.release(0, hw(1), taken[1], at(10)).unwrap();
+    table.decline(0, hw(2), taken[2], at(10));
+    taken.push(offer(&mut table, anybody(10), 10));
+    (table, taken)
+}
+
+#[test]
+fn a_clock_that_was_set_moves_every_time() {
+    const YEAR: i64 = 365 * 24 * HOUR;
+    for year in [-YEAR, YEAR] {
+        let (mut table, taken) = a_bit_of_everything();
+        let mut moved = table.clone();
+        let changes = moved.shift(Step { millis: year * 1000 });
+        assert_eq!(changes.len(), 10);
+        assert_eq!(moved.newest(), table.newest().map(|newest| newest.moved(year * 1000)));
+        assert_eq!(moved.get(taken[0]).unwrap().until, Timestamp::NEVER);
+        // Reloaded from the store, it is the same table but for the offer.
+        let stored = changes.into_iter().map(|change| match change {
+            LeaseChange::Put(lease) => lease,
+            LeaseChange::Remove(address) => panic!("{address} is gone"),
+        });
+        assert!(stored.eq(moved.iter().cloned()));
+        for (secs, client) in [(11, 10), (69, 11), (69, 12), (70, 12), (HOUR - 1, 13), (HOUR, 14), (HOUR, 15)]
+        {
+            let there = moved.offer(0, anybody(client), None, at(secs + year));
+            let here = table.offer(0, anybody(client), None, at(secs));
+            assert_eq!(there.map(|f| (f.address, f.claim)), here.map(|f| (f.address, f.claim)), "{secs}");
+        }
+    }
 }
 
 #[test]

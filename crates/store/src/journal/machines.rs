@@ -108,9 +108,11 @@ fn address(event: &Event) -> Option<Ipv4Addr> {
     let given = match &event.kind {
         EventKind::Dhcp(dhcp) => match &dhcp.answer {
             DhcpAnswer::Ack(given) => Some(given.address),
-            DhcpAnswer::Offer(_) | DhcpAnswer::Nak(_) | DhcpAnswer::Exhausted | DhcpAnswer::Silence(_) => {
-                None
-            }
+            DhcpAnswer::Offer(_)
+            | DhcpAnswer::Nak(_)
+            | DhcpAnswer::Exhausted
+            | DhcpAnswer::Elsewhere { .. }
+            | DhcpAnswer::Silence(_) => None,
         },
         _ => None,
     };

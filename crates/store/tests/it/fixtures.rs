@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use bootlace_core::config::BootName;
-use bootlace_core::dhcp::LeaseState;
+use bootlace_core::dhcp::{ClockMark, LeaseState};
 use bootlace_core::event::*;
 use bootlace_core::model::{Firmware, Reporting, Text, Timestamp, Var};
 use bootlace_core::session::SessionId;
@@ -53,6 +53,22 @@ fn a_store_of_schema_2() {
     let leases = Store::open(dir.path()).unwrap().leases().unwrap();
     let brief: Vec<_> = leases.iter().map(|l| (l.address.to_string(), l.until, l.hostname.clone())).collect();
     assert_eq!(brief, [("10.188.0.60".into(), Timestamp(1_795_392_000_000), Text::from("web1"))]);
+    let new = tempfile::tempdir().unwrap();
+    drop(Store::open(new.path()).unwrap());
+    assert_eq!(schema(&file), schema(&new.path().join("bootlace.db")));
+}
+
+#[test]
+fn a_store_of_schema_3() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("bootlace.db");
+    restore(&file, include_str!("../fixtures/store-3.sql"));
+    let store = Store::open(dir.path()).unwrap();
+    let brief: Vec<_> = store.leases().unwrap().iter().map(|l| (l.until.0, l.noted.0)).collect();
+    assert_eq!(brief, [(1_795_392_000_000, 1_795_348_800_000)]);
+    let boot = "0f9b0f0e-1d2c-4b3a-8a5f-6c7d8e9f0a1b".parse().unwrap();
+    let mark = ClockMark { boot, began: Timestamp(1_795_300_000_000) };
+    assert_eq!(store.clock().unwrap(), Some(mark));
     let new = tempfile::tempdir().unwrap();
     drop(Store::open(new.path()).unwrap());
     assert_eq!(schema(&file), schema(&new.path().join("bootlace.db")));

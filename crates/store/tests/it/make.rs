@@ -29,6 +29,7 @@ pub(crate) fn lease(number: u32) -> Lease {
         hw: hw(number),
         state: LeaseState::Bound,
         since: START,
+        noted: START,
         until: START.after(Duration::from_secs(43_200)),
         client_id: None,
         uuid: None,

@@ -4,10 +4,11 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use bootlace_core::dhcp::LeaseChange;
+use bootlace_core::dhcp::{ClockMark, LeaseChange};
+use bootlace_core::model::Uuid;
 use bootlace_store::{Journal, JournalReader, Store, StoreError};
 
-use crate::make::lease;
+use crate::make::{lease, secs};
 
 fn error(dir: &Path) -> StoreError {
     Store::open(dir).expect_err("it opened")
@@ -126,6 +127,28 @@ fn a_reader_needs_a_journal() {
     let refused = JournalReader::open(dir.path()).expect_err("it opened");
     assert!(matches!(refused, StoreError::Unavailable { .. }), "{refused:?}");
     assert!(!dir.path().join("journal.db").exists());
+}
+
+/// That the clock was set, and what moved with it.
+#[test]
+fn the_clock_and_its_leases_are_one_change() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut store = Store::open(dir.path()).unwrap();
+    assert_eq!(store.clock().unwrap(), None);
+    let mark = |number, began| ClockMark { boot: Uuid([number; 16]), began: secs(began) };
+    store.commit_clock(mark(1, 5), &[]).unwrap();
+    assert_eq!(store.clock().unwrap(), Some(mark(1, 5)));
+    let trigger = "CREATE TRIGGER no BEFORE INSERT ON lease_log BEGIN SELECT RAISE(ABORT, 'no room'); END";
+    run_sql(&dir.path().join("bootlace.db"), trigger);
+    store.commit_clock(mark(2, 9), &[LeaseChange::Put(lease(1))]).expect_err("it committed");
+    assert_eq!((store.clock().unwrap(), store.leases().unwrap()), (Some(mark(1, 5)), vec![]));
+    run_sql(&dir.path().join("bootlace.db"), "DROP TRIGGER no");
+    store.commit_clock(mark(2, 9), &[LeaseChange::Put(lease(1))]).unwrap();
+    drop(store);
+    let store = Store::open(dir.path()).unwrap();
+    assert_eq!((store.clock().unwrap(), store.leases().unwrap()), (Some(mark(2, 9)), vec![lease(1)]));
+    run_sql(&dir.path().join("bootlace.db"), "UPDATE clock SET boot = 'never'");
+    assert!(matches!(store.clock(), Err(StoreError::Corrupt { .. })));
 }
 
 #[test]

@@ -10,7 +10,8 @@ const PAUSE: Duration = Duration::from_secs(10);
 /// Counts what happens and says when it is time to tell.
 #[derive(Debug, Default)]
 pub(super) struct Alarm {
-    silent_until: Option<Timestamp>,
+    /// When it was told last.
+    told: Option<Timestamp>,
     untold: u64,
 }
 
@@ -18,10 +19,11 @@ impl Alarm {
     /// It happened once more. Returns how often since it was told last, when it is to be told now.
     pub(super) fn ring(&mut self, now: Timestamp) -> Option<u64> {
         self.untold += 1;
-        if self.silent_until.is_some_and(|until| now < until) {
+        // Told in the future: the clock was set back since then.
+        if self.told.is_some_and(|told| told <= now && now < told.after(PAUSE)) {
             return None;
         }
-        self.silent_until = Some(now.after(PAUSE));
+        self.told = Some(now);
         Some(std::mem::take(&mut self.untold))
     }
 }
@@ -39,5 +41,6 @@ mod tests {
         assert_eq!(alarm.ring(start.after(PAUSE - Duration::from_millis(1))), None);
         assert_eq!(alarm.ring(start.after(PAUSE)), Some(3));
         assert_eq!(alarm.ring(start.after(PAUSE)), None);
+        assert_eq!(alarm.ring(start), Some(2));
     }
 }

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use bootlace::net::RECV_BATCH_MAX;
-use bootlace::services::{dhcp::WAITING_MAX, http::limits as http, tftp};
+use bootlace::services::dhcp::{CLOCK_CHECK, WAITING_MAX};
+use bootlace::services::{http::limits as http, tftp};
 use bootlace_core::boot::template;
 use bootlace_core::{config, dhcp, files, model, session};
 use bootlace_probe::limits as probe;
@@ -32,6 +33,8 @@ fn constants() -> Vec<(&'static str, String)> {
         ("PROBES_AHEAD_MAX", count(dhcp::PROBES_AHEAD_MAX)),
         ("PROBES_MAX", count(dhcp::PROBES_MAX)),
         ("WAITING_MAX", count(WAITING_MAX)),
+        ("CLOCK_STEP_MIN", time(dhcp::CLOCK_STEP_MIN)),
+        ("CLOCK_CHECK", time(CLOCK_CHECK)),
         ("RECV_BATCH_MAX", count(RECV_BATCH_MAX)),
         ("TRANSFERS_MAX", count(tftp::TRANSFERS_MAX)),
         ("TRANSFERS_PER_CLIENT_MAX", count(tftp::TRANSFERS_PER_CLIENT_MAX)),

@@ -22,6 +22,15 @@ impl Server {
     /// The server at an address of its own.
     pub fn new(config: &Config, ip: Ipv4Addr) -> Self {
         let host = config.hostname.clone().unwrap_or_else(|| ip.to_string());
+        Self::at(config, ip, &host)
+    }
+
+    /// The same for who cannot look up names.
+    pub fn by_address(config: &Config, ip: Ipv4Addr) -> Self {
+        Self::at(config, ip, &ip.to_string())
+    }
+
+    fn at(config: &Config, ip: Ipv4Addr, host: &str) -> Self {
         let url = match config.http.port {
             80 => format!("http://{host}"),
             port => format!("http://{host}:{port}"),

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddrV4;
 
-use bootlace_core::dhcp::{LeaseTable, Received};
+use bootlace_core::dhcp::{LeaseTable, Received, Service};
 use bootlace_core::event::ClientClass;
 use bootlace_core::explain::{Found, Rom, Subject, World, explain};
 use bootlace_core::model::{Facts, Firmware, Timestamp};
@@ -24,6 +24,7 @@ fn steps(config: &bootlace_core::config::Config, firmware: Firmware, rom: Rom) -
             mtu: 1500,
             source: SocketAddrV4::new([0, 0, 0, 0].into(), 68),
             destination: [255, 255, 255, 255].into(),
+            service: Service::Dhcp,
         },
         now: Timestamp(0),
         look_up: &|_| Some(Found { len: 1, text: String::new() }),

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 
 use bootlace_core::boot::loader::LoaderInventory;
 use bootlace_core::config::{self, Config};
-use bootlace_core::dhcp::{LeaseTable, Received};
+use bootlace_core::dhcp::{LeaseTable, Received, Service};
 use bootlace_core::event::{DhcpAnswer, Event, EventKind};
 use bootlace_core::explain::{Explanation, Found, Rom, Subject, World, explain};
 use bootlace_core::model::{Facts, Firmware, Timestamp};
@@ -80,6 +80,7 @@ impl Case {
                 mtu: 1500,
                 source: SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 68),
                 destination: Ipv4Addr::BROADCAST,
+                service: Service::Dhcp,
             },
             now: Timestamp::from_secs(1_800_000_000),
             look_up: &|name| {
@@ -126,6 +127,9 @@ fn step_line(step: &Step) -> String {
                 client.name(),
                 boot_file.as_deref().unwrap_or("without a boot file")
             )
+        }
+        Step::Told { client, boot_file } => {
+            format!("told {} {}", client.name(), boot_file.as_deref().unwrap_or("to ask again"))
         }
         Step::NoOffer { client } => format!("no offer for {}", client.name()),
         Step::Script { name, boot: None } => format!("script {name}"),

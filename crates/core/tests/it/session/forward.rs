@@ -1,6 +1,6 @@
 //! Design invariant 11, a sentence each.
 
-use bootlace_core::dhcp::{Received, classify};
+use bootlace_core::dhcp::{Received, Service, classify};
 use bootlace_core::event::{ClientClass, DhcpAnswer, DhcpMessage, EventKind, FileOutcome, ScriptStep};
 use bootlace_core::session::{SILENCE, SessionId, Sessions, Stage};
 use bootlace_wire::dhcp::{Code, Message, MessageType, Op};
@@ -153,6 +153,7 @@ fn view(sessions: &Sessions, secs: i64, xid: u32) -> bool {
         mtu: 1500,
         source: SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 68),
         destination: Ipv4Addr::BROADCAST,
+        service: Service::Dhcp,
     };
     let query = classify(&message, &received).unwrap();
     now(sessions, secs).dhcp_view(&query, at(secs)).chained

@@ -25,9 +25,9 @@ pub(crate) enum Sync {
     Names,
 }
 
-/// The disk has no power: nothing works any more.
+/// The disk has no power, or it failed this once.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct PowerLost;
+pub(crate) struct DiskError;
 
 /// xorshift64*
 #[derive(Clone, Debug)]
@@ -79,6 +79,14 @@ pub(crate) struct Disk {
     unsynced_names: Vec<(String, Option<usize>)>,
     /// Changes and syncs until the power fails.
     left: Option<u64>,
+    /// Changes and syncs until one fails though there is power.
+    fails_in: Option<u64>,
+    /// How many did.
+    pub(crate) failures: u32,
+    /// Syncs of a database so far: each is a checkpoint's.
+    pub(crate) checkpoints: u32,
+    /// How long a log may become before it is moved into its database, in pages; else SQLite's default.
+    pub(crate) log_pages_max: Option<u32>,
     pub(crate) ignores: Option<Sync>,
 }
 
@@ -88,14 +96,28 @@ impl Disk {
         self.left = Some(changes);
     }
 
+    /// After so many more changes and syncs one fails.
+    pub(crate) fn fail_once_after(&mut self, changes: u64) {
+        self.fails_in = Some(changes);
+    }
+
     pub(crate) fn has_power(&self) -> bool {
         self.left != Some(0)
     }
 
-    fn use_power(&mut self) -> Result<(), PowerLost> {
+    fn use_power(&mut self) -> Result<(), DiskError> {
+        match &mut self.fails_in {
+            None => {}
+            Some(0) => {
+                self.fails_in = None;
+                self.failures += 1;
+                return Err(DiskError);
+            }
+            Some(left) => *left -= 1,
+        }
         match &mut self.left {
             None => Ok(()),
-            Some(0) => Err(PowerLost),
+            Some(0) => Err(DiskError),
             Some(left) => {
                 *left -= 1;
                 Ok(())
@@ -105,7 +127,7 @@ impl Disk {
 
     /// The power is back; chance says what is there of all that was not synced.
     pub(crate) fn power_up(&mut self, random: &mut Random) {
-        self.left = None;
+        (self.left, self.fails_in) = (None, None);
         // All, none, or each by itself with one of some odds.
         let odds = [0, 25, 50, 75, 100][random.below(5) as usize];
         let mut survives = || random.below(100) < odds;
@@ -125,7 +147,7 @@ impl Disk {
         }
     }
 
-    fn open(&mut self, name: &str, create: bool, syncs_names: bool) -> Result<Option<usize>, PowerLost> {
+    fn open(&mut self, name: &str, create: bool, syncs_names: bool) -> Result<Option<usize>, DiskError> {
         let node = match self.names.get(name) {
             Some(node) => *node,
             None if !create => return Ok(None),
@@ -147,7 +169,7 @@ impl Disk {
     }
 
     /// Whether there was such a file.
-    fn delete(&mut self, name: &str) -> Result<bool, PowerLost> {
+    fn delete(&mut self, name: &str) -> Result<bool, DiskError> {
         self.use_power()?;
         let was = self.names.remove(name).is_some();
         self.unsynced_names.push((name.to_owned(), None));
@@ -175,7 +197,7 @@ impl Disk {
         len
     }
 
-    fn write(&mut self, node: usize, mut at: usize, mut bytes: &[u8]) -> Result<(), PowerLost> {
+    fn write(&mut self, node: usize, mut at: usize, mut bytes: &[u8]) -> Result<(), DiskError> {
         self.use_power()?;
         let node = &mut self.nodes[node];
         while !bytes.is_empty() {
@@ -188,7 +210,7 @@ impl Disk {
         Ok(())
     }
 
-    fn resize(&mut self, node: usize, len: usize) -> Result<(), PowerLost> {
+    fn resize(&mut self, node: usize, len: usize) -> Result<(), DiskError> {
         self.use_power()?;
         let node = &mut self.nodes[node];
         let change = Change::Size(len);
@@ -197,8 +219,17 @@ impl Disk {
         Ok(())
     }
 
-    fn sync(&mut self, node: usize, kind: Option<Sync>) -> Result<(), PowerLost> {
-        self.use_power()?;
+    fn sync(&mut self, node: usize, kind: Option<Sync>) -> Result<(), DiskError> {
+        if let Err(error) = self.use_power() {
+            if self.has_power() {
+                // What could not be synced counts as synced from then on, as on Linux: nobody tries again.
+                self.nodes[node].unsynced.clear();
+            }
+            return Err(error);
+        }
+        if kind == Some(Sync::Database) {
+            self.checkpoints += 1;
+        }
         let syncs_names = std::mem::take(&mut self.nodes[node].syncs_names);
         if kind.is_none() || self.ignores != kind {
             let node = &mut self.nodes[node];

@@ -11,7 +11,7 @@ use std::sync::Once;
 
 use rusqlite::ffi::*;
 
-use super::{DISK, Disk, PowerLost, Sync};
+use super::{DISK, Disk, DiskError, Sync};
 
 /// The name to open databases with.
 pub(crate) const NAME: &CStr = c"simulated-disk";
@@ -23,6 +23,8 @@ struct OpenFile {
     base: sqlite3_file,
     node: usize,
     kind: Kind,
+    /// Who opened it; null until that is told.
+    connection: *mut sqlite3,
     /// Shared memory for the log's index; lives from its first map to `shm_unmap`.
     shared: *mut Vec<Box<[u64]>>,
 }
@@ -84,7 +86,7 @@ fn on_disk<T>(work: impl FnOnce(&mut Disk) -> T) -> T {
     DISK.with_borrow_mut(work)
 }
 
-fn code(done: Result<(), PowerLost>, failure: c_int) -> c_int {
+fn code(done: Result<(), DiskError>, failure: c_int) -> c_int {
     if done.is_ok() { SQLITE_OK } else { failure }
 }
 
@@ -128,7 +130,10 @@ unsafe extern "C" fn open(
     let base = sqlite3_file { pMethods: &raw const METHODS };
     // SAFETY: room for `szOsFile` bytes is there, and `out_flags` is null or valid.
     unsafe {
-        ptr::write(pointer.cast(), OpenFile { base, node, kind, shared: ptr::null_mut() });
+        ptr::write(
+            pointer.cast(),
+            OpenFile { base, node, kind, connection: ptr::null_mut(), shared: ptr::null_mut() },
+        );
         if !out_flags.is_null() {
             *out_flags = flags;
         }
@@ -144,12 +149,12 @@ unsafe extern "C" fn delete(_: *mut sqlite3_vfs, name: *const c_char, sync_dir: 
         if sync_dir != 0 {
             disk.sync_names();
         }
-        Ok::<bool, PowerLost>(was)
+        Ok::<bool, DiskError>(was)
     });
     match done {
         Ok(true) => SQLITE_OK,
         Ok(false) => SQLITE_IOERR_DELETE_NOENT,
-        Err(PowerLost) => SQLITE_IOERR_DELETE,
+        Err(DiskError) => SQLITE_IOERR_DELETE,
     }
 }
 
@@ -231,7 +236,21 @@ unsafe extern "C" fn check_reserved_lock(_: *mut sqlite3_file, out: *mut c_int) 
     SQLITE_OK
 }
 
-unsafe extern "C" fn file_control(_: *mut sqlite3_file, _: c_int, _: *mut c_void) -> c_int {
+/// A connection lets its file know who it is, and what it is set up with. With that, but after what is the default,
+/// comes the disk's own limit for logs.
+unsafe extern "C" fn file_control(pointer: *mut sqlite3_file, what: c_int, argument: *mut c_void) -> c_int {
+    // SAFETY: an open file; the argument is a place with the connection, which lives as long as the file.
+    unsafe {
+        let file = file(pointer);
+        if what == SQLITE_FCNTL_PDB {
+            file.connection = *argument.cast::<*mut sqlite3>();
+        } else if what == SQLITE_FCNTL_PRAGMA
+            && !file.connection.is_null()
+            && let Some(pages) = on_disk(|disk| disk.log_pages_max)
+        {
+            sqlite3_wal_autocheckpoint(file.connection, pages as c_int);
+        }
+    }
     SQLITE_NOTFOUND
 }
 

@@ -1,0 +1,192 @@
+//! Where DHCP messages come in and answers leave.
+
+use std::fmt;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::os::fd::{AsFd, BorrowedFd};
+
+use bootlace_core::dhcp::{Destination, Reply, Service};
+use bootlace_wire::Mac;
+use bootlace_wire::dhcp::{CLIENT_PORT, Message, PXE_PORT, SERVER_PORT, describe};
+use bootlace_wire::frame::{parse_udp_frame, udp_frame};
+
+use crate::net::{Arrived, Datagram, DatagramSocket, DhcpTap, Frame, Interface};
+
+/// A way in on a served interface.
+pub struct Port {
+    /// As it is now.
+    pub interface: Interface,
+    /// What listens there.
+    pub ear: Ear,
+}
+
+/// What listens on an interface.
+pub enum Ear {
+    /// Port 67, as the network's DHCP server.
+    Server(DatagramSocket),
+    /// What is sent to port 67, beside another server that may have the port.
+    Proxy(DhcpTap),
+    /// Port 4011, which a proxy's offers name.
+    BootServer(DatagramSocket),
+}
+
+/// A message as it came.
+pub(super) struct Heard<'a> {
+    pub(super) bytes: &'a [u8],
+    pub(super) source: SocketAddrV4,
+    pub(super) destination: Ipv4Addr,
+    /// The station that sent the frame: the client, its relay, or the router before that.
+    pub(super) station: Option<Mac>,
+}
+
+impl Port {
+    /// The DHCP server's port of an interface.
+    pub fn server(interface: &Interface) -> io::Result<Self> {
+        let socket = DatagramSocket::bind_interface(&interface.name, SERVER_PORT)?;
+        Ok(Self { interface: interface.clone(), ear: Ear::Server(socket) })
+    }
+
+    /// A proxy's ear for requests to the network's DHCP server.
+    pub fn proxy(interface: &Interface) -> io::Result<Self> {
+        Ok(Self { interface: interface.clone(), ear: Ear::Proxy(DhcpTap::bind(interface.index)?) })
+    }
+
+    /// A proxy's port for firmware that its offers send there.
+    pub fn boot_server(interface: &Interface) -> io::Result<Self> {
+        let socket = DatagramSocket::bind_interface(&interface.name, PXE_PORT)?;
+        Ok(Self { interface: interface.clone(), ear: Ear::BootServer(socket) })
+    }
+
+    /// The interface has changed. A tap hears by the interface's index; sockets are bound again by name elsewhere.
+    pub(super) fn relink(&mut self, now: &Interface) {
+        if let (Ear::Proxy(tap), true) = (&mut self.ear, self.interface.index != now.index) {
+            match DhcpTap::bind(now.index) {
+                Ok(new) => *tap = new,
+                Err(error) => {
+                    tracing::warn!(%error, interface = now.name, "cannot hear DHCP requests any more");
+                }
+            }
+        }
+        self.interface = now.clone();
+    }
+
+    /// The socket that has to be bound again when the interface has returned with another index.
+    pub fn bound_by_name(&self) -> Option<BorrowedFd<'_>> {
+        match &self.ear {
+            Ear::Server(socket) | Ear::BootServer(socket) => Some(socket.as_fd()),
+            Ear::Proxy(_) => None,
+        }
+    }
+
+    pub(super) fn service(&self) -> Service {
+        match self.ear {
+            Ear::Server(_) | Ear::Proxy(_) => Service::Dhcp,
+            Ear::BootServer(_) => Service::BootServer,
+        }
+    }
+
+    /// What arrived, without its frame; nothing when the frame is none.
+    pub(super) fn hear<'a>(&self, arrived: &Arrived<'a>) -> Option<Heard<'a>> {
+        match self.ear {
+            Ear::Server(_) | Ear::BootServer(_) => Some(Heard {
+                bytes: arrived.bytes,
+                source: arrived.source,
+                destination: arrived.destination,
+                station: None,
+            }),
+            // Its checksum is not looked at: virtual links leave it to a card that is not there.
+            Ear::Proxy(_) => parse_udp_frame(arrived.bytes).ok().map(|datagram| Heard {
+                bytes: datagram.payload,
+                source: datagram.src,
+                destination: *datagram.dst.ip(),
+                station: Some(datagram.src_mac),
+            }),
+        }
+    }
+
+    /// The number of datagrams that left.
+    pub(super) fn send(&self, datagrams: &[Datagram<'_>]) -> io::Result<usize> {
+        match &self.ear {
+            Ear::Server(socket) | Ear::BootServer(socket) => socket.send(datagrams),
+            // It has no port to send from.
+            Ear::Proxy(_) => Err(io::ErrorKind::Unsupported.into()),
+        }
+    }
+}
+
+impl AsFd for Port {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match &self.ear {
+            Ear::Server(socket) | Ear::BootServer(socket) => socket.as_fd(),
+            Ear::Proxy(tap) => tap.as_fd(),
+        }
+    }
+}
+
+/// A reply as bytes, and where they go.
+pub(super) struct Outgoing {
+    bytes: Vec<u8>,
+    to: To,
+    source: Option<Ipv4Addr>,
+}
+
+enum To {
+    Datagram(SocketAddrV4),
+    /// `bytes` is a whole frame.
+    Frame,
+}
+
+impl Outgoing {
+    /// `station` is who sent the frame of the request, where only that is known of the way back.
+    pub(super) fn new(reply: &Reply, port: &Port, station: Option<Mac>) -> Self {
+        let interface = &port.interface;
+        let bytes = reply.message.encode(reply.limit).bytes;
+        log_packet("sent", &reply.message, &reply.destination);
+        let source =
+            reply.message.server_id().filter(|ip| interface.addresses.iter().any(|own| own.ip == *ip));
+        let source = source.or_else(|| interface.addresses.first().map(|own| own.ip));
+        let broadcast = SocketAddrV4::new(Ipv4Addr::BROADCAST, CLIENT_PORT);
+        // A tap has no port to send from: all that it answers goes out as frames.
+        if let (Ear::Proxy(_), Some(own), Some(from)) = (&port.ear, interface.mac, source) {
+            let (hw, to) = match reply.destination {
+                Destination::Broadcast => (Mac::BROADCAST, broadcast),
+                Destination::UnicastHw { ip, hw } => (hw, SocketAddrV4::new(ip, CLIENT_PORT)),
+                Destination::Relay(to) | Destination::UnicastIp(to) => {
+                    (station.unwrap_or(Mac::BROADCAST), to)
+                }
+            };
+            let frame = udp_frame(hw, own, SocketAddrV4::new(from, SERVER_PORT), to, &bytes);
+            return Self { bytes: frame, to: To::Frame, source };
+        }
+        match (reply.destination, interface.mac, source) {
+            (Destination::UnicastHw { ip, hw }, Some(own), Some(from)) => {
+                let from = SocketAddrV4::new(from, SERVER_PORT);
+                let frame = udp_frame(hw, own, from, SocketAddrV4::new(ip, CLIENT_PORT), &bytes);
+                Self { bytes: frame, to: To::Frame, source }
+            }
+            // An interface without Ethernet addresses has no frames to build: everybody hears a broadcast.
+            (Destination::UnicastHw { .. } | Destination::Broadcast, _, _) => {
+                Self { bytes, to: To::Datagram(broadcast), source }
+            }
+            (Destination::Relay(to) | Destination::UnicastIp(to), _, _) => {
+                Self { bytes, to: To::Datagram(to), source }
+            }
+        }
+    }
+
+    pub(super) fn datagram(&self, interface: &Interface) -> Option<Datagram<'_>> {
+        let To::Datagram(to) = self.to else { return None };
+        Some(Datagram { bytes: &self.bytes, to, from: self.source, ifindex: interface.index })
+    }
+
+    pub(super) fn frame(&self, interface: &Interface) -> Option<Frame<'_>> {
+        matches!(self.to, To::Frame).then_some(Frame { bytes: &self.bytes, ifindex: interface.index })
+    }
+}
+
+/// With every option decoded: what one looks at when a machine does not do what it should.
+pub(super) fn log_packet(what: &str, message: &Message, peer: &dyn fmt::Display) {
+    if tracing::enabled!(tracing::Level::DEBUG) {
+        tracing::debug!(%peer, "DHCP packet {what}\n{}", describe::describe(message));
+    }
+}

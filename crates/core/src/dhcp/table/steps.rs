@@ -1,0 +1,31 @@
+//! The wall clock was set: every time of the table moves with it.
+
+use super::super::LeaseChange;
+use super::super::clock::Step;
+use super::LeaseTable;
+use crate::model::Timestamp;
+
+impl LeaseTable {
+    /// Moves all times by a step of the clock, so that each lease lasts as long as its holder was told. Leases that
+    /// have ended move too: the order in which they are lent again stays.
+    ///
+    /// The changes, which are all leases, have to be on stable storage together with the clock's new mark before
+    /// anything else that this table decides.
+    pub fn shift(&mut self, step: Step) -> Vec<LeaseChange> {
+        for pool in &mut self.pools {
+            pool.shift(step.millis);
+        }
+        let moved = self.leases.values_mut().map(|lease| {
+            for time in [&mut lease.since, &mut lease.noted, &mut lease.until] {
+                *time = time.moved(step.millis);
+            }
+            LeaseChange::Put(lease.clone())
+        });
+        moved.collect()
+    }
+
+    /// When the newest of the leases was noted: it was this late already.
+    pub fn newest(&self) -> Option<Timestamp> {
+        self.leases.values().map(|lease| lease.noted).max()
+    }
+}
