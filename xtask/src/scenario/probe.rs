@@ -3,6 +3,7 @@
 mod bootlace;
 mod broken;
 mod dnsmasq;
+mod proxied;
 mod web;
 
 use std::process::Command;
@@ -29,6 +30,16 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         name: "probe-storm",
         shows: "200 played machines boot at once, and every byte of every one of them comes",
         run: bootlace::storm,
+    },
+    Scenario {
+        name: "probe-proxy",
+        shows: "played firmware gets its address from dnsmasq and its boot from the proxy's port 4011, systems the address alone",
+        run: |context| proxied::boots(context, ""),
+    },
+    Scenario {
+        name: "probe-proxy-offer",
+        shows: "the same with the boot file in the proxy's offer",
+        run: |context| proxied::boots(context, "proxy = \"offer\"\n"),
     },
     Scenario {
         name: "probe-dnsmasq",

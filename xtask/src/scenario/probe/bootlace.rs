@@ -14,7 +14,7 @@ use super::{Context, kernel, leaves_nothing, play, play_all};
 
 const KERNEL_BYTES: usize = 700_001;
 const INITRD_BYTES: usize = 2_000_000;
-const CONFIG: &str = r#"
+pub(super) const CONFIG: &str = r#"
 [boot.rescue]
 kind = "linux"
 kernel = "debian/linux"
@@ -54,11 +54,11 @@ boot = "own"
 match = { mac = "52:54:00:*" }
 boot = "rescue"
 "#;
-const CMDLINE: &str = "console=ttyS0 quiet";
+pub(super) const CMDLINE: &str = "console=ttyS0 quiet";
 const MACHINES: u32 = 200;
 
 /// A kernel and an initial file system, and the configs of loaders that boot the two.
-fn fill(context: &Context) -> Result<()> {
+pub(super) fn fill(context: &Context) -> Result<()> {
     let boot = context.dir().join("boot");
     for folder in ["debian", "grub", "pxelinux.cfg"] {
         fs::create_dir_all(boot.join(folder))?;
@@ -89,6 +89,7 @@ pub(super) fn kinds(context: &Context) -> Result<()> {
         ("bios", "52:54:00:00:00:01", "linux"),
         ("uefi-x64", "52:54:00:00:00:02", "linux"),
         ("grub", "52:54:00:00:00:03", "linux"),
+        ("http-x64", "52:54:00:00:00:0a", "linux"),
         ("bios", "52:54:00:00:00:24", "linux"),
         ("ipxe", "52:54:00:00:00:04", "linux"),
         ("ipxe-x64", "52:54:00:00:00:05", "linux"),
