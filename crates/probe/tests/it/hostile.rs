@@ -171,7 +171,7 @@ fn conversations() -> Vec<Vec<u8>> {
         for name in [url, &file[..41]] {
             let lease = [piece(0, &options(2, name)), piece(11, &[]), piece(0, &options(5, name))].concat();
             let answer =
-                [piece(4, &options(5, name)), piece(5, b"\0\x06tsize\x0010\0blksize\0512\0")].concat();
+                [piece(4, &options(5, name)), piece(5, b"\0\x06tsize\x0010\0blksize\x00512\0")].concat();
             let file = [piece(5, b"\0\x03\0\x01#!ipxe\nchain x"), piece(5, b"\0\x05\0\x01")].concat();
             let web = [
                 piece(7, &[]),
