@@ -126,7 +126,8 @@ pub(crate) fn cargo(project: &Project, arguments: &[&str]) -> Result<()> {
     run_cargo(&mut cargo_command(project, arguments))
 }
 
-fn cargo_command(project: &Project, arguments: &[&str]) -> Command {
+/// Cargo in the workspace.
+pub(crate) fn cargo_command(project: &Project, arguments: &[&str]) -> Command {
     let mut command = Command::new("cargo");
     command.args(arguments).current_dir(project.root());
     // What `cargo run` told this program about itself is not true of the builds that it starts.

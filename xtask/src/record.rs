@@ -66,7 +66,8 @@ impl Record {
     }
 }
 
-fn commit(project: &Project) -> Result<String> {
+/// The commit that is checked out; it ends with `-dirty` when files have changed since.
+pub(crate) fn commit(project: &Project) -> Result<String> {
     let output = Command::new("git")
         .args(["describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"])
         .current_dir(project.root())

@@ -9,6 +9,7 @@ use bootlace_core::event::Event;
 use bootlace_core::files::Identity;
 use bootlace_core::model::Timestamp;
 use bootlace_core::session::{SILENCE, Session, SessionId, Sessions};
+use bootlace_store::StoreError;
 use bootlace_store::journal::{Handle, Record};
 use bootlace_wire::HwAddr;
 
@@ -56,6 +57,8 @@ pub struct Hub {
     /// Read so lately from the kernel that it is not asked again.
     neighbours: Mutex<HashMap<Ipv4Addr, (Option<HwAddr>, Timestamp)>>,
     journal: Handle,
+    /// Why leases cannot be stored.
+    unstored: Mutex<Option<StoreError>>,
 }
 
 /// What an event is to its session.
@@ -76,6 +79,7 @@ impl Hub {
             reported: Mutex::new(HashMap::new()),
             neighbours: Mutex::new(HashMap::new()),
             journal,
+            unstored: Mutex::new(None),
         }
     }
 
@@ -170,6 +174,16 @@ impl Hub {
                 None => leased.remove(&ip),
             };
         }
+    }
+
+    /// Notes why leases cannot be stored, or that they can.
+    pub(crate) fn leases_unstored(&self, error: Option<StoreError>) {
+        *lock(&self.unstored) = error;
+    }
+
+    /// Why leases or the history cannot be stored now; none while all is well.
+    pub fn trouble(&self) -> Option<StoreError> {
+        lock(&self.unstored).clone().or_else(|| self.journal.counters().error)
     }
 
     /// The journal's writer, for its counters and the last flush.

@@ -12,7 +12,7 @@ pub mod net;
 mod privileges;
 mod probe;
 pub mod resolver;
-mod sandbox;
+pub mod sandbox;
 pub mod services;
 pub mod serving;
 mod sources;

@@ -16,6 +16,7 @@ use bootlace_core::event::{
     DhcpAnswer, DhcpEvent, Event, EventKind, FileEvent, FileOutcome, ScriptEvent, ScriptStep,
 };
 use bootlace_core::session::SessionId;
+use bootlace_store::journal::Notice;
 use bootlace_wire::HwAddr;
 use tracing::field::{DisplayValue, display};
 use tracing::level_filters::LevelFilter;
@@ -95,6 +96,21 @@ pub(crate) fn event(event: &Event, session: Option<SessionId>, progress: Progres
         EventKind::Conflict { address, seen, quarantined } => {
             warn!(code = "address-in-use", ip = %address, %seen, quarantined, "somebody is on an address that nobody has leased");
         }
+    }
+}
+
+/// Writes the line of a turn of the journal.
+pub(crate) fn journal(notice: Notice) {
+    match notice {
+        Notice::Behind(error) => {
+            let finding = error.finding();
+            let code = finding.code;
+            warn!(
+                code,
+                "the history cannot be written: events wait, and are lost when too many do. {finding}"
+            );
+        }
+        Notice::CaughtUp { lost } => info!(lost, "the history is written again"),
     }
 }
 

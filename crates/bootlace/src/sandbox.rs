@@ -27,7 +27,7 @@ const SYSTEM: [&str; 4] =
 
 /// Answered with EPERM: other programs, other processes, mounts, namespaces, the kernel itself, and calls that serve
 /// attackers more often than servers.
-const DENIED: [libc::c_long; 37] = [
+pub const DENIED: [libc::c_long; 37] = [
     libc::SYS_execve,
     libc::SYS_execveat,
     libc::SYS_ptrace,
@@ -73,7 +73,7 @@ pub(crate) const NEEDS_RESTART: &str =
 
 /// What the process was shut in to.
 #[derive(Debug, Default)]
-pub(crate) struct Sandbox {
+pub struct Sandbox {
     /// Files and folders that may be read, as the kernel knows them; `None` when it restricts nothing.
     readable: Option<BTreeSet<Inode>>,
 }
@@ -87,9 +87,9 @@ fn inode(metadata: &Metadata) -> Inode {
 }
 
 impl Sandbox {
-    /// Shuts the process in: it may read beneath `readable` and write beneath `state_dir`. Paths that do not exist
+    /// Shuts in the calling thread and all that it starts from now on: it may read beneath `readable` and write beneath `state_dir`. Paths that do not exist
     /// are left out.
-    pub(crate) fn enter(mode: SandboxMode, state_dir: &Path, readable: &BTreeSet<PathBuf>) -> Self {
+    pub fn enter(mode: SandboxMode, state_dir: &Path, readable: &BTreeSet<PathBuf>) -> Self {
         if mode == SandboxMode::Off {
             return Self::default();
         }

@@ -72,12 +72,59 @@ impl Db {
         match migrate::version(&db.conn).map_err(|error| db.error("read", &error))? {
             found if found == known => Ok(db),
             found if found > known => Err(StoreError::Newer { file: db.file, found, known }),
-            _ => Err(StoreError::Unavailable {
-                file: db.file,
-                doing: "read",
-                reason: "an older release wrote it; `bootlace serve` of this one brings it up to date".into(),
-            }),
+            _ => Err(StoreError::unavailable(
+                &db.file,
+                "read",
+                "an older release wrote it; `bootlace serve` of this one brings it up to date",
+            )),
         }
+    }
+
+    /// Opens `file` for reading as it is, whichever schema it has.
+    pub(crate) fn open_as_is(file: PathBuf) -> Result<Self, StoreError> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        Self::connect(Disk::System, file, flags)
+    }
+
+    /// The file's schema, one that this release knows.
+    pub(crate) fn schema(&self, migrations: &[Migration]) -> Result<i64, StoreError> {
+        const HAS_SCHEMA: &str = "SELECT COUNT(*) FROM sqlite_master WHERE name = 'schema_versions'";
+        let ours = self.conn.query_row(HAS_SCHEMA, [], |row| row.get::<_, bool>(0));
+        let found = match ours.map_err(|error| self.error("read", &error))? {
+            true => migrate::version(&self.conn).map_err(|error| self.error("read", &error))?,
+            false => 0,
+        };
+        let known = migrate::newest(migrations);
+        match found {
+            0 => Err(StoreError::corrupt(&self.file, "it is no database of Bootlace")),
+            found if found > known => Err(StoreError::Newer { file: self.file.clone(), found, known }),
+            found => Ok(found),
+        }
+    }
+
+    /// Reads every page and index. Takes some seconds for a journal of the default size.
+    pub(crate) fn check_all(&self) -> Result<(), StoreError> {
+        self.check("PRAGMA integrity_check(1)")
+    }
+
+    /// Reads every page, without holding indices against their tables.
+    pub(crate) fn check_pages(&self) -> Result<(), StoreError> {
+        self.check("PRAGMA quick_check(1)")
+    }
+
+    fn check(&self, pragma: &str) -> Result<(), StoreError> {
+        let verdict: String =
+            self.conn.query_row(pragma, [], |row| row.get(0)).map_err(|error| self.error("check", &error))?;
+        if verdict == "ok" { Ok(()) } else { Err(StoreError::corrupt(&self.file, verdict)) }
+    }
+
+    /// Writes what is committed at this moment to a new database `to`, complete in one file. Its bytes are not synced.
+    pub(crate) fn copy_to(&self, to: &Path) -> Result<(), StoreError> {
+        let Some(name) = to.to_str() else {
+            return Err(StoreError::unavailable(to, "write", "its name is not UTF-8"));
+        };
+        let copied = self.conn.execute("VACUUM INTO $1", [name]);
+        copied.map(drop).map_err(|error| self.error("copy", &error))
     }
 
     fn connect(disk: Disk, file: PathBuf, flags: OpenFlags) -> Result<Self, StoreError> {
@@ -121,11 +168,11 @@ impl Db {
         if mode == "wal" {
             return Ok(());
         }
-        Err(StoreError::Unavailable {
-            file: self.file.clone(),
-            doing: "open",
-            reason: "its file system cannot hold a write-ahead log; put state_dir on a local disk".into(),
-        })
+        Err(StoreError::unavailable(
+            &self.file,
+            "open",
+            "its file system cannot hold a write-ahead log; put state_dir on a local disk",
+        ))
     }
 
     /// Makes the names of new files durable: a synced file without a name is lost all the same. SQLite does so with

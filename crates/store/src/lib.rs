@@ -3,7 +3,7 @@
 //! Two database files live in `state_dir`. [`Store`] (`bootlace.db`) holds promises: a lease is on stable storage
 //! before its ACK leaves (design invariant 2), so each commit is synced. [`Journal`] (`journal.db`) holds what
 //! was seen: events, sessions, machines. It has its own writer and may lose its last moments at a power loss,
-//! never its integrity. A third file, `lock`, keeps a second server out.
+//! never its integrity. A third file, `lock`, keeps a second server out. [`state`] copies the directory and puts copies back.
 //!
 //! Queries and changes are one SQL text that SQLite and PostgreSQL both take (`$1` in order of appearance,
 //! BIGINT times, TEXT addresses and JSON, `ON CONFLICT .. DO UPDATE`, `RETURNING`); only the DDL in `migrations/`
@@ -16,8 +16,9 @@ pub mod journal;
 mod lease_log;
 mod lock;
 mod migrate;
+pub mod state;
 mod store;
 
-pub use error::StoreError;
+pub use error::{Cause, StoreError};
 pub use journal::{Journal, JournalReader};
 pub use store::{LeaseReader, Sqlite, Store};

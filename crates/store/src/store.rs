@@ -12,16 +12,21 @@ use crate::db::{Db, Disk, Durability};
 use crate::lease_log::LeaseLog;
 use crate::lock::StateLock;
 use crate::migrate::Migration;
+use crate::state::finish_restore;
 
 /// The database file in the state directory.
-const FILE: &str = "bootlace.db";
+pub(crate) const FILE: &str = "bootlace.db";
 
-const MIGRATIONS: [Migration; 3] = [
+pub(crate) const MIGRATIONS: [Migration; 3] = [
     Migration { version: 1, sql: include_str!("../migrations/store-0001.sql") },
     Migration { version: 2, sql: include_str!("../migrations/store-0002.sql") },
     Migration { version: 3, sql: include_str!("../migrations/store-0003.sql") },
 ];
 
+/// The first schema with `noted`.
+const NOTED_SINCE_SCHEMA: i64 = 3;
+const READ_WITHOUT_NOTED: &str =
+    "SELECT address, hw, state, since, since, until, client_id, uuid, hostname FROM leases";
 const READ: &str = "SELECT address, hw, state, since, noted, until, client_id, uuid, hostname FROM leases";
 
 /// The durable log of the lease table, which itself lives in memory: read once at start, then only written.
@@ -42,9 +47,10 @@ pub struct Sqlite {
 
 impl Store {
     /// Opens the store in `dir`, which is made if need be, and keeps every other server out of that directory
-    /// for as long as it lives.
+    /// for as long as it lives. A restore that was cut short is finished first.
     pub fn open(dir: &Path) -> Result<Self, StoreError> {
         let lock = StateLock::take(dir)?;
+        finish_restore(dir)?;
         Sqlite::open(Disk::System, dir, Some(lock)).map(Self::Sqlite)
     }
 
@@ -91,7 +97,9 @@ impl Store {
 impl Sqlite {
     fn open(disk: Disk, dir: &Path, lock: Option<StateLock>) -> Result<Self, StoreError> {
         let db = Db::open(disk, dir.join(FILE), Durability::EveryCommit, &MIGRATIONS)?;
-        check(&db)?;
+        // A damaged page must stop the start, not the DHCP service an hour later. The file is small: a lease takes some
+        // 300 bytes.
+        db.check_pages()?;
         let log = LeaseLog::read(&db.conn).map_err(|error| db.error("read", &error))?;
         Ok(Self { db, log, _lock: lock })
     }
@@ -108,16 +116,6 @@ impl Sqlite {
         self.log.committed(draft);
         Ok(())
     }
-}
-
-/// A damaged page must stop the start, not the DHCP service an hour later. The file is small: a lease takes some
-/// 300 bytes.
-fn check(db: &Db) -> Result<(), StoreError> {
-    let verdict: String = db
-        .conn
-        .query_row("PRAGMA quick_check(1)", [], |row| row.get(0))
-        .map_err(|error| db.error("check", &error))?;
-    if verdict == "ok" { Ok(()) } else { Err(StoreError::corrupt(&db.file, verdict)) }
 }
 
 /// Reads the leases beside the server that owns them; what it reads was committed.
@@ -144,8 +142,17 @@ impl LeaseReader {
 }
 
 fn leases(db: &Db) -> Result<Vec<Lease>, StoreError> {
+    leases_by(db, READ)
+}
+
+/// The same of a database that another release has left, as it is.
+pub(crate) fn leases_of_schema(db: &Db, schema: i64) -> Result<Vec<Lease>, StoreError> {
+    leases_by(db, if schema < NOTED_SINCE_SCHEMA { READ_WITHOUT_NOTED } else { READ })
+}
+
+fn leases_by(db: &Db, sql: &str) -> Result<Vec<Lease>, StoreError> {
     let read = || {
-        let mut statement = db.conn.prepare(READ)?;
+        let mut statement = db.conn.prepare(sql)?;
         let rows = statement.query_map([], LeaseRow::read)?;
         rows.collect::<rusqlite::Result<Vec<_>>>()
     };

@@ -1,12 +1,14 @@
 //! What a scenario is given.
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use bootlace_lab::Guest;
 
 use crate::project::Project;
+use crate::{gate, record};
 
 /// A boot takes 20 to 40 seconds on an idle machine; this is for a busy one. It only ends what hangs.
 pub(crate) const BOOT_LIMIT: Duration = Duration::from_secs(400);
@@ -39,6 +41,16 @@ impl Context {
     /// The server as users get it, which is not always built.
     pub(crate) fn bootlace_release(&self) -> Option<PathBuf> {
         self.project.bootlace_release().filter(|path| path.exists())
+    }
+
+    /// Cargo in the workspace, for tests that want a long run.
+    pub(crate) fn cargo(&self, arguments: &[&str]) -> Command {
+        gate::cargo_command(&self.project, arguments)
+    }
+
+    /// What is tested.
+    pub(crate) fn commit(&self) -> Result<String> {
+        record::commit(&self.project)
     }
 
     /// What to boot.

@@ -10,6 +10,7 @@ mod compare;
 pub(crate) mod conformance;
 mod context;
 mod dnsmasq;
+mod histories;
 mod hostile;
 mod kinds;
 mod links;
@@ -20,6 +21,7 @@ mod rawdhcp;
 mod served;
 mod soak;
 mod stage;
+mod state;
 
 use anyhow::{Context as _, Result};
 
@@ -44,7 +46,9 @@ const GROUPS: &[&[Scenario]] = &[
     proxy::SCENARIOS,
     process::SCENARIOS,
     probe::SCENARIOS,
+    state::SCENARIOS,
     soak::SCENARIOS,
+    histories::SCENARIOS,
     conformance::SCENARIOS,
 ];
 

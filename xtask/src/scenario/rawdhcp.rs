@@ -222,6 +222,19 @@ impl RawDhcp {
         bail!("no answer to {packet:?}")
     }
 
+    /// The answer to `packet`, which must be the first that is heard at all.
+    pub(super) fn exchange_alone(&self, packet: &Packet) -> Result<Reply> {
+        let deadline = Instant::now() + STEP_LIMIT;
+        while Instant::now() < deadline {
+            self.send(packet)?;
+            if let Some(reply) = self.receive()? {
+                anyhow::ensure!((reply.xid, reply.mac) == (packet.xid, packet.mac), "{reply:?}");
+                return Ok(reply);
+            }
+        }
+        bail!("no answer to {packet:?}")
+    }
+
     /// DISCOVER, OFFER, REQUEST, ACK.
     pub(super) fn lease(&self, discover: &Packet) -> Result<Reply> {
         let offer = self.exchange(discover)?;

@@ -15,6 +15,8 @@ use super::context::STEP_LIMIT;
 
 /// The server's address in every scenario.
 pub(super) const SERVER: &str = "10.188.0.10";
+/// The user id of nobody, who every Linux has.
+pub(super) const NOBODY: u32 = 65534;
 /// The subnet that most scenarios serve: enough addresses for all of their clients.
 pub(super) const SUBNET: &str = "
 [[dhcp.subnet]]
@@ -130,6 +132,11 @@ pub(super) fn status_of(pid: u32, field: &str) -> Result<u64> {
     let line = status.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
     let number = line.and_then(|line| line.split_whitespace().next());
     number.and_then(|number| number.parse().ok()).with_context(|| format!("{field} of process {pid}"))
+}
+
+/// Whether there is more than one user: a sandbox that was not started by root has one.
+pub(super) fn has_nobody() -> Result<bool> {
+    Ok(Command::new("setpriv").args(["--reuid", &NOBODY.to_string(), "true"]).output()?.status.success())
 }
 
 /// Writes `DIR/bootlace.toml` with the folders that it names.

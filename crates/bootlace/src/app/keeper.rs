@@ -115,6 +115,9 @@ impl Keeper {
         }
         self.hands.served.store(Arc::new(self.links.served(&serving.config)));
         self.hands.serving.store(Arc::new(serving));
+        if let Some(dhcp) = self.hands.dhcp.upgrade() {
+            dhcp.send(dhcp::Order::Config);
+        }
         tracing::info!(config = edition.number, "reloaded: changed {changed}");
         match edition.needs_restart.len() {
             0 => format!("serving config {}", edition.number),

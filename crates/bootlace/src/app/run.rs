@@ -26,7 +26,7 @@ use crate::http::{Admin, Guard, Token, routes};
 use crate::hub::Hub;
 use crate::services::http::BootHttp;
 use crate::services::{dhcp, ndp, tftp};
-use crate::serving;
+use crate::{logging, serving};
 
 /// How long everything together may take to end: more than what the services grant their transfers.
 const STOP_TIME_MAX: Duration = Duration::from_secs(10);
@@ -40,7 +40,8 @@ pub(super) fn run(opened: Opened) -> Result<()> {
     let links = Links::of(&bound).context("cannot keep the sockets of the interfaces")?;
     let served = Arc::new(ArcSwap::from_pointee(links.served(&serving.config)));
     let serving = Arc::new(ArcSwap::from_pointee(serving));
-    let writer = Writer::spawn(journal, Retention::default()).context("cannot start the journal")?;
+    let writer = Writer::spawn_telling(journal, Retention::default(), logging::journal)
+        .context("cannot start the journal")?;
     let hub = Arc::new(Hub::new(next_session, held(&table), writer));
     let resolver = Arc::new(serving::resolver(Arc::clone(&serving), Arc::clone(&hub)));
     let names: Vec<String> = bound.interfaces.iter().map(|interface| interface.name.clone()).collect();
@@ -141,7 +142,9 @@ pub(super) fn run(opened: Opened) -> Result<()> {
         dhcp.and(served)
     });
     runtime.shutdown_timeout(BLOCKED_TIME_MAX);
-    hub.journal().flush()?;
+    if let Err(error) = hub.journal().flush() {
+        tracing::warn!("the last of the history is lost: {error}");
+    }
     tracing::info!("stopped");
     served
 }

@@ -9,6 +9,7 @@ mod machines;
 mod probe;
 pub mod render;
 mod serve;
+mod state;
 mod table;
 
 use std::io::{self, Write};
@@ -42,6 +43,8 @@ enum Command {
     Leases(leases::Leases),
     /// Boots that happened, with their timelines
     Boots(boots::Boots),
+    /// Copy leases and history, put copies back, and look for damage
+    State(state::State),
 }
 
 /// Where the config is.
@@ -95,6 +98,7 @@ pub fn main() -> ExitCode {
         Command::Machines(command) => command.run(),
         Command::Leases(command) => command.run(),
         Command::Boots(command) => command.run(),
+        Command::State(command) => command.run(),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -5,10 +5,10 @@ use axum::http::StatusCode;
 
 use super::Admin;
 
-/// 200 when all is well, 503 with the reason when the journal cannot be written.
+/// 200 when all is well, 503 with the reason when leases or the history cannot be stored.
 pub(super) async fn healthz(State(admin): State<Admin>) -> (StatusCode, String) {
-    match admin.hub.journal().counters().error {
+    match admin.hub.trouble().map(|error| error.finding()) {
         None => (StatusCode::OK, "ok\n".to_owned()),
-        Some(error) => (StatusCode::SERVICE_UNAVAILABLE, format!("journal: {error}\n")),
+        Some(finding) => (StatusCode::SERVICE_UNAVAILABLE, format!("{}: {finding}\n", finding.code)),
     }
 }

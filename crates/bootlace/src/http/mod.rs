@@ -50,7 +50,7 @@ impl Admin {
     /// `healthz` says so, and what is there is shown.
     fn catch_up(&self) {
         if let Err(error) = self.hub.journal().flush() {
-            tracing::warn!(%error, "the journal is behind");
+            tracing::debug!(%error, "the journal is behind");
         }
     }
 }

@@ -7,6 +7,7 @@
 mod alarm;
 mod clock;
 mod orders;
+mod outage;
 mod port;
 mod probe;
 
@@ -32,6 +33,7 @@ use self::alarm::Alarm;
 pub use self::clock::{CLOCK_CHECK, HostClock};
 use self::orders::Mail;
 pub use self::orders::{Inbox, Order, Orders, orders};
+use self::outage::{Outage, relies_on_leases, withheld};
 pub use self::port::{Ear, Port};
 use self::port::{Outgoing, log_packet};
 use self::probe::Waiting;
@@ -115,6 +117,7 @@ impl Dhcp {
         let mut in_force = self.serving.load_full();
         let mut batch = RecvBatch::new();
         let mut exhausted = Alarm::default();
+        let mut outage = Outage::default();
         // What a commit that failed has left: the table knows it, so it goes first into the next one.
         let mut changes = Vec::new();
         // Used again: so many decisions are large enough that the allocator would give them back to the kernel.
@@ -139,10 +142,10 @@ impl Dhcp {
             // Before the wait for the disk: probes take their own time.
             pause = self.prober.send(&mut self.table, self.clock.now());
             if behind {
-                // Whoever cannot store leases attracts nobody: an offer would keep its client from a server that can.
-                pending.iter_mut().for_each(|pending| pending.promises = true);
+                // Whoever cannot store leases attracts nobody.
+                pending.iter_mut().for_each(|pending| pending.promises |= relies_on_leases(&pending.event));
             }
-            changes = self.settle(&mut pending, changes, &mut exhausted);
+            changes = self.settle(&mut pending, changes, &mut exhausted, &mut outage);
         }
     }
 
@@ -211,6 +214,8 @@ impl Dhcp {
                 let port = self.ports.iter_mut().filter(|port| port.interface.name == now.name);
                 port.for_each(|port| port.relink(&now));
             }
+            // It is followed before the next decision.
+            Order::Config => {}
             // Whoever asked may be gone.
             Order::Turn(answer) => drop(answer.send(())),
         }
@@ -299,6 +304,7 @@ impl Dhcp {
         pending: &mut Vec<Pending>,
         changes: Vec<LeaseChange>,
         exhausted: &mut Alarm,
+        outage: &mut Outage,
     ) -> Vec<LeaseChange> {
         let mut left = Vec::new();
         self.send(pending.iter().filter(|pending| !pending.promises));
@@ -307,15 +313,18 @@ impl Dhcp {
             None => self.store.commit(&changes),
         };
         if let Err(error) = stored {
-            tracing::error!(%error, "leases cannot be stored: nobody gets one");
             for pending in pending.iter_mut().filter(|pending| pending.promises) {
                 self.counters.not_stored.fetch_add(1, Relaxed);
                 pending.reply = None;
-                pending.event.answer = DhcpAnswer::Silence(format!("the lease could not be stored: {error}"));
+                pending.event.answer = withheld(&pending.event.answer, &error);
             }
+            self.hub.leases_unstored(Some(error.clone()));
+            outage.failed(&error, self.clock.now());
             left = latest(changes);
         } else {
             self.clock.stored();
+            self.hub.leases_unstored(None);
+            outage.over();
             self.hub.leased(changes.iter().map(holder));
             self.send(pending.iter().filter(|pending| pending.promises));
         }

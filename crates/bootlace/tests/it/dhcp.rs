@@ -9,12 +9,16 @@ use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use bootlace::net::{DatagramSocket, PacketSocket, interfaces};
-use bootlace::services::dhcp::{Counters, Dhcp, Ear, HostClock, Orders, Port, Prober, orders};
+use bootlace::services::dhcp::{Counters, Dhcp, Ear, HostClock, Order, Orders, Port, Prober, orders};
+use bootlace::serving::Serving;
 use bootlace_core::config::Config;
 use bootlace_core::dhcp::{LeaseTable, Reading};
+use bootlace_core::event::{DhcpAnswer, Event, EventKind};
 use bootlace_core::model::{Timestamp, Uuid};
-use bootlace_store::{LeaseReader, Store, StoreError};
+use bootlace_store::journal::EventId;
+use bootlace_store::{JournalReader, LeaseReader, Store, StoreError};
 use bootlace_wire::dhcp::{Code, Message, MessageType, Op};
 
 use crate::world::{World, ip, mac};
@@ -50,6 +54,7 @@ struct Running {
     dir: tempfile::TempDir,
     config: Config,
     hub: Arc<bootlace::hub::Hub>,
+    serving: Arc<ArcSwap<Serving>>,
     counters: Arc<Counters>,
     relay: UdpSocket,
     stop: Orders,
@@ -84,7 +89,7 @@ fn start_by(
         ports: vec![Port { interface, ear: Ear::Server(socket) }],
         frames: PacketSocket::open().unwrap(),
         prober: Prober::default(),
-        serving,
+        serving: Arc::clone(&serving),
         clock,
         table,
         store,
@@ -93,7 +98,7 @@ fn start_by(
         inbox,
     };
     let thread = thread::spawn(move || service.run());
-    Running { world_dir, dir, config, hub, counters, relay, stop, thread }
+    Running { world_dir, dir, config, hub, serving, counters, relay, stop, thread }
 }
 
 fn message(kind: MessageType, machine: u8) -> Message {
@@ -153,6 +158,19 @@ impl Running {
         leases.into_iter().map(|lease| (lease.address, lease.hw)).collect()
     }
 
+    /// Who was not answered, and what the history says why.
+    fn silences(&self) -> Vec<(bootlace_wire::HwAddr, String)> {
+        self.hub.journal().flush().unwrap();
+        let events =
+            JournalReader::open(&self.world_dir).unwrap().events_after(EventId(0), 100).unwrap().events;
+        let silent = events.into_iter().filter_map(|event| {
+            let Event { peer, kind: EventKind::Dhcp(dhcp), .. } = event.record.event else { return None };
+            let DhcpAnswer::Silence(why) = dhcp.answer else { return None };
+            Some((peer.hw?, why))
+        });
+        silent.collect()
+    }
+
     /// Its folder, with the store closed.
     fn stop(self) -> tempfile::TempDir {
         drop(self.stop);
@@ -190,6 +208,64 @@ fn an_answer_follows_its_commit_and_none_a_failed_one() {
     running.request(2, offered);
     assert_eq!(running.answer(), (MessageType::Ack, 2, offered));
     assert_eq!(running.counters.not_stored.load(Relaxed), 2);
+    running.stop();
+}
+
+/// A damaged database: its table is where no page is. Without leases the server refuses and informs, and attracts
+/// nobody.
+#[test]
+fn what_needs_no_lease_is_answered_while_none_can_be_stored() {
+    if !inside("dhcp::what_needs_no_lease_is_answered_while_none_can_be_stored") {
+        return;
+    }
+    let running = start(|_| {});
+    running.discover(1);
+    let (_, _, offered) = running.answer();
+    running.sql(
+        "PRAGMA writable_schema = on; UPDATE sqlite_master SET rootpage = 900 WHERE name = 'lease_log'; \
+         PRAGMA schema_version = 900",
+    );
+    running.request(1, offered);
+    running.silent_until(1);
+    let trouble = running.hub.trouble().expect("leases cannot be stored");
+    assert_eq!(trouble.finding().code, "state-damaged");
+
+    running.discover(2);
+    let mut inform = message(MessageType::Inform, 3);
+    inform.ciaddr = ip(1);
+    send(&running.relay, &inform);
+    let (kind, xid, _) = running.answer();
+    assert_eq!((kind, xid), (MessageType::Ack, 3), "an offer to the second machine, or none to the third");
+    running.request(4, Ipv4Addr::new(192, 0, 2, 4));
+    assert_eq!(running.answer(), (MessageType::Nak, 4, Ipv4Addr::UNSPECIFIED));
+    assert_eq!(running.counters.not_stored.load(Relaxed), 2);
+    let reasons = running.silences();
+    let [(requester, denied), (newcomer, withheld)] = &reasons[..] else { panic!("{reasons:?}") };
+    assert!(*requester == mac(1) && denied.starts_with("the lease could not be stored"), "{denied}");
+    assert!(*newcomer == mac(2) && withheld.starts_with("nothing is offered"), "{withheld}");
+    running.stop();
+}
+
+/// The folders of a config that is no longer in force are closed, however long no packet comes.
+#[test]
+fn another_config_is_followed_without_a_packet() {
+    if !inside("dhcp::another_config_is_followed_without_a_packet") {
+        return;
+    }
+    let running = start(|_| {});
+    let turn = || {
+        let (answer, answered) = tokio::sync::oneshot::channel();
+        running.stop.send(Order::Turn(answer));
+        answered.blocking_recv().unwrap();
+    };
+    let former = Arc::downgrade(&running.serving.load_full());
+    let next = World::new().serving.load_full();
+    running.serving.store(next);
+    running.stop.send(Order::Config);
+    // The second turn comes after the round of the first.
+    turn();
+    turn();
+    assert!(former.upgrade().is_none());
     running.stop();
 }
 

@@ -2,6 +2,7 @@
 
 mod admin;
 mod cli;
+mod denied;
 mod dhcp;
 mod docs;
 mod files;
@@ -10,6 +11,7 @@ mod process;
 mod reload;
 mod sandbox;
 mod serving;
+mod state;
 mod systemd;
 mod tftp;
 mod world;

@@ -5,10 +5,14 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
+use std::time::Duration;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
+/// Longest wait for what must come: what does not fails its test instead of holding up all of them.
+pub(crate) const WAIT: Duration = Duration::from_secs(60);
 /// More than what the sockets of one connection hold.
 pub(crate) const LARGE: usize = 64 << 20;
 /// More requests than a pipe holds log lines.
@@ -57,9 +61,16 @@ impl Server {
 
     /// All that is said until then.
     pub(crate) fn wait_for(&mut self, what: &str) -> String {
+        let log = self.log.as_mut().unwrap();
         let mut seen = String::new();
         while !seen.lines().last().is_some_and(|line| line.contains(what)) {
-            let read = self.log.as_mut().unwrap().read_line(&mut seen).unwrap();
+            // A line comes whole: what is there of it is all of it.
+            if log.buffer().is_empty() {
+                let limit = Timespec::try_from(WAIT).unwrap();
+                let ready = poll(&mut [PollFd::new(log.get_ref(), PollFlags::IN)], Some(&limit)).unwrap();
+                assert_eq!(ready, 1, "nothing of {what} was said: {seen}");
+            }
+            let read = log.read_line(&mut seen).unwrap();
             assert_ne!(read, 0, "it ended without saying {what}: {seen}");
         }
         seen
@@ -75,7 +86,9 @@ impl Server {
     }
 
     pub(crate) fn connect(&self) -> TcpStream {
-        TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).unwrap()
+        let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).unwrap();
+        stream.set_read_timeout(Some(WAIT)).unwrap();
+        stream
     }
 
     /// Everything that comes for a request.

@@ -1,15 +1,16 @@
 //! Another config under a running server, as an admin, an editor, Ansible and Kubernetes put it there.
 
-use std::fs;
+use std::fs::{self, Permissions};
 use std::io::{Read, Write};
-use std::os::unix::fs::symlink;
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 
 use rustix::process::Signal;
 use serde_json::Value;
 
-use crate::process::{LARGE, Server, ask};
+use crate::process::{LARGE, Server, WAIT, ask};
 
 /// What the machine of the tests asks for, and what it is told.
 const SCRIPT: &str = "script?mac=52:54:00:00:00:01&platform=pcbios&buildarch=i386";
@@ -49,6 +50,7 @@ impl Server {
 
     pub(crate) fn in_force(&self) -> (u64, Value) {
         let mut stream = UnixStream::connect(self.path("state/admin.sock")).unwrap();
+        stream.set_read_timeout(Some(WAIT)).unwrap();
         write!(stream, "GET /api/v1/config HTTP/1.0\r\nHost: bootlace\r\n\r\n").unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();
@@ -159,5 +161,68 @@ fn links_that_are_swapped_are_followed() {
     fs::write(server.path("v2/x.ipxe"), "#!ipxe\necho in place\n").unwrap();
     server.wait_for("reloaded");
     assert!(server.script().contains("in place"));
+    assert!(server.stop().success());
+}
+
+/// What the admin address answers to a token.
+fn with_token(port: u16, token: &str) -> String {
+    let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).unwrap();
+    stream.set_read_timeout(Some(WAIT)).unwrap();
+    write!(stream, "GET /healthz HTTP/1.0\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {token}\r\n\r\n")
+        .unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer.split_whitespace().nth(1).unwrap().to_owned()
+}
+
+#[test]
+fn a_new_token_counts_at_once_and_a_bad_one_is_kept_out() {
+    const TOKENS: [&str; 2] = ["the-first-of-two-tokens", "the-other-of-two-tokens"];
+    let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
+    let admin = format!("listen = \"127.0.0.1:{port}\"\\ntoken_file = \"secret/token\"");
+    let before = format!(
+        "cd \"${{1%/*}}\" && mkdir secret && echo {} > secret/token && sed -i '/admin/,$s|listen.*|{admin}|' \"$1\"",
+        TOKENS[0]
+    );
+    let mut server = Server::start(&before);
+    assert_eq!(TOKENS.map(|token| with_token(port, token)), ["200", "401"]);
+    fs::write(server.path("secret/new"), TOKENS[1]).unwrap();
+    fs::rename(server.path("secret/new"), server.path("secret/token")).unwrap();
+    server.wait_for("reloaded");
+    assert_eq!(TOKENS.map(|token| with_token(port, token)), ["401", "200"]);
+    for bad in ["short", ""] {
+        fs::write(server.path("secret/new"), bad).unwrap();
+        fs::rename(server.path("secret/new"), server.path("secret/token")).unwrap();
+        let said = server.wait_for("the config that was in force stays");
+        assert!(said.contains("16 characters"), "{said}");
+        assert_eq!(TOKENS.map(|token| with_token(port, token)), ["401", "200"]);
+    }
+    // One that only its owner's superior may read is kept as it was read.
+    fs::set_permissions(server.path("secret/token"), Permissions::from_mode(0o000)).unwrap();
+    server.signal(Signal::HUP);
+    assert!(server.wait_for("reloaded").contains("key=\"admin.token_file\""));
+    assert_eq!(TOKENS.map(|token| with_token(port, token)), ["401", "200"]);
+    assert!(server.stop().success());
+}
+
+#[test]
+fn a_password_that_the_server_may_not_read_keeps_the_config_out() {
+    let mut server = Server::start(":");
+    fs::write(server.path("password"), "geheim-und-lang-genug").unwrap();
+    let good = server.config()
+        + "[boot.login]\nkind = \"san\"\ntarget = \"iscsi:san.example.com:6:3260:0:iqn.2007-08.com.example.san:x\"\n\
+           username = \"web1\"\npassword_file = \"password\"\n";
+    fs::write(server.path("bootlace.toml"), &good).unwrap();
+    server.wait_for("reloaded");
+    fs::set_permissions(server.path("password"), Permissions::from_mode(0o000)).unwrap();
+    server.signal(Signal::HUP);
+    server.wait_for("the config that was in force stays");
+    let said = server.wait_for("ermission denied");
+    assert!(!said.contains("geheim"), "{said}");
+    assert_eq!(server.in_force().0, 2);
+    fs::set_permissions(server.path("password"), Permissions::from_mode(0o600)).unwrap();
+    server.signal(Signal::HUP);
+    server.wait_for("reloaded");
+    assert_eq!(server.in_force().0, 3);
     assert!(server.stop().success());
 }

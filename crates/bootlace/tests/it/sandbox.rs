@@ -20,7 +20,7 @@ impl Server {
 }
 
 /// Whether this kernel restricts files: tests of what is refused mean nothing where it does not.
-fn landlock() -> bool {
+pub(crate) fn landlock() -> bool {
     use landlock::{ABI, Access, AccessFs, CompatLevel, Compatible, Ruleset, RulesetAttr};
     let ruleset = Ruleset::default().set_compatibility(CompatLevel::HardRequirement);
     let shown = ruleset.handle_access(AccessFs::from_all(ABI::V1)).is_ok();
@@ -86,6 +86,29 @@ fn a_template_outside_keeps_the_config_out_and_says_why() {
     server.write_config(&config.replace("[dhcp]", "sandbox = \"off\"\n[dhcp]"));
     assert!(server.wait_for("reloaded").contains("key=\"sandbox\""));
     assert!(server.stop().success());
+}
+
+/// A loader package that is installed after the start brings its folder with it.
+#[test]
+fn a_folder_of_follow_that_came_after_the_start_needs_a_restart() {
+    let outside = tempfile::tempdir().unwrap();
+    let loaders = outside.path().join("ipxe");
+    let mut server = Server::start(&format!("sed -i '1i follow = [{loaders:?}]' \"$1\""));
+    fs::create_dir(&loaders).unwrap();
+    fs::write(loaders.join("undionly.kpxe"), "a loader").unwrap();
+    server.signal(Signal::HUP);
+    let said = server.wait_for("reloaded");
+    assert_eq!(said.contains("key=\"follow\""), landlock(), "{said}");
+    assert_eq!(server.serves("undionly.kpxe", "a loader"), !landlock());
+    assert!(server.stop().success());
+
+    let mut again = Server::start(&format!("sed -i '1i follow = [{loaders:?}]' \"$1\""));
+    assert!(again.serves("undionly.kpxe", "a loader"));
+    fs::write(loaders.join("snponly.efi"), "another").unwrap();
+    again.signal(Signal::HUP);
+    assert!(!again.wait_for("reloaded").contains("needs a restart"));
+    assert!(again.serves("snponly.efi", "another"));
+    assert!(again.stop().success());
 }
 
 #[test]

@@ -43,6 +43,8 @@ pub struct LeaseTable {
     pools: Vec<Pool>,
     /// Subnets where the link is asked before an address is offered for the first time.
     watched: Vec<Cidr>,
+    /// Since when the caller answers: who was told before that may still be there, whatever the clock says.
+    started: Option<Timestamp>,
 }
 
 /// Who wants an address.
@@ -92,7 +94,7 @@ impl LeaseTable {
     /// A table over the subnets of `config` with what the store remembers.
     pub fn new(config: &Config, leases: Vec<Lease>) -> Self {
         let leases = leases.into_iter().map(|lease| (lease.address, lease)).collect();
-        let mut table = Self { leases, pools: Vec::new(), watched: Vec::new() };
+        let mut table = Self { leases, pools: Vec::new(), watched: Vec::new(), started: None };
         table.reconfigure(config);
         table
     }

@@ -308,6 +308,41 @@ fn a_clock_that_was_set_moves_waits_and_proofs() {
     }
 }
 
+/// The host was off and its clock is ahead: nobody can tell that the lease has not ended, but its holder can.
+#[test]
+fn what_was_lent_by_a_former_run_is_asked_about_first() {
+    let mut link = eleven();
+    link.settle();
+    for client in 1..=11 {
+        let address = link.offer(anybody(client)).address;
+        link.bind(anybody(client), address);
+    }
+    let holders = link.table.iter().map(|lease| (lease.address, lease.hw)).collect();
+    let config = config(&[("10.0.0.60", "10.0.0.70")]);
+    let mut restarted = Link::new(&config);
+    restarted.table = LeaseTable::new(&config, link.table.iter().cloned().collect());
+    restarted.table.watch(config.dhcp.subnets.iter().map(|subnet| subnet.cidr).collect());
+    restarted.now = START.after(Duration::from_secs(365 * 86_400));
+    restarted.table.start(restarted.now);
+    restarted.there = holders;
+
+    let found = restarted.offer(anybody(20));
+    assert!(matches!(found.claim, Claim::Lapsed(_)) && found.proof == Proof::Awaited, "{found:?}");
+    let conflicts = restarted.settle();
+    assert_eq!(conflicts.iter().map(|conflict| conflict.address).collect::<Vec<_>>(), [found.address]);
+    let holder = restarted.there[&found.address];
+    let back = restarted.offer(Client { hw: holder, machine: None, share: 0 });
+    assert_eq!((back.address, back.proof), (found.address, Proof::Given));
+    // Where nobody answers, the next one gets it. What is lent from now on is not asked about again.
+    restarted.there.clear();
+    let next = restarted.offer(anybody(20)).address;
+    restarted.settle();
+    assert_eq!(restarted.offer(anybody(20)).proof, Proof::Given);
+    restarted.bind(anybody(20), next);
+    restarted.table.release(0, hw(20), next, restarted.now).unwrap();
+    assert_eq!(restarted.table.get(next).unwrap().noted, restarted.now);
+}
+
 /// Whatever happens, a stranger that answers is never met by an offer that was not proven since he came.
 #[test]
 fn nobody_is_offered_an_address_that_answered() {

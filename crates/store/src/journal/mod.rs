@@ -21,12 +21,12 @@ pub use machines::MACHINES_MAX;
 pub use queue::{Fate, JournalQueue, QUEUE_HIGH_WATER, QUEUE_MAX};
 pub use read::{Events, JournalReader, StoredEvent};
 pub use retain::{AGE_DEFAULT, BYTES_DEFAULT, Retention, Trimmed};
-pub use writer::{BATCH_MAX, Counters, Handle, Writer};
+pub use writer::{BATCH_MAX, Counters, Handle, Notice, Writer};
 
 /// The database file in the state directory.
-const FILE: &str = "journal.db";
+pub(crate) const FILE: &str = "journal.db";
 
-const MIGRATIONS: [Migration; 1] =
+pub(crate) const MIGRATIONS: [Migration; 1] =
     [Migration { version: 1, sql: include_str!("../../migrations/journal-0001.sql") }];
 
 /// An event on its way into the journal.

@@ -50,6 +50,18 @@ pub struct Counters {
     pub error: Option<StoreError>,
 }
 
+/// A turn for the worse or the better, told once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Notice {
+    /// Records cannot be written. They wait as long as there is room.
+    Behind(StoreError),
+    /// They are written again.
+    CaughtUp {
+        /// Records that were lost meanwhile.
+        lost: u64,
+    },
+}
+
 #[derive(Debug, Default)]
 struct Shared {
     state: Mutex<State>,
@@ -81,11 +93,21 @@ enum Stage {
 impl Writer {
     /// Moves the journal into a thread of its own, which also keeps it within `limits`.
     pub fn spawn(journal: Journal, limits: Retention) -> std::io::Result<Handle> {
+        Self::spawn_telling(journal, limits, |_| {})
+    }
+
+    /// The same; `tell` is called on that thread.
+    pub fn spawn_telling(
+        journal: Journal,
+        limits: Retention,
+        tell: impl FnMut(Notice) + Send + 'static,
+    ) -> std::io::Result<Handle> {
         let shared = Arc::new(Shared::default());
         let theirs = Arc::clone(&shared);
+        let tell = Box::new(tell);
         let thread = std::thread::Builder::new()
             .name("journal".into())
-            .spawn(move || Scribe { journal, limits, until_trim: 0, shared: theirs }.run())?;
+            .spawn(move || Scribe { journal, limits, until_trim: 0, shared: theirs, tell }.run())?;
         Ok(Handle { shared, thread: Some(thread) })
     }
 }
@@ -208,6 +230,7 @@ struct Scribe {
     /// New events until the next look for old ones.
     until_trim: usize,
     shared: Arc<Shared>,
+    tell: Box<dyn FnMut(Notice) + Send>,
 }
 
 impl Scribe {
@@ -223,6 +246,10 @@ impl Scribe {
     /// Breaks when the end has come and the journal still cannot be written.
     fn write(&mut self, batch: &[Record]) -> ControlFlow<()> {
         let mut outcome = self.journal.append(batch);
+        let behind_since = outcome.as_ref().err().map(|error| {
+            (self.tell)(Notice::Behind(error.clone()));
+            self.shared.lock().counters.dropped
+        });
         while let Err(error) = &outcome {
             let stage = self.shared.retry_after(error.clone());
             outcome = self.journal.append(batch);
@@ -232,6 +259,10 @@ impl Scribe {
         }
         let flow = if outcome.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) };
         self.shared.settle(batch.len(), outcome);
+        if let (Some(before), ControlFlow::Continue(())) = (behind_since, flow) {
+            let lost = self.shared.lock().counters.dropped - before;
+            (self.tell)(Notice::CaughtUp { lost });
+        }
         flow
     }
 

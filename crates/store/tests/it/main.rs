@@ -11,5 +11,6 @@ mod make;
 mod open;
 mod queue;
 mod retention;
+mod state;
 mod torn;
 mod writer;

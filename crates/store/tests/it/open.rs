@@ -65,7 +65,7 @@ fn a_file_that_is_no_database() {
     let refused = [error(dir.path()), Journal::open(dir.path()).expect_err("it opened")];
     for refused in refused {
         assert!(matches!(refused, StoreError::Corrupt { .. }), "{refused:?}");
-        assert!(refused.to_string().contains("keep a copy"), "{refused}");
+        assert!(refused.to_string().contains("bootlace state restore"), "{refused}");
     }
 }
 

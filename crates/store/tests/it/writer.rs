@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bootlace_core::session::SessionId;
-use bootlace_store::journal::{EventId, Fate, Handle, QUEUE_MAX, Retention, Writer};
+use bootlace_store::journal::{EventId, Fate, Handle, Notice, QUEUE_MAX, Retention, Writer};
 use bootlace_store::{Journal, JournalReader};
 
 use crate::make::{absent, record, secs, sent};
@@ -93,6 +93,30 @@ fn a_journal_that_cannot_be_written_keeps_the_services_going() {
     let reader = JournalReader::open(dir.path()).unwrap();
     let first = &reader.events_of(SessionId(1), 1).unwrap().events[0].record;
     assert_eq!(first.event.kind, sent("a", 1));
+}
+
+#[test]
+fn a_turn_for_the_worse_and_for_the_better_is_told_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let journal = Journal::open(dir.path()).unwrap();
+    let other = rusqlite::Connection::open(dir.path().join("journal.db")).unwrap();
+    let trigger = "CREATE TRIGGER no BEFORE INSERT ON events BEGIN SELECT RAISE(ABORT, 'disk on fire'); END";
+    other.execute_batch(trigger).unwrap();
+    let (sender, told) = std::sync::mpsc::channel();
+    let tell = move |notice| sender.send(notice).unwrap();
+    let handle = Writer::spawn_telling(journal, Retention::default(), tell).unwrap();
+    handle.send(record(1, secs(0), sent("a", 1)));
+    let Notice::Behind(error) = told.recv().unwrap() else { panic!("not behind") };
+    assert!(error.to_string().contains("disk on fire"), "{error}");
+    // It tries once more at the least, and the queue overflows by ten.
+    handle.flush().expect_err("it was written");
+    for n in 0..QUEUE_MAX as u64 + 10 {
+        handle.send(record(1, secs(n), sent("a", n)));
+    }
+    other.execute_batch("DROP TRIGGER no").unwrap();
+    assert_eq!(told.recv().unwrap(), Notice::CaughtUp { lost: 10 });
+    drop(handle);
+    assert!(told.recv().is_err(), "nothing else was told");
 }
 
 #[test]

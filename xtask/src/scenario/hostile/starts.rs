@@ -12,9 +12,8 @@ use rustix::process::Signal;
 
 use super::Context;
 use super::context::STEP_LIMIT;
-use super::served::{SERVER, SUBNET, serve, status_of, write_config};
+use super::served::{NOBODY, SERVER, SUBNET, has_nobody, serve, status_of, write_config};
 
-const NOBODY: &str = "65534";
 /// Starts that are measured.
 const STARTS: u32 = 5;
 const BROKEN: &str = "[dhcp]\nmode = \"serve\"\nauthoritative = \"yes\"\n[[dhcp.subnet]]\nsubnet = \"10.188.0.0/33\"\nlaese = \"12h\"\n[boot.x]\nkind = \"linux\"\n";
@@ -124,7 +123,8 @@ impl Attempts<'_> {
         let serve = serve(&bootlace, &dir);
         let as_nobody = |capabilities: &str| {
             let mut command = Command::new("setpriv");
-            command.args(["--reuid", NOBODY, "--regid", NOBODY, "--clear-groups"]);
+            let nobody = NOBODY.to_string();
+            command.args(["--reuid", &nobody, "--regid", &nobody, "--clear-groups"]);
             command.args(["--inh-caps", capabilities, "--ambient-caps", capabilities]);
             command.arg("--").arg(serve.get_program()).args(serve.get_args());
             command
@@ -165,12 +165,6 @@ impl Attempts<'_> {
         self.context.note(line);
         Ok(())
     }
-}
-
-/// Whether there is more than one user: a sandbox that was not started by root has one.
-fn has_nobody() -> Result<bool> {
-    let id = Command::new("setpriv").args(["--reuid", NOBODY, "true"]).output()?;
-    Ok(id.status.success())
 }
 
 pub(super) fn start_to_ready(context: &Context) -> Result<()> {

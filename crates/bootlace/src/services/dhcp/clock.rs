@@ -43,9 +43,10 @@ impl HostClock {
         table: &mut LeaseTable,
         store: &mut Store,
     ) -> Result<Self, StoreError> {
-        let former = store.clock()?;
-        let (clock, step) = LeaseClock::start(read(), boot, former, table.newest());
+        let (former, reading) = (store.clock()?, read());
+        let (clock, step) = LeaseClock::start(reading, boot, former, table.newest());
         let changes = step.map(|step| table.shift(step)).unwrap_or_default();
+        table.start(clock.now(reading.uptime));
         if let Some(step) = step {
             tell(step, changes.len());
         }

@@ -13,6 +13,9 @@ use crate::net::Interface;
 pub enum Order {
     /// The interface of this name is like this now; its socket is bound to it already.
     Interface(Interface),
+    /// Another config is in force. It would be seen with the next packet, which may be long in coming, and until then
+    /// the folders of the former one stay open.
+    Config,
     /// Says that the thread goes round.
     Turn(oneshot::Sender<()>),
 }

@@ -29,6 +29,13 @@ const RUN: [&str; 5] = [
     "explain --mac 52:54:00:12:34:56 --firmware uefi-x64",
     "explain -c examples/classic.toml --mac 00:11:22:33:44:55",
 ];
+/// Commands that need what a server has left, in an order in which each finds what it needs.
+const OF_STATE: [&str; 4] = [
+    "state backup /var/backups/bootlace",
+    "state verify",
+    "state verify /var/backups/bootlace",
+    "state restore /var/backups/bootlace",
+];
 
 fn examples() -> Vec<String> {
     let entries = fs::read_dir(path("examples")).unwrap().map(|entry| entry.unwrap().path());
@@ -86,7 +93,7 @@ fn configs_in_pages_are_the_examples_and_examples_load() {
 
 #[test]
 fn commands_in_pages_are_all_known_here() {
-    let mut known: Vec<&str> = [&ASKED_OF_A_SERVER[..], &SERVERS, &RUN].concat();
+    let mut known: Vec<&str> = [&ASKED_OF_A_SERVER[..], &SERVERS, &RUN, &OF_STATE].concat();
     known.sort_unstable();
     assert_eq!(commands(), known);
 }
@@ -97,6 +104,15 @@ fn commands_that_need_no_server_do_their_work() {
         let done = Sandbox::for_command(command).bootlace(command);
         assert!(done.status.success(), "bootlace {command}: {}", stderr(&done));
         assert!(!done.stdout.is_empty(), "bootlace {command} says nothing");
+    }
+}
+
+#[test]
+fn commands_that_need_a_state_do_their_work() {
+    let sandbox = Sandbox::for_command("").with_state();
+    for command in OF_STATE {
+        let done = sandbox.bootlace(command);
+        assert!(done.status.success() && !done.stdout.is_empty(), "bootlace {command}: {}", stderr(&done));
     }
 }
 

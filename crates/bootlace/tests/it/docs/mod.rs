@@ -9,7 +9,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// What users read first. Every fenced block in them is looked at.
-const PAGES: [&str; 7] = [
+const PAGES: [&str; 8] = [
     "README.md",
     "ARCHITECTURE.md",
     "CHANGELOG.md",
@@ -17,6 +17,7 @@ const PAGES: [&str; 7] = [
     "docs/limits.md",
     "docs/probe.md",
     "docs/scope.md",
+    "docs/state.md",
 ];
 
 fn path(name: &str) -> PathBuf {

@@ -3,6 +3,7 @@
 use std::fs;
 use std::process::{Command, Output};
 
+use bootlace_store::{Journal, Store};
 use tempfile::TempDir;
 
 use super::page;
@@ -39,25 +40,31 @@ impl Sandbox {
         Self::new(&page(named.unwrap_or("examples/first-machine.toml")))
     }
 
-    /// Runs `bootlace` with this folder's config in the place of every other.
+    /// Runs `bootlace` with this folder's config in the place of every other, and this folder in that of a backup's.
     pub(super) fn bootlace(&self, command: &str) -> Output {
-        let config = self.0.path().join("bootlace.toml");
         let mut words = command.split_whitespace();
         let name = words.next();
         let mut bootlace = Command::new(env!("CARGO_BIN_EXE_bootlace"));
         bootlace.args(name);
-        // It knows no server's config.
-        if name != Some("probe") {
-            bootlace.arg("-c").arg(config);
-        }
         while let Some(word) = words.next() {
-            if word == "-c" {
-                words.next();
-            } else {
-                bootlace.arg(word);
+            match word.strip_prefix("/var/backups/") {
+                _ if word == "-c" => drop(words.next()),
+                Some(name) => drop(bootlace.arg(self.0.path().join(name))),
+                None => drop(bootlace.arg(word)),
             }
         }
+        // A played machine knows no server's config.
+        if name != Some("probe") {
+            bootlace.arg("-c").arg(self.0.path().join("bootlace.toml"));
+        }
         bootlace.output().unwrap()
+    }
+
+    /// Leaves what a server leaves that has run.
+    pub(super) fn with_state(self) -> Self {
+        let state = self.0.path().join("state");
+        drop((Store::open(&state).unwrap(), Journal::open(&state).unwrap()));
+        self
     }
 }
 

@@ -6,7 +6,7 @@ use std::net::Ipv4Addr;
 use bootlace_wire::HwAddr;
 
 use super::super::pool::Pool;
-use super::super::{LeaseChange, LeaseState};
+use super::super::{Lease, LeaseChange, LeaseState};
 use super::{Claim, LeaseTable, is_live, is_quarantine};
 use crate::config::Cidr;
 use crate::model::Timestamp;
@@ -105,7 +105,8 @@ impl LeaseTable {
         self.pools.iter().position(|pool| pool.cidr().contains(address))
     }
 
-    /// An address that nobody ever had, or that a stranger was found on, needs a probe, if anybody probes here.
+    /// An address that nobody ever had, that a stranger was found on, or that was somebody else's when the server was not
+    /// there, needs a probe, if anybody probes here.
     pub(super) fn prove_or_want(
         &mut self,
         subnet: usize,
@@ -114,7 +115,9 @@ impl LeaseTable {
         claim: Claim,
     ) -> Proof {
         let lease = self.leases.get(&address);
-        let is_known = lease.is_some_and(|lease| lease.hw == hw || !is_quarantine(lease));
+        let started = self.started.unwrap_or(Timestamp(i64::MIN));
+        let is_watched = |lease: &Lease| !is_quarantine(lease) && lease.noted >= started;
+        let is_known = lease.is_some_and(|lease| lease.hw == hw || is_watched(lease));
         let Some(probes) = self.pools.get_mut(subnet).and_then(Pool::probes_mut).filter(|_| !is_known) else {
             return Proof::Given;
         };

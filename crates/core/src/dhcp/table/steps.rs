@@ -12,6 +12,7 @@ impl LeaseTable {
     /// The changes, which are all leases, have to be on stable storage together with the clock's new mark before
     /// anything else that this table decides.
     pub fn shift(&mut self, step: Step) -> Vec<LeaseChange> {
+        self.started = self.started.map(|started| started.moved(step.millis));
         for pool in &mut self.pools {
             pool.shift(step.millis);
         }
@@ -22,6 +23,12 @@ impl LeaseTable {
             LeaseChange::Put(lease.clone())
         });
         moved.collect()
+    }
+
+    /// From now on clients are answered. A clock that went ahead while nobody was looks like time that passed, and so
+    /// leases of former runs that seem to have ended are probed before others get their addresses.
+    pub fn start(&mut self, now: Timestamp) {
+        self.started = Some(now);
     }
 
     /// When the newest of the leases was noted: it was this late already.

@@ -9,6 +9,10 @@ mod cards;
 mod host;
 
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::thread;
+use std::time::Instant;
 
 use bootlace_core::config::{self, Config};
 use bootlace_store::Store;
@@ -26,6 +30,8 @@ const CONFIG: &str = "default = \"local\"\n[dhcp]\nmode = \"server\"\n\
     [[machine]]\nname = \"repaired\"\nuuid = \"4c4c4544-0051-3510-8053-b7c04f4e3233\"\naddress = \"10.0.1.9\"\n";
 /// What the gate runs.
 const GATE: std::ops::Range<u64> = 0..1000;
+/// Histories from one line about the progress to the next.
+const PROGRESS: u64 = 10_000;
 
 fn config() -> Config {
     let source = config::Source { name: "bootlace.toml".into(), folder: PathBuf::new(), text: CONFIG.into() };
@@ -61,21 +67,49 @@ fn seeds() -> std::ops::Range<u64> {
     first.parse().unwrap()..end.parse().unwrap()
 }
 
-#[test]
-fn every_promise_outlives_a_power_loss() {
-    let (config, fresh, seeds) = (config(), fresh(), seeds());
-    let mut sum = Told::default();
-    for seed in seeds.clone() {
-        match live(&config, &fresh, seed, None) {
-            Ok(told) => sum.add(&told),
-            Err(violation) => {
-                panic!("{violation}\nreplay it alone with BOOTLACE_HISTORIES={seed}..{}", seed + 1)
+/// Lives through all of them, on all processors; says now and then how far it is.
+fn live_all(config: &Config, fresh: &Disk, seeds: std::ops::Range<u64>) -> Told {
+    let (next, sum, started) = (AtomicU64::new(seeds.start), Mutex::new(Told::default()), Instant::now());
+    let work = || {
+        loop {
+            let seed = next.fetch_add(1, Relaxed);
+            if seed >= seeds.end {
+                return;
+            }
+            match live(config, fresh, seed, None) {
+                Ok(told) => sum.lock().unwrap().add(&told),
+                Err(violation) => {
+                    // The others have no need to go on.
+                    next.store(seeds.end, Relaxed);
+                    panic!("{violation}\nreplay it alone with BOOTLACE_HISTORIES={seed}..{}", seed + 1)
+                }
+            }
+            let done = seed + 1 - seeds.start;
+            if done.is_multiple_of(PROGRESS) {
+                let rate = done as f64 / started.elapsed().as_secs_f64();
+                println!("{done} histories, {rate:.0} a second");
             }
         }
-    }
+    };
+    thread::scope(|scope| {
+        let workers = thread::available_parallelism().map_or(1, |count| count.get());
+        let running: Vec<_> = (0..workers).map(|_| scope.spawn(work)).collect();
+        for worker in running {
+            if let Err(violation) = worker.join() {
+                std::panic::resume_unwind(violation);
+            }
+        }
+    });
+    sum.into_inner().unwrap()
+}
+
+#[test]
+fn every_promise_outlives_a_power_loss() {
+    let seeds = seeds();
+    let sum = live_all(&config(), &fresh(), seeds.clone());
     println!("seeds {seeds:?}: {sum:?}");
     if seeds.end - seeds.start >= 1000 {
-        // Of everything that a promise may not survive there was enough.
+        // Of everything that a promise must survive there was enough.
         let Told { losses, acks, steps, failures, moves, checkpoints } = sum;
         assert!(losses > 1000 && acks > 5000 && steps > 1000, "{sum:?}");
         assert!(failures > 100 && moves > 100 && checkpoints > 100, "{sum:?}");

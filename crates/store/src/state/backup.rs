@@ -1,0 +1,75 @@
+//! A copy of the state, made beside a running server.
+
+use std::fs::{self, DirBuilder};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+use bootlace_core::model::Timestamp;
+
+use super::{FILES, FORMAT, MANIFEST, Manifest, disk, verify_journal, verify_leases};
+use crate::StoreError;
+use crate::db::Db;
+
+/// Readable by its owner and group only, as the state is.
+const FOLDER_MODE: u32 = 0o750;
+
+/// Makes the folder `to` with a copy of the state in `dir`. It takes no lock, and a running server does not notice.
+///
+/// The folder appears whole and durable, or not at all; one that is there already is never written to. A database with
+/// damage is not copied: a backup that cannot be restored is worse than none.
+pub fn backup(dir: &Path, to: &Path, at: Timestamp) -> Result<Manifest, StoreError> {
+    if to.exists() {
+        return Err(taken(to));
+    }
+    verify_leases(dir)?;
+    verify_journal(dir)?;
+    let partial = partial(to)?;
+    let made = DirBuilder::new().mode(FOLDER_MODE).create(&partial);
+    made.map_err(|error| StoreError::io(&partial, "make the folder", &error))?;
+    let done = fill(dir, &partial, at).and_then(|manifest| {
+        fs::rename(&partial, to).map_err(|error| match error.kind() {
+            // Somebody else's, made meanwhile.
+            std::io::ErrorKind::DirectoryNotEmpty | std::io::ErrorKind::AlreadyExists => taken(to),
+            _ => StoreError::io(to, "make the folder", &error),
+        })?;
+        disk::sync_folder(folder_of(to))?;
+        Ok(manifest)
+    });
+    if done.is_err() {
+        // The reason counts; what is left over bears a name that says what it is.
+        let _ = fs::remove_dir_all(&partial);
+    }
+    done
+}
+
+/// Copies, checks the copies, and signs them.
+fn fill(dir: &Path, to: &Path, at: Timestamp) -> Result<Manifest, StoreError> {
+    for name in FILES {
+        let copy = to.join(name);
+        Db::open_as_is(dir.join(name))?.copy_to(&copy)?;
+        disk::sync_file(&copy)?;
+    }
+    let (leases, journal) = (verify_leases(to)?, verify_journal(to)?);
+    let manifest = Manifest { format: FORMAT, made: at.to_string(), leases, journal };
+    let file = to.join(MANIFEST);
+    let text = serde_json::to_string_pretty(&manifest)
+        .map_err(|error| StoreError::unavailable(&file, "write", &error.to_string()))?;
+    disk::write(&file, &mut format!("{text}\n").as_bytes())?;
+    disk::sync_folder(to)?;
+    Ok(manifest)
+}
+
+fn taken(to: &Path) -> StoreError {
+    StoreError::unavailable(to, "make the backup", "it is there already; name a folder that is not")
+}
+
+/// Where it grows: beside its place, so that it takes it by a rename.
+fn partial(to: &Path) -> Result<PathBuf, StoreError> {
+    let Some(name) = to.file_name() else { return Err(taken(to)) };
+    let name = format!(".{}.partial-{}", name.to_string_lossy(), std::process::id());
+    Ok(folder_of(to).join(name))
+}
+
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
