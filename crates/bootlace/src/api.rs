@@ -47,6 +47,17 @@ impl LeaseView {
     }
 }
 
+/// One number of what was refused, given up or forgotten.
+#[derive(Debug, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "the fields of the API say what they are")]
+pub struct CounterView {
+    pub name: String,
+    /// Since the server started.
+    pub value: u64,
+    /// In one line, for people.
+    pub meaning: String,
+}
+
 /// One machine: of the config, or seen on the wire.
 #[derive(Debug, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "the fields of the API say what they are")]

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::net::Ipv4Addr;
-use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bootlace_core::event::Event;
@@ -10,14 +10,15 @@ use bootlace_core::files::Identity;
 use bootlace_core::model::Timestamp;
 use bootlace_core::session::{SILENCE, Session, SessionId, Sessions};
 use bootlace_store::StoreError;
-use bootlace_store::journal::{Handle, Record};
+use bootlace_store::journal::{Fate, Handle, Record};
 use bootlace_wire::HwAddr;
 
+use crate::counters::{Counter, Counters};
 use crate::{logging, net};
 
 /// Addresses remembered that machines without a lease of ours reported as theirs; beyond it none is learned until
 /// others have ended.
-const REPORTED_MAX: usize = 10_000;
+pub const REPORTED_MAX: usize = 10_000;
 
 /// Neighbours whose address is remembered; beyond it all are forgotten, and asked for again.
 const NEIGHBOURS_MAX: usize = 10_000;
@@ -57,6 +58,7 @@ pub struct Hub {
     /// Read so lately from the kernel that it is not asked again.
     neighbours: Mutex<HashMap<Ipv4Addr, (Option<HwAddr>, Timestamp)>>,
     journal: Handle,
+    counters: Arc<Counters>,
     /// Why leases cannot be stored.
     unstored: Mutex<Option<StoreError>>,
 }
@@ -79,6 +81,7 @@ impl Hub {
             reported: Mutex::new(HashMap::new()),
             neighbours: Mutex::new(HashMap::new()),
             journal,
+            counters: Arc::default(),
             unstored: Mutex::new(None),
         }
     }
@@ -91,7 +94,11 @@ impl Hub {
         if session.is_none() && event.is_plain_lease() && event.is_offer() {
             return;
         }
-        self.journal.send(Record { session, event, repeats: 0 });
+        match self.journal.send(Record { session, event, repeats: 0 }) {
+            Fate::Kept => {}
+            // The journal counts them, and also what it loses later.
+            Fate::Folded | Fate::Dropped => self.count_journal(),
+        }
     }
 
     fn apply(&self, event: &Event) -> (Option<SessionId>, Progress) {
@@ -101,6 +108,7 @@ impl Hub {
         };
         let before = mark(&sessions);
         let session = sessions.apply(event);
+        self.counters.reached(Counter::SessionsForgotten, sessions.forgotten());
         let progress = if mark(&sessions) == before { Progress::Repeats } else { Progress::Step };
         (session, progress)
     }
@@ -162,6 +170,8 @@ impl Hub {
         }
         if reported.len() < REPORTED_MAX || reported.contains_key(&ip) {
             reported.insert(ip, Held { hw, until: now.after(SILENCE) });
+        } else {
+            self.counters.count(Counter::ReportsFull);
         }
     }
 
@@ -174,6 +184,18 @@ impl Hub {
                 None => leased.remove(&ip),
             };
         }
+    }
+
+    /// What was refused, given up or forgotten, by every service.
+    pub fn counters(&self) -> &Arc<Counters> {
+        &self.counters
+    }
+
+    /// Takes over what the journal counts by itself.
+    pub fn count_journal(&self) {
+        let journal = self.journal.counters();
+        self.counters.reached(Counter::JournalFolded, journal.folded);
+        self.counters.reached(Counter::JournalDropped, journal.dropped);
     }
 
     /// Notes why leases cannot be stored, or that they can.

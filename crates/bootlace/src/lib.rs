@@ -4,6 +4,7 @@
 pub mod api;
 pub mod app;
 pub mod cli;
+pub mod counters;
 pub mod files;
 pub mod http;
 pub mod hub;

@@ -23,11 +23,10 @@ pub(crate) const MIGRATIONS: [Migration; 3] = [
     Migration { version: 3, sql: include_str!("../migrations/store-0003.sql") },
 ];
 
-/// The first schema with `noted`.
-const NOTED_SINCE_SCHEMA: i64 = 3;
-const READ_WITHOUT_NOTED: &str =
-    "SELECT address, hw, state, since, since, until, client_id, uuid, hostname FROM leases";
 const READ: &str = "SELECT address, hw, state, since, noted, until, client_id, uuid, hostname FROM leases";
+/// The same before schema 3, as that migration fills what is new.
+const READ_BEFORE_3: &str =
+    "SELECT address, hw, state, since, 0, until, client_id, uuid, hostname FROM leases";
 
 /// The durable log of the lease table, which itself lives in memory: read once at start, then only written.
 #[derive(Debug)]
@@ -142,15 +141,15 @@ impl LeaseReader {
 }
 
 fn leases(db: &Db) -> Result<Vec<Lease>, StoreError> {
-    leases_by(db, READ)
+    read_leases(db, READ)
 }
 
-/// The same of a database that another release has left, as it is.
+/// The leases of a file that was not brought up to date.
 pub(crate) fn leases_of_schema(db: &Db, schema: i64) -> Result<Vec<Lease>, StoreError> {
-    leases_by(db, if schema < NOTED_SINCE_SCHEMA { READ_WITHOUT_NOTED } else { READ })
+    read_leases(db, if schema < 3 { READ_BEFORE_3 } else { READ })
 }
 
-fn leases_by(db: &Db, sql: &str) -> Result<Vec<Lease>, StoreError> {
+fn read_leases(db: &Db, sql: &str) -> Result<Vec<Lease>, StoreError> {
     let read = || {
         let mut statement = db.conn.prepare(sql)?;
         let rows = statement.query_map([], LeaseRow::read)?;

@@ -1,6 +1,7 @@
 //! Peers that mean no good, and hosts on which nothing can start.
 
 mod crowd;
+mod flood;
 mod identities;
 mod starts;
 
@@ -21,6 +22,11 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         name: "hostile-slow-headers",
         shows: "more connections that never finish a request than there are places do not stop a boot",
         run: crowd::slow_headers,
+    },
+    Scenario {
+        name: "hostile-flood",
+        shows: "20,000 made-up machines that want an address keep none from a real one, and cost little memory",
+        run: flood::flood,
     },
     Scenario {
         name: "failed-starts",

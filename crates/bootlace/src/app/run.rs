@@ -60,20 +60,9 @@ pub(super) fn run(opened: Opened) -> Result<()> {
     let (mut dhcp, _lock) = match dhcp_sockets {
         Some((ports, frames)) => {
             let (serving, hub) = (Arc::clone(&serving), Arc::clone(&hub));
-            let counters = Arc::default();
             let prober = dhcp::Prober::new(probed, &serving.load().config, &mut table);
-            let service = |inbox| dhcp::Dhcp {
-                ports,
-                frames,
-                prober,
-                serving,
-                clock,
-                table,
-                store,
-                hub,
-                counters,
-                inbox,
-            };
+            let service =
+                |inbox| dhcp::Dhcp { ports, frames, prober, serving, clock, table, store, hub, inbox };
             (Some(DhcpThread::start(service).context("cannot start the DHCP thread")?), None)
         }
         // Without DHCP the store still keeps other servers out of the state folder.
@@ -90,7 +79,7 @@ pub(super) fn run(opened: Opened) -> Result<()> {
         } else {
             tftp::AnswerFrom::OwnPort
         },
-        counters: Arc::default(),
+        counters: Arc::clone(hub.counters()),
     };
     let orders = dhcp.as_ref().map(|dhcp| Arc::downgrade(&dhcp.orders));
     let (http_addresses, wanted) = watch::channel(Vec::new());
@@ -109,7 +98,8 @@ pub(super) fn run(opened: Opened) -> Result<()> {
         let keeper = Keeper::new(hands, links, origin).context("cannot watch config and interfaces")?;
         let (stopping, stop) = watch::channel(());
         let mut services = JoinSet::new();
-        services.spawn(listeners::run(Arc::new(BootHttp::new(resolver)), http, wanted, stop.clone()));
+        let boot_http = BootHttp::new(resolver, Arc::clone(hub.counters()));
+        services.spawn(listeners::run(Arc::new(boot_http), http, wanted, stop.clone()));
         services.spawn(tftp::serve(tftp, tftp_listeners, ended(stop.clone())));
         services.spawn(keeper.run(hang_up, stop.clone()));
         // Courtesies: the server goes on without them.

@@ -13,8 +13,7 @@ use std::path::{Component, Path, PathBuf};
 use bootlace_core::config::{Config, Files};
 use rustix::fs::inotify::{CreateFlags, WatchFlags, add_watch, init};
 
-/// Symbolic links that one path may go through, as many as the kernel allows.
-const LINKS_MAX: usize = 40;
+use crate::files::LINKS_MAX;
 
 /// A non-blocking descriptor that is readable after a change in one of the folders. One that cannot be watched
 /// counts as never changing: SIGHUP is still there.

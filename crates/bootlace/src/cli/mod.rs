@@ -3,6 +3,7 @@
 mod boots;
 mod check;
 mod client;
+mod counters;
 mod explain;
 mod leases;
 mod machines;
@@ -43,6 +44,8 @@ enum Command {
     Leases(leases::Leases),
     /// Boots that happened, with their timelines
     Boots(boots::Boots),
+    /// Limits that were reached: what was refused, given up or forgotten
+    Counters(counters::Counters),
     /// Copy leases and history, put copies back, and look for damage
     State(state::State),
 }
@@ -98,6 +101,7 @@ pub fn main() -> ExitCode {
         Command::Machines(command) => command.run(),
         Command::Leases(command) => command.run(),
         Command::Boots(command) => command.run(),
+        Command::Counters(command) => command.run(),
         Command::State(command) => command.run(),
     };
     match done {

@@ -18,6 +18,7 @@ use bytes::Bytes;
 pub use mime::mime_of;
 pub use plane::FilePlane;
 pub use reader::{OpenFile, READ_BYTES, ReadNow};
+pub use root::LINKS_MAX;
 
 /// Something that can be served.
 #[derive(Clone, Debug)]

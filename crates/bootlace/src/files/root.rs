@@ -13,7 +13,7 @@ use rustix::io::Errno;
 use super::OpenError;
 
 /// Symbolic links that one name may go through, as many as the kernel allows.
-const LINKS_MAX: usize = 40;
+pub const LINKS_MAX: usize = 40;
 
 /// Why a link is not followed.
 pub(super) const LEADS_OUT: &str = "a symbolic link leads out of boot_dir and of every `follow` folder";

@@ -5,6 +5,7 @@
 mod auth;
 mod boots;
 mod config;
+mod counters;
 mod health;
 mod leases;
 mod machines;
@@ -60,6 +61,7 @@ pub fn routes(admin: Admin, guard: Guard) -> Router {
     Router::new()
         .route("/healthz", get(health::healthz))
         .route("/api/v1/config", get(config::in_force))
+        .route("/api/v1/counters", get(counters::list))
         .route("/api/v1/machines", get(machines::list))
         .route("/api/v1/leases", get(leases::list))
         .route("/api/v1/boots", get(boots::list))

@@ -11,7 +11,7 @@ use rustix::io::{FdFlags, fcntl_setfd, ioctl_fionbio};
 /// The first of them, by convention: `SD_LISTEN_FDS_START`.
 const FIRST: RawFd = 3;
 /// More are none that Bootlace could want.
-const INHERITED_MAX: u16 = 64;
+pub const INHERITED_MAX: u16 = 64;
 
 static TAKEN: AtomicBool = AtomicBool::new(false);
 

@@ -10,7 +10,7 @@ use tokio::time::{Instant, timeout_at};
 /// How long nothing may have changed: an editor or a package manager writes its files one after the other.
 const QUIET: Duration = Duration::from_millis(200);
 /// After this long without quiet it is looked at anyway.
-const UNREST_MAX: Duration = Duration::from_secs(2);
+pub const UNREST_MAX: Duration = Duration::from_secs(2);
 /// Enough for some dozens of messages of the kernel; none of them is looked at.
 const BUFFER_BYTES: usize = 16 << 10;
 

@@ -16,12 +16,13 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::os::fd::AsFd;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::thread;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use bootlace_core::dhcp::{Decision, LeaseChange, LeaseState, LeaseTable, Received, Reply, classify, decide};
+use bootlace_core::dhcp::{
+    Decision, LeaseChange, LeaseState, LeaseTable, Notice, Received, Reply, classify, decide,
+};
 use bootlace_core::event::{DhcpAnswer, DhcpEvent, Event, EventKind, Peer};
 use bootlace_core::model::Timestamp;
 use bootlace_store::Store;
@@ -29,7 +30,6 @@ use bootlace_wire::dhcp::Message;
 use bootlace_wire::{HwAddr, Mac};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use self::alarm::Alarm;
 pub use self::clock::{CLOCK_CHECK, HostClock};
 use self::orders::Mail;
 pub use self::orders::{Inbox, Order, Orders, orders};
@@ -38,6 +38,7 @@ pub use self::port::{Ear, Port};
 use self::port::{Outgoing, log_packet};
 use self::probe::Waiting;
 pub use self::probe::{ProbedLink, Prober, WAITING_MAX};
+use crate::counters::Counter;
 use crate::hub::{Held, Hub};
 use crate::net::{Datagram, Frame, PacketSocket, RECV_BATCH_MAX, RecvBatch};
 use crate::serving::Serving;
@@ -67,21 +68,8 @@ pub struct Dhcp {
     pub store: Store,
     /// Sessions, journal, who has which address.
     pub hub: Arc<Hub>,
-    /// What was not answered.
-    pub counters: Arc<Counters>,
     /// What to do beside serving, and when to end.
     pub inbox: Inbox,
-}
-
-/// Packets that got no answer for reasons outside of decisions.
-#[derive(Debug, Default)]
-pub struct Counters {
-    /// No DHCP, or nothing for a server.
-    pub malformed: AtomicU64,
-    /// Decided, but the leases could not be stored.
-    pub not_stored: AtomicU64,
-    /// Decided and stored, but the kernel did not take the answer.
-    pub not_sent: AtomicU64,
 }
 
 /// A decision on its way out.
@@ -116,7 +104,6 @@ impl Dhcp {
     pub fn run(mut self) -> io::Result<()> {
         let mut in_force = self.serving.load_full();
         let mut batch = RecvBatch::new();
-        let mut exhausted = Alarm::default();
         let mut outage = Outage::default();
         // What a commit that failed has left: the table knows it, so it goes first into the next one.
         let mut changes = Vec::new();
@@ -143,9 +130,10 @@ impl Dhcp {
             pause = self.prober.send(&mut self.table, self.clock.now());
             if behind {
                 // Whoever cannot store leases attracts nobody.
-                pending.iter_mut().for_each(|pending| pending.promises |= relies_on_leases(&pending.event));
+                let answered = pending.iter_mut().filter(|pending| pending.reply.is_some());
+                answered.for_each(|pending| pending.promises |= relies_on_leases(&pending.event));
             }
-            changes = self.settle(&mut pending, changes, &mut exhausted, &mut outage);
+            changes = self.settle(&mut pending, changes, &mut outage);
         }
     }
 
@@ -236,7 +224,7 @@ impl Dhcp {
             let decoded =
                 heard.and_then(|heard| Message::decode(heard.bytes).ok().map(|message| (heard, message)));
             let Some((heard, message)) = decoded else {
-                self.counters.malformed.fetch_add(1, Relaxed);
+                self.hub.counters().count(Counter::DhcpMalformed);
                 continue;
             };
             log_packet("received", &message, &heard.source);
@@ -256,6 +244,9 @@ impl Dhcp {
     ) {
         let now = self.clock.now();
         for (conflict, seen) in self.prober.hear(&mut self.table, now) {
+            if conflict.change.is_none() {
+                self.hub.counters().count(Counter::DhcpQuarantineFull);
+            }
             self.hub.record(probe::event(&conflict, seen, now));
             changes.extend(conflict.change);
         }
@@ -277,7 +268,7 @@ impl Dhcp {
         let query = match classify(&message, received) {
             Ok(query) => query,
             Err(why) => {
-                self.counters.malformed.fetch_add(1, Relaxed);
+                self.hub.counters().count(Counter::DhcpMalformed);
                 tracing::debug!(mac = %message.hw, reason = %why, "DHCP packet ignored");
                 return;
             }
@@ -289,8 +280,13 @@ impl Dhcp {
         let decision = decide(&serving.config, &serving.loaders, &mut self.table, view, &query, now);
         if let Some(address) = decision.after_probe {
             let (source, destination) = (received.source, received.destination);
-            self.prober.keep(hw, Waiting { port, message, source, destination, address });
+            if !self.prober.keep(hw, Waiting { port, message, source, destination, address }) {
+                self.hub.counters().count(Counter::DhcpProbesFull);
+            }
             return;
+        }
+        if let Some(notice) = decision.notice {
+            self.hub.counters().count(counter(notice));
         }
         let promises = !decision.changes.is_empty();
         changes.extend(decision.changes);
@@ -303,7 +299,6 @@ impl Dhcp {
         &mut self,
         pending: &mut Vec<Pending>,
         changes: Vec<LeaseChange>,
-        exhausted: &mut Alarm,
         outage: &mut Outage,
     ) -> Vec<LeaseChange> {
         let mut left = Vec::new();
@@ -314,7 +309,7 @@ impl Dhcp {
         };
         if let Err(error) = stored {
             for pending in pending.iter_mut().filter(|pending| pending.promises) {
-                self.counters.not_stored.fetch_add(1, Relaxed);
+                self.hub.counters().count(Counter::DhcpNotStored);
                 pending.reply = None;
                 pending.event.answer = withheld(&pending.event.answer, &error);
             }
@@ -328,12 +323,9 @@ impl Dhcp {
             self.hub.leased(changes.iter().map(holder));
             self.send(pending.iter().filter(|pending| pending.promises));
         }
-        for Pending { port, hw, at, event, .. } in pending.drain(..) {
-            if event.answer == DhcpAnswer::Exhausted
-                && let Some(requests) = exhausted.ring(at)
-            {
-                let interface = self.ports[port].interface.name.as_str();
-                tracing::warn!(mac = %hw, interface, requests, "no address is left: widen the subnet's ranges");
+        for Pending { hw, at, event, .. } in pending.drain(..) {
+            if event.answer == DhcpAnswer::Exhausted {
+                self.hub.counters().count(Counter::DhcpExhausted);
             }
             let ip = event.answer.given().map(|given| given.address).filter(|ip| !ip.is_unspecified());
             self.hub.record(Event { at, peer: Peer { hw: Some(hw), ip }, kind: EventKind::Dhcp(event) });
@@ -368,11 +360,19 @@ impl Dhcp {
                     if let Err(error) = refused {
                         tracing::warn!(%error, "a DHCP answer was not sent");
                     }
-                    self.counters.not_sent.fetch_add(1, Relaxed);
+                    self.hub.counters().count(Counter::DhcpNotSent);
                     from += 1;
                 }
             }
         }
+    }
+}
+
+fn counter(notice: Notice) -> Counter {
+    match notice {
+        Notice::ForeignRelay => Counter::DhcpForeignRelay,
+        Notice::OfferSuperseded => Counter::DhcpOfferSuperseded,
+        Notice::QuarantineFull => Counter::DhcpQuarantineFull,
     }
 }
 

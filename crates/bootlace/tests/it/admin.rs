@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bootlace::counters::Counter;
 use bootlace::http::{Admin, Guard, Token, routes};
 use bootlace_core::config::BootName;
 use bootlace_core::dhcp::LeaseState;
@@ -149,6 +150,10 @@ fn every_route_as_written() {
     golden("api/boots.json", &server.pretty("/api/v1/boots"));
     golden("api/boots-of-one.json", &server.pretty("/api/v1/boots?mac=52-54-00-00-00-02"));
     golden("api/boot.json", &server.pretty("/api/v1/boots/1"));
+    let counters = server.world.hub.counters();
+    counters.count(Counter::DhcpExhausted);
+    counters.count(Counter::TftpClientFull);
+    golden("api/counters.json", &server.pretty("/api/v1/counters"));
     assert_eq!(server.get("/healthz"), (200, "ok\n".into()));
 }
 

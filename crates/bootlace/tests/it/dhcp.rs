@@ -4,14 +4,14 @@
 use std::io;
 use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
 use std::process::Command;
-use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use bootlace::counters::Counter;
 use bootlace::net::{DatagramSocket, PacketSocket, interfaces};
-use bootlace::services::dhcp::{Counters, Dhcp, Ear, HostClock, Order, Orders, Port, Prober, orders};
+use bootlace::services::dhcp::{Dhcp, Ear, HostClock, Order, Orders, Port, Prober, orders};
 use bootlace::serving::Serving;
 use bootlace_core::config::Config;
 use bootlace_core::dhcp::{LeaseTable, Reading};
@@ -55,7 +55,6 @@ struct Running {
     config: Config,
     hub: Arc<bootlace::hub::Hub>,
     serving: Arc<ArcSwap<Serving>>,
-    counters: Arc<Counters>,
     relay: UdpSocket,
     stop: Orders,
     thread: JoinHandle<io::Result<()>>,
@@ -84,7 +83,6 @@ fn start_by(
     let mut table = LeaseTable::new(&serving.load().config, Vec::new());
     let clock = clock(&mut table, &mut store).unwrap();
     let config = serving.load().config.clone();
-    let counters = Arc::new(Counters::default());
     let service = Dhcp {
         ports: vec![Port { interface, ear: Ear::Server(socket) }],
         frames: PacketSocket::open().unwrap(),
@@ -94,11 +92,10 @@ fn start_by(
         table,
         store,
         hub: Arc::clone(&hub),
-        counters: Arc::clone(&counters),
         inbox,
     };
     let thread = thread::spawn(move || service.run());
-    Running { world_dir, dir, config, hub, serving, counters, relay, stop, thread }
+    Running { world_dir, dir, config, hub, serving, relay, stop, thread }
 }
 
 fn message(kind: MessageType, machine: u8) -> Message {
@@ -136,7 +133,7 @@ impl Running {
     /// Hears nothing until so many were not stored.
     fn silent_until(&self, not_stored: u64) {
         self.relay.set_read_timeout(Some(LISTEN)).unwrap();
-        while self.counters.not_stored.load(Relaxed) < not_stored {
+        while self.hub.counters().get(Counter::DhcpNotStored) < not_stored {
             assert!(self.relay.recv(&mut [0; 1500]).is_err(), "an answer that was not stored");
         }
         assert!(self.relay.recv(&mut [0; 1500]).is_err(), "an answer that was not stored");
@@ -207,7 +204,7 @@ fn an_answer_follows_its_commit_and_none_a_failed_one() {
     assert_eq!(running.holders(), [(ip(61), mac(1)), (offered, mac(2))]);
     running.request(2, offered);
     assert_eq!(running.answer(), (MessageType::Ack, 2, offered));
-    assert_eq!(running.counters.not_stored.load(Relaxed), 2);
+    assert_eq!(running.hub.counters().get(Counter::DhcpNotStored), 2);
     running.stop();
 }
 
@@ -238,7 +235,7 @@ fn what_needs_no_lease_is_answered_while_none_can_be_stored() {
     assert_eq!((kind, xid), (MessageType::Ack, 3), "an offer to the second machine, or none to the third");
     running.request(4, Ipv4Addr::new(192, 0, 2, 4));
     assert_eq!(running.answer(), (MessageType::Nak, 4, Ipv4Addr::UNSPECIFIED));
-    assert_eq!(running.counters.not_stored.load(Relaxed), 2);
+    assert_eq!(running.hub.counters().get(Counter::DhcpNotStored), 2);
     let reasons = running.silences();
     let [(requester, denied), (newcomer, withheld)] = &reasons[..] else { panic!("{reasons:?}") };
     assert!(*requester == mac(1) && denied.starts_with("the lease could not be stored"), "{denied}");
@@ -286,7 +283,7 @@ fn a_batch_is_answered_in_its_order_and_junk_is_counted() {
         assert!(!given.contains(&address), "{address} twice");
         given.push(address);
     }
-    assert_eq!(running.counters.malformed.load(Relaxed), 1);
+    assert_eq!(running.hub.counters().get(Counter::DhcpMalformed), 1);
     running.stop();
 }
 

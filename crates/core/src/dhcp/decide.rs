@@ -10,8 +10,8 @@ use super::boot_fields::{BootFields, Booting, Fetch};
 use super::net::{self, Net};
 use super::reply::{self, Answer, INFINITE, Reply};
 use super::{
-    Attributes, Claim, Client, Declined, Found, Kind, LeaseChange, LeaseTable, Proof, Query, Request, proxy,
-    relays, shares,
+    Attributes, Claim, Client, Declined, Found, Kind, LeaseChange, LeaseTable, Notice, Proof, Query, Request,
+    proxy, relays, shares,
 };
 use crate::boot::choose::{Choice, choose};
 use crate::boot::loader::LoaderInventory;
@@ -44,6 +44,8 @@ pub struct Decision {
     pub event: DhcpEvent,
     /// The address that has to be probed before there is an answer: decide again when that is done.
     pub after_probe: Option<Ipv4Addr>,
+    /// The limit that it met.
+    pub notice: Option<Notice>,
 }
 
 /// Decides about one message. The table is changed as if the reply were sent.
@@ -68,12 +70,13 @@ pub fn decide(
     }
     let case = Case { config, query, facts: &facts, choice: &choice, nets: &nets, now };
     let verdict = match case.refused() {
-        Some(why) => Verdict::Silence(why),
+        Some(refusal) => refusal,
         None => case.handle(table, &mut trail),
     };
-    let mut after_probe = None;
+    let (mut after_probe, mut notice) = (None, None);
     let (reply, changes, answer) = match verdict {
         Verdict::Give(gift) => {
+            notice = gift.notice;
             let server = gift.net.server;
             let booting = Booting { config, loaders, session, query, choice: &choice, server };
             let boot = booting.fields(&mut trail);
@@ -91,6 +94,10 @@ pub fn decide(
             (Some(reply::nak(query, server, &why)), Vec::new(), DhcpAnswer::Nak(why))
         }
         Verdict::Note { changes, why } => (None, changes, DhcpAnswer::Silence(why)),
+        Verdict::Limit { notice: met, changes, why } => {
+            notice = Some(met);
+            (None, changes, DhcpAnswer::Silence(why))
+        }
         Verdict::Exhausted => (None, Vec::new(), DhcpAnswer::Exhausted),
         Verdict::Probe(address) => {
             after_probe = Some(address);
@@ -109,7 +116,7 @@ pub fn decide(
         answer,
         trail,
     };
-    Decision { reply, changes, event, after_probe }
+    Decision { reply, changes, event, after_probe, notice }
 }
 
 /// A machine that is known by its UUID stays known when its operating system, which sends none, asks for the
@@ -144,6 +151,12 @@ enum Verdict<'a> {
         changes: Vec<LeaseChange>,
         why: String,
     },
+    /// The same, as a limit was met.
+    Limit {
+        notice: Notice,
+        changes: Vec<LeaseChange>,
+        why: String,
+    },
     /// Every address of the client's subnets is lent.
     Exhausted,
     /// Not before it is known that nobody is on this address.
@@ -157,6 +170,7 @@ struct Gift<'a> {
     address: Ipv4Addr,
     lease: Option<u32>,
     changes: Vec<LeaseChange>,
+    notice: Option<Notice>,
 }
 
 fn silence<'a>(why: impl Into<Cow<'static, str>>) -> Verdict<'a> {
@@ -174,17 +188,17 @@ struct Case<'a> {
 
 impl<'a> Case<'a> {
     /// Why this message gets no answer, whatever it asks.
-    fn refused(&self) -> Option<Cow<'static, str>> {
+    fn refused(&self) -> Option<Verdict<'a>> {
         if let Some(why) = relays::refusal(&self.config.dhcp, self.query) {
-            return Some(why);
+            return Some(Verdict::Limit { notice: Notice::ForeignRelay, changes: Vec::new(), why });
         }
         if self.choice.settings.ignore {
-            return Some("the config says to ignore this machine".into());
+            return Some(silence("the config says to ignore this machine"));
         }
         let known_only = |net: &Net<'_>| net.subnet.serve == Serve::Known;
         let all_closed = !self.nets.is_empty() && self.nets.iter().all(known_only);
         if all_closed && self.choice.machine.is_none() {
-            return Some("this subnet serves only machines of the config".into());
+            return Some(silence("this subnet serves only machines of the config"));
         }
         None
     }
@@ -254,7 +268,7 @@ impl<'a> Case<'a> {
             (!has_reservation, !has_lease)
         });
         let wish = self.query.message.requested_ip();
-        for net in nets {
+        for net in nets.iter().copied() {
             let (client, share) = self.client_in(net);
             let found = table.offer(net.index, client, wish, self.now);
             let is_new = |found: &Found| matches!(found.claim, Claim::Free | Claim::Lapsed(_));
@@ -265,22 +279,35 @@ impl<'a> Case<'a> {
                 trail.add(format!("subnet {}", net.subnet.cidr), "no address is left");
                 continue;
             };
-            for (address, refusal) in &found.refused {
-                trail.add(format!("address {address}"), refusal.to_string());
+            return self.found(net, found, trail);
+        }
+        // Every address is lent or promised. A promise that nobody has taken up yet is the lesser harm.
+        for net in &nets {
+            let (client, _) = self.client_in(*net);
+            if let Some(found) = table.supersede(net.index, client, self.now) {
+                return self.found(*net, found, trail);
             }
-            self.note(trail, found.address, found.claim);
-            if found.proof == Proof::Awaited {
-                return Verdict::Probe(found.address);
-            }
-            return Verdict::Give(Gift {
-                net,
-                kind: MessageType::Offer,
-                address: found.address,
-                lease: Some(self.lease_secs(net)),
-                changes: Vec::new(),
-            });
         }
         Verdict::Exhausted
+    }
+
+    /// Offers an address, unless it has to be probed before.
+    fn found(&self, net: Net<'a>, found: Found, trail: &mut Trail) -> Verdict<'a> {
+        for (address, refusal) in &found.refused {
+            trail.add(format!("address {address}"), refusal.to_string());
+        }
+        self.note(trail, found.address, found.claim);
+        if found.proof == Proof::Awaited {
+            return Verdict::Probe(found.address);
+        }
+        Verdict::Give(Gift {
+            net,
+            kind: MessageType::Offer,
+            address: found.address,
+            lease: Some(self.lease_secs(net)),
+            changes: Vec::new(),
+            notice: matches!(found.claim, Claim::Superseded(_)).then_some(Notice::OfferSuperseded),
+        })
     }
 
     fn selecting(
@@ -397,7 +424,7 @@ impl<'a> Case<'a> {
             Ok((claim, changes)) => {
                 self.note(trail, address, claim);
                 let kind = MessageType::Ack;
-                Verdict::Give(Gift { net, kind, address, lease: Some(secs), changes })
+                Verdict::Give(Gift { net, kind, address, lease: Some(secs), changes, notice: None })
             }
             Err(refusal) => self.nak(net.id, format!("{address}: {refusal}")),
         }
@@ -413,7 +440,8 @@ impl<'a> Case<'a> {
                 changes: vec![change],
                 why: format!("{address} is in use by somebody else: put in quarantine"),
             },
-            Declined::Dropped(change) => Verdict::Note {
+            Declined::Dropped(change) => Verdict::Limit {
+                notice: Notice::QuarantineFull,
                 changes: change.into_iter().collect(),
                 why: format!("{address} is in use by somebody else, but too much is in quarantine already"),
             },
@@ -427,7 +455,9 @@ impl<'a> Case<'a> {
         }
         let source = *self.query.received.source.ip();
         let relayed = !self.query.message.giaddr.is_unspecified();
-        if !relayed && !source.is_unspecified() && source != address {
+        // Who gives back an address still has it, and sends from it (RFC 2131 section 4.4.6): anything else can be
+        // sent by somebody who knows no more than the machine's MAC.
+        if !relayed && source != address {
             return silence(format!("a release of {address} that came from {source}"));
         }
         let released =
@@ -449,7 +479,8 @@ impl<'a> Case<'a> {
             return silence(format!("{address} is not of a network served here"));
         };
         let (kind, unchanged) = (MessageType::Ack, Vec::new());
-        Verdict::Give(Gift { net, kind, address: Ipv4Addr::UNSPECIFIED, lease: None, changes: unchanged })
+        let address = Ipv4Addr::UNSPECIFIED;
+        Verdict::Give(Gift { net, kind, address, lease: None, changes: unchanged, notice: None })
     }
 
     /// BOOTP knows no end of a lease: only what is reserved anyway can be given. It is not stored as a lease without
@@ -464,7 +495,7 @@ impl<'a> Case<'a> {
             Ok(claim) => {
                 self.note(trail, address, claim);
                 let kind = MessageType::Ack;
-                Verdict::Give(Gift { net, kind, address, lease: None, changes: Vec::new() })
+                Verdict::Give(Gift { net, kind, address, lease: None, changes: Vec::new(), notice: None })
             }
             Err(refusal) => silence(format!("{address}: {refusal}")),
         }

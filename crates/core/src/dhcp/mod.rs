@@ -8,21 +8,25 @@ mod decide;
 mod hash;
 mod lease;
 mod net;
+mod notice;
 mod pool;
 mod probe;
 mod proxy;
 mod relays;
 mod reply;
 mod shares;
+mod superseded;
 mod table;
 
 pub use classify::{Kind, Query, Received, Request, Service, Unserved, classify};
 pub use clock::{CLOCK_STEP_MIN, ClockMark, LeaseClock, Reading, Step};
 pub use decide::{Decision, SessionView, decide};
 pub use lease::{Lease, LeaseChange, LeaseState};
+pub use notice::Notice;
 pub use pool::OFFER_HOLD;
 pub use probe::{PROBE_WAIT, PROBES_AHEAD, PROBES_AHEAD_MAX, PROBES_MAX, PROOF_AGE};
 pub use reply::{Destination, Reply};
+pub use superseded::SUPERSEDED_MAX;
 pub use table::{
     Attributes, Claim, Client, Conflict, Declined, Found, LeaseTable, Proof, QUARANTINE, QUARANTINES_MAX,
     QUARANTINES_PER_CLIENT_MAX, Refusal,

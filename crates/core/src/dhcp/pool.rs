@@ -11,6 +11,7 @@ use super::addresses::AddressSet;
 use super::hash;
 use super::probe::Probes;
 use super::shares::Share;
+use super::superseded::Superseded;
 use super::{Lease, LeaseState};
 use crate::config::{Cidr, Standing, Subnet};
 use crate::model::Timestamp;
@@ -45,6 +46,10 @@ pub(super) struct Pool {
     offers: BTreeMap<HwAddr, Offer>,
     offered: BTreeMap<Ipv4Addr, HwAddr>,
     offer_ends: BTreeSet<(Timestamp, HwAddr)>,
+    /// Clients of the config that were offered something.
+    known: BTreeSet<HwAddr>,
+    /// Offers that somebody else got before they were taken.
+    pub(super) superseded: Superseded,
     /// Declined addresses by the end of their quarantine.
     pub(super) quarantine: BTreeSet<(Timestamp, Ipv4Addr)>,
     /// What is known of strangers on free addresses, where somebody asks the link.
@@ -73,6 +78,8 @@ impl Pool {
             offers: BTreeMap::new(),
             offered: BTreeMap::new(),
             offer_ends: BTreeSet::new(),
+            known: BTreeSet::new(),
+            superseded: Superseded::default(),
             quarantine: BTreeSet::new(),
             probes: None,
         }
@@ -181,6 +188,7 @@ impl Pool {
                 .map(|(at, until, ip)| (at, until.moved(millis), ip))
                 .collect();
         }
+        self.superseded.shift(millis);
         for offer in self.offers.values_mut() {
             offer.until = offer.until.moved(millis);
         }
@@ -230,8 +238,29 @@ impl Pool {
         self.offers.iter().map(|(hw, offer)| (*hw, *offer))
     }
 
+    /// Offers that stand, the one that was made first before all others.
+    pub(super) fn offers_by_age(&self) -> impl Iterator<Item = (HwAddr, Offer)> {
+        self.offer_ends.iter().filter_map(|(_, hw)| Some((*hw, *self.offers.get(hw)?)))
+    }
+
+    /// In a range of this share, and not reserved.
+    pub(super) fn is_of_share(&self, share: usize, address: Ipv4Addr) -> bool {
+        self.share_of(address) == Some(share) && !self.is_reserved(address)
+    }
+
+    /// What the client of an offer is to the config.
+    pub(super) fn standing_of(&self, hw: HwAddr) -> Standing {
+        if self.known.contains(&hw) { Standing::Known } else { Standing::Unknown }
+    }
+
+    /// Notes that the client of an offer is a machine of the config.
+    pub(super) fn note_known(&mut self, hw: HwAddr) {
+        self.known.insert(hw);
+    }
+
     /// Notes an offer. The caller has taken back the client's former one and has unplaced the address.
     pub(super) fn note_offer(&mut self, hw: HwAddr, address: Ipv4Addr, until: Timestamp) {
+        self.superseded.forget(hw);
         self.offers.insert(hw, Offer { address, until });
         self.offered.insert(address, hw);
         self.offer_ends.insert((until, hw));
@@ -240,6 +269,7 @@ impl Pool {
     /// Forgets a client's offer; the caller places the address.
     pub(super) fn forget_offer(&mut self, hw: HwAddr) -> Option<Ipv4Addr> {
         let offer = self.offers.remove(&hw)?;
+        self.known.remove(&hw);
         self.offered.remove(&offer.address);
         self.offer_ends.remove(&(offer.until, hw));
         Some(offer.address)

@@ -10,7 +10,7 @@ use bootlace_wire::dhcp::{Code, MessageType};
 use super::boot_fields::{BootFields, Booting};
 use super::decide::{Decision, SessionView};
 use super::reply::{self, Reply};
-use super::{Destination, Kind, Query, Request, relays};
+use super::{Destination, Kind, Notice, Query, Request, relays};
 use crate::boot::choose::choose;
 use crate::boot::loader::LoaderInventory;
 use crate::config::{BootKind, Cidr, Config, ProxyRecipe};
@@ -32,9 +32,14 @@ pub(super) fn decide(
     query: &Query<'_>,
 ) -> Decision {
     let mut trail = Trail::default();
-    let (reply, answer) = match unanswered(config, query) {
-        Some(answer) => (None, answer),
-        None => Case { config, loaders, session, query }.handle(&mut trail),
+    let refusal = relays::refusal(&config.dhcp, query);
+    let (reply, answer, notice) = match (unanswered(config, query), refusal) {
+        (Some(answer), _) => (None, answer, None),
+        (None, Some(why)) => (None, DhcpAnswer::Silence(why), Some(Notice::ForeignRelay)),
+        (None, None) => {
+            let (reply, answer) = Case { config, loaders, session, query }.handle(&mut trail);
+            (reply, answer, None)
+        }
     };
     let event = DhcpEvent {
         message: query.kind.message(),
@@ -47,7 +52,7 @@ pub(super) fn decide(
         answer,
         trail,
     };
-    Decision { reply, changes: Vec::new(), event, after_probe: None }
+    Decision { reply, changes: Vec::new(), event, after_probe: None, notice }
 }
 
 /// What is no business of a proxy, whoever asks.
@@ -58,20 +63,17 @@ fn unanswered(config: &Config, query: &Query<'_>) -> Option<DhcpAnswer> {
         return elsewhere(query.message.server_id(), address);
     }
     match query.kind {
-        Kind::Request(Request::Selecting { server, address }) => {
-            return elsewhere(Some(server), Some(address));
-        }
+        Kind::Request(Request::Selecting { server, address }) => elsewhere(Some(server), Some(address)),
         Kind::Request(
             Request::InitReboot(address) | Request::Renewing(address) | Request::Rebinding(address),
         )
-        | Kind::Inform(address) => return elsewhere(None, Some(address)),
-        Kind::Release(_) | Kind::Decline(_) | Kind::Bootp => return elsewhere(None, None),
+        | Kind::Inform(address) => elsewhere(None, Some(address)),
+        Kind::Release(_) | Kind::Decline(_) | Kind::Bootp => elsewhere(None, None),
         Kind::BootServer(address) if !is_near(config, query, address) => {
-            return Some(DhcpAnswer::Silence(format!("{address} is not of a network served here")));
+            Some(DhcpAnswer::Silence(format!("{address} is not of a network served here")))
         }
-        Kind::Discover | Kind::BootServer(_) => {}
+        Kind::Discover | Kind::BootServer(_) => None,
     }
-    relays::refusal(&config.dhcp, query).map(|why| DhcpAnswer::Silence(why.into_owned()))
 }
 
 /// On a network of the interface or in a subnet of the config: anybody else's word would make the server send to

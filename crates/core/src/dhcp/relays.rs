@@ -4,7 +4,6 @@
 //! send a datagram to port 67 can claim to be one. So a relay must be one that the config knows: by `relays` of
 //! `[dhcp]` or, when that is not written, by standing in a subnet that is served.
 
-use std::borrow::Cow;
 use std::net::Ipv4Addr;
 
 use bootlace_wire::dhcp::Message;
@@ -13,18 +12,18 @@ use super::Query;
 use crate::config::{DhcpConfig, Relays};
 
 /// Why a message of this relay gets no answer; `None` also where there is no relay.
-pub(super) fn refusal(dhcp: &DhcpConfig, query: &Query<'_>) -> Option<Cow<'static, str>> {
+pub(super) fn refusal(dhcp: &DhcpConfig, query: &Query<'_>) -> Option<String> {
     let relay = query.message.giaddr;
     if relay.is_unspecified() {
         return None;
     }
     match &dhcp.relays {
         Relays::Listed(networks) if networks.iter().any(|network| network.contains(relay)) => None,
-        Relays::Listed(_) => Some(format!("relay {relay} is not in `relays` of [dhcp]").into()),
+        Relays::Listed(_) => Some(format!("relay {relay} is not in `relays` of [dhcp]")),
         Relays::OfSubnets if dhcp.subnets.iter().any(|subnet| subnet.cidr.contains(relay)) => None,
         Relays::OfSubnets => {
             let fix = "add the subnet; or the relay to `relays` of [dhcp], if it selects others";
-            Some(format!("relay {relay} stands in no [[dhcp.subnet]]: {fix}").into())
+            Some(format!("relay {relay} stands in no [[dhcp.subnet]]: {fix}"))
         }
     }
 }

@@ -2,6 +2,7 @@
 
 mod changes;
 mod claims;
+mod offers;
 mod probing;
 mod steps;
 
@@ -11,7 +12,7 @@ use std::time::Duration;
 
 use bootlace_wire::HwAddr;
 
-use super::pool::{OFFER_HOLD, Pool};
+use super::pool::Pool;
 use super::{Lease, LeaseState};
 use crate::config::{Cidr, Config, Machine, Standing};
 use crate::model::Timestamp;
@@ -133,6 +134,9 @@ impl LeaseTable {
             let subnet = self.pools.iter().position(|pool| pool.cidr().contains(offer.address));
             let Some(subnet) = subnet.filter(|at| self.pools[*at].is_lent(offer.address)) else { continue };
             self.note_offer(subnet, hw, offer.address, offer.until);
+            if hw.mac().is_some_and(|mac| config.machines.by_mac(mac).is_some()) {
+                self.pools[subnet].note_known(hw);
+            }
         }
     }
 
@@ -170,21 +174,8 @@ impl LeaseTable {
         let mut refused = Vec::new();
         let favourite = self.favourite(subnet, client, now, &mut refused);
         let (address, claim) = favourite.or_else(|| self.any(subnet, client, wish, now))?;
-        let until = now.after(OFFER_HOLD);
-        if self.outlasts(subnet, client.hw, address, until) {
-            // Nobody else can get it meanwhile: a machine that starts again needs no offer beside its lease.
-            self.withdraw(subnet, client.hw);
-        } else {
-            self.note_offer(subnet, client.hw, address, until);
-        }
-        let proof = self.prove_or_want(subnet, client.hw, address, claim);
+        let proof = self.hold(subnet, client, address, claim, now);
         Some(Found { address, claim, proof, refused })
-    }
-
-    /// Whether `address` is the client's by a lease that is good at `until`.
-    fn outlasts(&self, subnet: usize, hw: HwAddr, address: Ipv4Addr, until: Timestamp) -> bool {
-        let own = self.lease_of(subnet, hw).filter(|lease| lease.address == address);
-        own.is_some_and(|own| own.state == LeaseState::Bound && own.until >= until)
     }
 
     fn favourite(

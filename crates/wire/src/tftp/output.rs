@@ -61,6 +61,8 @@ pub enum Outcome {
         /// Its words, printable and bounded.
         text: String,
     },
+    /// Nothing was ever acknowledged: the source of the request may be forged.
+    Unproven,
     /// The client went silent, or its port was closed.
     TimedOut {
         /// How much of the file was acknowledged.

@@ -236,6 +236,8 @@ impl Transfer {
     fn give_up(&mut self) {
         self.outcome = Some(if self.all_sent() {
             self.delivered()
+        } else if self.source != Source::Proven {
+            Outcome::Unproven
         } else {
             Outcome::TimedOut { acked_bytes: self.acked_bytes() }
         });

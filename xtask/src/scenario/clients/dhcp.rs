@@ -166,7 +166,7 @@ pub(super) fn exhausted(context: &Context) -> Result<()> {
     let lent = given.get("new_ip_address").context("no address")?;
     ensure!(kept.get("ip") != Some(lent), "two machines have {lent}");
     ensure!(third.udhcpc(&["-t", "2", "-T", "1"])?.is_none(), "a third address of two");
-    let line = server.log().line_from("no address is left", STEP_LIMIT)?;
+    let line = server.log().line_from("no address was left", STEP_LIMIT)?;
     context.note(&line);
 
     // The release is on its way when dhclient ends, and udhcpc asks again and again.

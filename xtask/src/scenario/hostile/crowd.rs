@@ -67,10 +67,14 @@ pub(super) fn slow_headers(context: &Context) -> Result<()> {
     raise_files_limit()?;
     let lan = Lan::new()?;
     let server = served(context, &lan)?;
-    let (crowd, boot) = (lan.host("crowd", "10.188.0.20/24")?, lan.host("boot", "10.188.0.21/24")?);
+    // One address alone cannot take all places, so that there are three.
+    let crowd = ["10.188.0.20/24", "10.188.0.22/24", "10.188.0.23/24"];
+    let crowd = crowd.iter().enumerate().map(|(at, cidr)| lan.host(&format!("crowd{at}"), cidr));
+    let crowd = crowd.collect::<Result<Vec<_>>>()?;
+    let boot = lan.host("boot", "10.188.0.21/24")?;
     let mut slow = Vec::new();
-    for _ in 0..SLOW {
-        let mut stream = connect(&crowd)?;
+    for host in crowd.iter().cycle().take(SLOW) {
+        let mut stream = connect(host)?;
         // A server that is full closes the connection before it hears this.
         drop(stream.write_all(b"GET /big.img HT"));
         slow.push(stream);
@@ -121,12 +125,16 @@ fn address() -> [u8; 4] {
     [10, 188, 0, 10]
 }
 
-/// Bytes of an answer, head included.
 fn download(host: &Host) -> Result<u64> {
+    fetch(host, "/big.img")
+}
+
+/// Bytes of an answer, head included.
+pub(super) fn fetch(host: &Host, path: &str) -> Result<u64> {
     host.namespace().run(|| {
         let mut stream = TcpStream::connect((SERVER, 80))?;
         stream.set_read_timeout(Some(STEP_LIMIT))?;
-        stream.write_all(b"GET /big.img HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")?;
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")?;
         Ok(std::io::copy(&mut stream, &mut std::io::sink())?)
     })?
 }

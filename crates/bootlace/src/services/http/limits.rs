@@ -6,6 +6,10 @@ use std::time::Duration;
 /// it takes the place of the one that has been still the longest.
 pub const CONNECTIONS_MAX: usize = 4096;
 
+/// Connections at once of one address. A whole classroom may stand behind one, translated; what is left is room
+/// for everybody else, whatever one address does.
+pub const CONNECTIONS_PER_CLIENT_MAX: usize = 2048;
+
 /// A connection that moved a byte within this time is never closed for a newcomer.
 pub const STILL_MIN: Duration = Duration::from_secs(5);
 

@@ -34,11 +34,12 @@ use self::body::Ways;
 use self::extents::Extents;
 use self::frames::Frames;
 use self::limits::{
-    ACCEPT_PAUSE, CONNECTIONS_MAX, DRAIN_TIME_MAX, FRAME_TIME_MAX, HEAD_BYTES_MAX, HEAD_TIME_MAX,
-    HEADERS_MAX, LONG_QUEUES_MAX, STILL_MIN, UNSENT_BYTES_MAX,
+    ACCEPT_PAUSE, CONNECTIONS_MAX, CONNECTIONS_PER_CLIENT_MAX, DRAIN_TIME_MAX, FRAME_TIME_MAX,
+    HEAD_BYTES_MAX, HEAD_TIME_MAX, HEADERS_MAX, LONG_QUEUES_MAX, STILL_MIN, UNSENT_BYTES_MAX,
 };
 use self::stream::{Queue, Watched};
-use self::table::{Place, Table};
+use self::table::{Place, Places, Table};
+use crate::counters::{Counter, Counters};
 use crate::resolver::Resolver;
 
 /// What the boot port serves.
@@ -47,15 +48,37 @@ pub struct BootHttp {
     frames: Arc<Frames>,
     table: Arc<Table>,
     long_queues: Arc<Semaphore>,
+    counters: Arc<Counters>,
 }
 
 impl BootHttp {
     /// One for all listeners: they share their limits.
-    pub fn new(resolver: Arc<Resolver>) -> Self {
-        let table = Arc::new(Table::new(CONNECTIONS_MAX, STILL_MIN));
+    pub fn new(resolver: Arc<Resolver>, counters: Arc<Counters>) -> Self {
+        let limits = Places { all: CONNECTIONS_MAX, of_client: CONNECTIONS_PER_CLIENT_MAX };
+        let table = Arc::new(Table::new(limits, STILL_MIN, Arc::clone(&counters)));
         let long_queues = Arc::new(Semaphore::new(LONG_QUEUES_MAX));
-        Self { resolver, frames: Arc::default(), table, long_queues }
+        Self { resolver, frames: Arc::default(), table, long_queues, counters }
     }
+}
+
+impl BootHttp {
+    /// Notes how a connection ended, if that was by a limit.
+    fn count(&self, ended: hyper::Result<()>) {
+        let Err(error) = ended else { return };
+        if error.is_timeout() {
+            self.counters.count(Counter::HttpSlowHead);
+        } else if error.is_parse() {
+            self.counters.count(Counter::HttpBadHead);
+        } else if is_stalled(&error) {
+            self.counters.count(Counter::HttpStalled);
+        }
+    }
+}
+
+/// What [`Watched`] says of a client that takes nothing.
+fn is_stalled(error: &hyper::Error) -> bool {
+    let cause = std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<io::Error>());
+    cause.is_some_and(|cause| cause.kind() == io::ErrorKind::TimedOut)
 }
 
 /// Serves until `shutdown` ends, then lets running answers finish for a while.
@@ -69,13 +92,13 @@ pub async fn serve(listener: TcpListener, http: Arc<BootHttp>, shutdown: impl Fu
             // A connection's end is nobody's news; taking it here frees what the set keeps of it.
             Some(_) = connections.join_next() => {}
             accepted = listener.accept() => match accepted {
-                Ok((stream, peer)) => match ends(&stream, peer).zip(http.table.enter()) {
-                    Some((ends, place)) => {
+                Ok((stream, peer)) => {
+                    let Some(ends) = ends(&stream, peer) else { continue };
+                    // Without a place it is closed, which makes the client try again.
+                    if let Some(place) = http.table.enter(*ends.peer.ip()) {
                         connections.spawn(connection(stream, ends, place, Arc::clone(&http), stop.clone()));
                     }
-                    // Every connection is busy: closing this one makes the client try again.
-                    None => drop(stream),
-                },
+                }
                 Err(error) if is_of_one_connection(&error) => {}
                 Err(_) => sleep(ACCEPT_PAUSE).await,
             },
@@ -135,8 +158,8 @@ async fn connection(
         .serve_connection(stream, service);
     let mut connection = pin!(connection);
     tokio::select! {
-        // How a connection ended is in the event of its download.
-        _ = connection.as_mut() => return,
+        // How a download ended is in its event.
+        ended = connection.as_mut() => return http.count(ended),
         () = place.evicted() => return,
         _ = stop.changed() => connection.as_mut().graceful_shutdown(),
     }

@@ -16,10 +16,11 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use super::link::Link;
-use super::table::{Delivery, Table};
+use super::table::{Delivery, NoPlace, Table};
 use super::task;
 use super::threads::Threads;
 use super::{AnswerFrom, Listener, Tftp};
+use crate::counters::Counter;
 use crate::net::{self, Arrived, Datagram, RecvBatch};
 
 /// Pause after an error of the request port, such as an interface that is down: it would come again at once.
@@ -131,12 +132,12 @@ impl Port {
     fn take(self: &Arc<Self>, arrived: &Arrived<'_>) {
         let counters = &self.tftp.counters;
         if !self.tftp.served.load().iter().any(|network| network.contains(*arrived.source.ip())) {
-            counters.foreign.fetch_add(1, Relaxed);
+            counters.count(Counter::TftpForeign);
             return;
         }
         // Everybody would answer a request to everybody (RFC 1123, section 4.2.3.5).
         if arrived.destination != arrived.local {
-            counters.ignored.fetch_add(1, Relaxed);
+            counters.count(Counter::TftpIgnored);
             return;
         }
         if self.table.deliver(arrived.source, arrived.bytes) == Delivery::Taken {
@@ -148,18 +149,17 @@ impl Port {
                 self.start(Opening { request: arrived.bytes.to_vec(), peer: arrived.source, local });
             }
             Admission::Refuse(refusal) => self.refuse(arrived, &refusal.packet()),
-            Admission::Ignore(_) => {
-                counters.ignored.fetch_add(1, Relaxed);
-            }
+            Admission::Ignore(_) => counters.count(Counter::TftpIgnored),
         }
     }
 
     /// Starts a transfer for a read request, unless there are too many.
     pub(super) fn start(self: &Arc<Self>, opening: Opening) {
         let counters = &self.tftp.counters;
-        let Some(slot) = self.table.open(opening.peer) else {
-            counters.beyond_limit.fetch_add(1, Relaxed);
-            return;
+        let slot = match self.table.open(opening.peer) {
+            Ok(slot) => slot,
+            Err(NoPlace::Full | NoPlace::Stopping) => return counters.count(Counter::TftpFull),
+            Err(NoPlace::ClientFull) => return counters.count(Counter::TftpClientFull),
         };
         let turn = self.turn.fetch_add(1, Relaxed) % self.threads.len();
         let thread = &self.threads[turn];
@@ -170,11 +170,9 @@ impl Port {
         };
         match link {
             Ok(link) => drop(thread.spawn(task::run(Arc::clone(self), opening, link))),
-            // Said once: what many clients meet is a number.
             Err(error) => {
-                if counters.without_socket.fetch_add(1, Relaxed) == 0 {
-                    tracing::warn!(%error, ip = %opening.peer.ip(), "no port for a TFTP transfer");
-                }
+                counters.count(Counter::TftpNoSocket);
+                tracing::debug!(%error, ip = %opening.peer.ip(), "no port for a TFTP transfer");
             }
         }
     }

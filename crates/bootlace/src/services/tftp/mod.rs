@@ -15,11 +15,11 @@ mod threads;
 use std::net::Ipv4Addr;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 
 use arc_swap::ArcSwap;
 use bootlace_core::config::Cidr;
 
+use crate::counters::Counters;
 use crate::net::DatagramSocket;
 use crate::resolver::Resolver;
 
@@ -42,7 +42,7 @@ pub struct Tftp {
     pub ports: Option<RangeInclusive<u16>>,
     /// One port for everything, or one for each transfer.
     pub answer_from: AnswerFrom,
-    /// What was refused without an answer.
+    /// Of the whole server.
     pub counters: Arc<Counters>,
 }
 
@@ -63,17 +63,4 @@ pub struct Listener {
     pub mtu: u32,
     /// Used when the kernel does not say where a request arrived.
     pub address: Ipv4Addr,
-}
-
-/// Requests that got no answer.
-#[derive(Debug, Default)]
-pub struct Counters {
-    /// From outside the served networks.
-    pub foreign: AtomicU64,
-    /// No TFTP, no request, or one to a broadcast address.
-    pub ignored: AtomicU64,
-    /// Beyond [`TRANSFERS_MAX`] or [`TRANSFERS_PER_CLIENT_MAX`].
-    pub beyond_limit: AtomicU64,
-    /// No port of [`Tftp::ports`] was free, or the host has no more sockets.
-    pub without_socket: AtomicU64,
 }

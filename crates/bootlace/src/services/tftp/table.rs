@@ -46,6 +46,17 @@ pub(super) enum Delivery {
     NoTransfer,
 }
 
+/// Why no further transfer begins.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum NoPlace {
+    /// [`TRANSFERS_MAX`] are under way.
+    Full,
+    /// Its address has [`TRANSFERS_PER_CLIENT_MAX`].
+    ClientFull,
+    /// The server stops.
+    Stopping,
+}
+
 /// The place of one transfer; free again when this is dropped, however the task ends.
 pub(super) struct Slot {
     table: Arc<Table>,
@@ -66,21 +77,25 @@ impl Table {
         }
     }
 
-    /// A place for another transfer of `peer`, which from now on gets what comes to the request port. `None`
-    /// when the limits are reached, or the server stops.
-    pub(super) fn open(self: &Arc<Self>, peer: SocketAddrV4) -> Option<Slot> {
+    /// A place for another transfer of `peer`, which from now on gets what comes to the request port.
+    pub(super) fn open(self: &Arc<Self>, peer: SocketAddrV4) -> Result<Slot, NoPlace> {
         let (sender, incoming) = mpsc::channel(INCOMING_MAX);
         let mut state = self.lock();
         let of_client = state.of_client.get(peer.ip()).copied().unwrap_or(0);
-        let full = state.all >= TRANSFERS_MAX || of_client >= TRANSFERS_PER_CLIENT_MAX;
-        if full || state.room == Room::Closed {
-            return None;
+        if state.room == Room::Closed {
+            return Err(NoPlace::Stopping);
+        }
+        if of_client >= TRANSFERS_PER_CLIENT_MAX {
+            return Err(NoPlace::ClientFull);
+        }
+        if state.all >= TRANSFERS_MAX {
+            return Err(NoPlace::Full);
         }
         state.all += 1;
         state.of_client.insert(*peer.ip(), of_client + 1);
         state.newest.insert(peer, sender.clone());
         drop(state);
-        Some(Slot { table: Arc::clone(self), peer, sender, incoming })
+        Ok(Slot { table: Arc::clone(self), peer, sender, incoming })
     }
 
     /// Lets no transfer begin any more, and waits for the end of the last.
@@ -179,14 +194,14 @@ mod tests {
         let port = |n: usize| 1000 + n as u16;
         let mut slots: Vec<Slot> =
             (0..TRANSFERS_PER_CLIENT_MAX).map(|n| table.open(peer(1, port(n))).unwrap()).collect();
-        assert!(table.open(peer(1, 9999)).is_none());
+        assert_eq!(table.open(peer(1, 9999)).err(), Some(NoPlace::ClientFull));
         slots.pop();
         slots.push(table.open(peer(1, 9999)).unwrap());
         for n in TRANSFERS_PER_CLIENT_MAX..TRANSFERS_MAX {
             let host = 2 + n / TRANSFERS_PER_CLIENT_MAX;
             slots.push(table.open(peer(host as u32, port(n))).unwrap());
         }
-        assert!(table.open(peer(99_999, 1000)).is_none());
+        assert_eq!(table.open(peer(99_999, 1000)).err(), Some(NoPlace::Full));
         drop(slots);
         let state = table.lock();
         assert_eq!((state.all, state.of_client.len(), state.newest.len()), (0, 0, 0));
@@ -201,7 +216,7 @@ mod tests {
             async move { table.drain().await }
         });
         tokio::task::yield_now().await;
-        assert!(table.open(peer(2, 1000)).is_none());
+        assert_eq!(table.open(peer(2, 1000)).err(), Some(NoPlace::Stopping));
         assert!(!draining.is_finished());
         drop(slot);
         draining.await.unwrap();

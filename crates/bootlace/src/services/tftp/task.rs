@@ -16,6 +16,7 @@ use super::alarm::Alarm;
 use super::link::{Link, Received};
 use super::listener::{Opening, Port};
 use super::reader::Ahead;
+use crate::counters::Counter;
 use crate::files::Content;
 use crate::resolver::{Ask, Found, Purpose};
 
@@ -207,6 +208,12 @@ impl<'a> Serving<'a> {
     }
 
     fn outcome(&self, outcome: Outcome) -> FileOutcome {
+        let counters = &self.port.tftp.counters;
+        match outcome {
+            Outcome::TimedOut { .. } => counters.count(Counter::TftpSilent),
+            Outcome::Unproven => counters.count(Counter::TftpUnproven),
+            _ => {}
+        }
         match outcome {
             Outcome::Delivered { bytes, retransmits } => FileOutcome::Sent {
                 bytes,
@@ -216,6 +223,7 @@ impl<'a> Serving<'a> {
             Outcome::SizeProbe => FileOutcome::SizeProbe,
             Outcome::ClientError { text, .. } => self.aborted(&format!("the client said: {text}")),
             Outcome::TimedOut { .. } => self.aborted("the client went silent"),
+            Outcome::Unproven => self.aborted("nobody acknowledged anything"),
             Outcome::Failed { .. } => self.aborted("the file could not be read"),
         }
     }

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use bootlace::net::RECV_BATCH_MAX;
+use bootlace::counters::Counter;
+use bootlace::files::LINKS_MAX;
+use bootlace::hub;
+use bootlace::net::{INHERITED_MAX, RECV_BATCH_MAX, UNREST_MAX};
 use bootlace::services::dhcp::{CLOCK_CHECK, WAITING_MAX};
 use bootlace::services::{http::limits as http, tftp};
 use bootlace_core::boot::template;
@@ -23,7 +26,9 @@ fn constants() -> Vec<(&'static str, String)> {
         ("RENDERED_BYTES_MAX", bytes(template::RENDERED_BYTES_MAX as u64)),
         ("SESSIONS_MAX", count(session::SESSIONS_MAX)),
         ("SILENCE", time(session::SILENCE)),
+        ("REPORTED_MAX", count(hub::REPORTED_MAX)),
         ("OFFER_HOLD", time(dhcp::OFFER_HOLD)),
+        ("SUPERSEDED_MAX", count(dhcp::SUPERSEDED_MAX)),
         ("QUARANTINE", time(dhcp::QUARANTINE)),
         ("QUARANTINES_PER_CLIENT_MAX", count(dhcp::QUARANTINES_PER_CLIENT_MAX)),
         ("QUARANTINES_MAX", count(dhcp::QUARANTINES_MAX)),
@@ -46,6 +51,7 @@ fn constants() -> Vec<(&'static str, String)> {
         ("TRIES_MAX", count(wire::TRIES_MAX.into())),
         ("UNPROVEN_PACKETS_MAX", count(wire::UNPROVEN_PACKETS_MAX.into())),
         ("CONNECTIONS_MAX", count(http::CONNECTIONS_MAX)),
+        ("CONNECTIONS_PER_CLIENT_MAX", count(http::CONNECTIONS_PER_CLIENT_MAX)),
         ("STILL_MIN", time(http::STILL_MIN)),
         ("HEAD_BYTES_MAX", bytes(http::HEAD_BYTES_MAX as u64)),
         ("HEADERS_MAX", count(http::HEADERS_MAX)),
@@ -58,6 +64,9 @@ fn constants() -> Vec<(&'static str, String)> {
         ("MACHINES_MAX", count(usize::try_from(journal::MACHINES_MAX).unwrap())),
         ("QUEUE_HIGH_WATER", count(journal::QUEUE_HIGH_WATER)),
         ("QUEUE_MAX", count(journal::QUEUE_MAX)),
+        ("INHERITED_MAX", count(INHERITED_MAX.into())),
+        ("LINKS_MAX", count(LINKS_MAX)),
+        ("UNREST_MAX", time(UNREST_MAX)),
         ("BOOT_TIME_MAX", time(probe::BOOT_TIME_MAX)),
         ("FETCHES_MAX", count(probe::FETCHES_MAX as usize)),
         ("COMMANDS_MAX", count(probe::COMMANDS_MAX as usize)),
@@ -103,12 +112,12 @@ fn time(value: Duration) -> String {
     }
 }
 
-/// Rows of the tables: the last cell is the name, the second one the value.
+/// Rows of limits: the last cell is the name, the second one the value.
 fn rows(text: &str) -> Vec<(String, String)> {
     let rows = text.lines().filter(|line| line.starts_with("| ") && line.ends_with("` |"));
     rows.map(|row| {
         let cells: Vec<&str> = row.trim_matches('|').split('|').map(str::trim).collect();
-        (cells[3].trim_matches('`').to_owned(), cells[1].to_owned())
+        (cells[4].trim_matches('`').to_owned(), cells[1].to_owned())
     })
     .collect()
 }
@@ -119,6 +128,29 @@ fn the_table_of_limits_is_the_codes() {
     let expected: Vec<(String, String)> =
         constants().into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
     assert_eq!(documented, expected);
+}
+
+#[test]
+fn every_limit_has_its_counter_or_says_why_not() {
+    let text = page("docs/limits.md");
+    let (limits, _) = text.split_once("## All counters").unwrap();
+    let known = |name: &str| Counter::ALL.iter().any(|counter| counter.name() == name);
+    for row in limits.lines().filter(|line| line.starts_with("| ") && line.ends_with("` |")) {
+        let cell = row.trim_matches('|').split('|').nth(3).unwrap().trim();
+        let none = cell.strip_prefix("- (").and_then(|why| why.strip_suffix(')'));
+        let named = || cell.split(", ").all(|name| known(name.trim_matches('`')));
+        assert!(none.is_some_and(|why| !why.is_empty()) || named(), "{row}");
+    }
+}
+
+#[test]
+fn the_table_of_counters_is_the_codes() {
+    let text = page("docs/limits.md");
+    let (_, table) = text.split_once("## All counters").unwrap();
+    let rows: Vec<&str> = table.lines().filter(|line| line.starts_with("| `")).collect();
+    let expected =
+        Counter::ALL.iter().map(|counter| format!("| `{}` | {} |", counter.name(), counter.meaning()));
+    assert_eq!(rows, expected.collect::<Vec<_>>());
 }
 
 #[test]

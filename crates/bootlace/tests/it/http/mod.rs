@@ -12,6 +12,7 @@ use std::path::PathBuf;
 use std::sync::mpsc::{self, Receiver};
 use std::sync::{Arc, Mutex};
 
+use bootlace::counters::{Counter, Counters};
 use bootlace::files::FilePlane;
 use bootlace::resolver::{Ask, Resolver};
 use bootlace::services::http::{BootHttp, serve};
@@ -33,6 +34,7 @@ struct Server {
     stop: Option<oneshot::Sender<()>>,
     events: Receiver<EventKind>,
     queries: Arc<Mutex<Vec<String>>>,
+    counters: Arc<Counters>,
 }
 
 impl Server {
@@ -57,9 +59,10 @@ impl Server {
         let listener = runtime.block_on(tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0))).unwrap();
         let addr = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel::<()>();
-        let http = Arc::new(BootHttp::new(Arc::new(resolver)));
+        let counters = Arc::new(Counters::default());
+        let http = Arc::new(BootHttp::new(Arc::new(resolver), Arc::clone(&counters)));
         runtime.spawn(serve(listener, http, async { drop(stopped.await) }));
-        Self { runtime: Some(runtime), dir, addr, stop: Some(stop), events: received, queries }
+        Self { runtime: Some(runtime), dir, addr, stop: Some(stop), events: received, queries, counters }
     }
 
     fn path(&self, name: &str) -> PathBuf {

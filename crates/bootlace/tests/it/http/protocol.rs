@@ -94,3 +94,19 @@ fn nonsense_is_answered_and_closed() {
     }
     assert_eq!(server.get("/debian/linux", "").status, 200);
 }
+
+#[test]
+fn what_is_no_request_is_counted() {
+    let server = Server::new();
+    let mut junk = server.connect();
+    junk.send("no HTTP at all\r\n\r\n");
+    assert_eq!(junk.head().status, 400);
+    assert!(junk.is_closed());
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    // It is counted when the connection has come to its end here, too.
+    while server.counters.get(Counter::HttpBadHead) == 0 {
+        assert!(std::time::Instant::now() < deadline, "it is not counted");
+        std::thread::yield_now();
+    }
+    assert_eq!(server.counters.get(Counter::HttpBadHead), 1);
+}

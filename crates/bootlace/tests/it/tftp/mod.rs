@@ -15,10 +15,11 @@ use std::sync::mpsc::{self, Receiver};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use bootlace::counters::{Counter, Counters};
 use bootlace::files::FilePlane;
 use bootlace::net::DatagramSocket;
 use bootlace::resolver::{Ask, Resolver};
-use bootlace::services::tftp::{AnswerFrom, Counters, Listener, Tftp, serve};
+use bootlace::services::tftp::{AnswerFrom, Listener, Tftp, serve};
 use bootlace_core::config::Cidr;
 use bootlace_core::event::{EventKind, FileEvent, FileOutcome, ScriptEvent, ScriptStep};
 use bootlace_core::files::{Resolution, Resource};
@@ -77,6 +78,10 @@ impl Server {
         let listener = Listener { socket, mtu: 1500, address };
         let served = runtime.spawn(serve(tftp, vec![listener], async { drop(stopped.await) }));
         Self { runtime, dir, addr, counters, events: received, stop: Some(stop), served }
+    }
+
+    fn counted(&self, counter: Counter) -> u64 {
+        self.counters.get(counter)
     }
 
     fn path(&self, name: &str) -> PathBuf {

@@ -1,7 +1,6 @@
 //! Names as firmware writes them, and what must not be served.
 
-use std::sync::atomic::Ordering::Relaxed;
-
+use bootlace::counters::Counter;
 use bootlace_core::event::FileOutcome;
 use bootlace_wire::tftp::TransferOptions;
 
@@ -81,8 +80,8 @@ fn strangers_and_noise_get_no_answer_and_are_counted() {
         noisy.ask(noise);
     }
     server.settle();
-    assert_eq!(server.counters.foreign.load(Relaxed), 2);
-    assert_eq!(server.counters.ignored.load(Relaxed), 6);
+    assert_eq!(server.counted(Counter::TftpForeign), 2);
+    assert_eq!(server.counted(Counter::TftpIgnored), 6);
     assert!(stranger.has_nothing() && noisy.has_nothing());
 }
 

@@ -1,8 +1,8 @@
 //! Limits, ports and the end of the server.
 
 use std::net::Ipv4Addr;
-use std::sync::atomic::Ordering::Relaxed;
 
+use bootlace::counters::Counter;
 use bootlace::services::tftp::TRANSFERS_PER_CLIENT_MAX;
 use bootlace_wire::tftp::{ErrorCode, TransferOptions};
 
@@ -24,7 +24,7 @@ fn a_client_has_so_many_transfers_and_no_more() {
     let late = server.client();
     late.read(b"x", tsize());
     server.settle();
-    assert_eq!(server.counters.beyond_limit.load(Relaxed), 1);
+    assert_eq!(server.counted(Counter::TftpClientFull), 1);
     let other = Client::new(server.addr, Ipv4Addr::new(127, 0, 0, 2));
     other.read(b"x", tsize());
     assert_eq!(other.receive().oack().tsize, Some(10), "another client is not concerned");
@@ -51,7 +51,7 @@ fn transfers_use_the_ports_that_they_may() {
 
     third.read(b"x", TransferOptions::default());
     server.settle();
-    assert_eq!(server.counters.without_socket.load(Relaxed), 1);
+    assert_eq!(server.counted(Counter::TftpNoSocket), 1);
     first.ack(1, from_first);
     assert!(is_sent(&server.outcome(), 10));
     assert!(third.has_nothing());
@@ -69,7 +69,7 @@ fn a_server_that_stops_lets_transfers_finish_and_none_begin() {
     drop(server.stop.take());
     // Requests are refused from some moment on; until then they are transfers that count as begun.
     let mut begun = Vec::new();
-    while server.counters.beyond_limit.load(Relaxed) == 0 {
+    while server.counted(Counter::TftpFull) == 0 {
         let other = Client::new(server.addr, Ipv4Addr::new(127, 0, 0, 3));
         other.ask(b"\0\x01none\0octet\0");
         begun.push(other);

@@ -50,6 +50,7 @@ impl LeaseTable {
         let claim = self.claim(subnet, client, address, now)?;
         let hw = client.hw;
         self.withdraw(subnet, hw);
+        self.end_offers_of(subnet, hw, address);
         let mut changes = Vec::with_capacity(2);
         let former = self.lease_of(subnet, hw).cloned();
         if let Some(former) = former.as_ref().filter(|former| former.address != address) {

@@ -25,6 +25,8 @@ pub enum Claim {
     Free,
     /// The lease of this client has ended.
     Lapsed(HwAddr),
+    /// It was offered to this client, which has not taken it yet, and none is left that nobody was offered.
+    Superseded(HwAddr),
 }
 
 /// Why an address cannot be a client's.
@@ -73,7 +75,10 @@ impl LeaseTable {
             _ => {}
         }
         match pool.offered_to(address) {
-            Some(hw) if hw != client.hw => Err(Refusal::Offered(hw)),
+            Some(hw) if hw != client.hw => {
+                let is_first = self.was_first(subnet, client.hw, address, now);
+                if is_first { Ok(Claim::Offer) } else { Err(Refusal::Offered(hw)) }
+            }
             offer if !reserved && offer.is_none() && self.is_foreign(subnet, client, address, now) => {
                 Err(Refusal::OtherRanges)
             }
@@ -99,7 +104,7 @@ impl LeaseTable {
     /// The reservation that this client ought to move to from the address that it has, if there is one.
     ///
     /// A reservation that another interface of the machine has or had stays away from a client with a lease of
-    /// its own: the two would swap addresses for ever. Not for ever: see [`keeps_from_siblings`].
+    /// its own: the two would swap addresses for ever. Unless that one is long gone: it may have been replaced.
     pub fn better(&mut self, subnet: usize, client: Client<'_>, now: Timestamp) -> Option<Ipv4Addr> {
         let reserved = client.machine?.address?;
         let own = self.lease_of(subnet, client.hw)?.address;
@@ -148,6 +153,7 @@ impl fmt::Display for Claim {
             Self::InUse => f.write_str("this machine was found on it"),
             Self::Free => f.write_str("free"),
             Self::Lapsed(hw) => write!(f, "the lease of {hw} has ended"),
+            Self::Superseded(hw) => write!(f, "no other is left; {hw} was offered it and has not taken it"),
         }
     }
 }

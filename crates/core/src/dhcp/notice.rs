@@ -1,0 +1,12 @@
+//! What a decision has to tell beside its answer: a limit that was reached.
+
+/// Something that an operator should see in a number, not only in one machine's timeline.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Notice {
+    /// The relay is none that the config knows.
+    ForeignRelay,
+    /// An offer that was not taken yet was made to somebody else, as no other address was left.
+    OfferSuperseded,
+    /// An address that somebody else is on was lent on, since too much is in quarantine already.
+    QuarantineFull,
+}

@@ -1,0 +1,119 @@
+//! A flood of made-up machines, and real ones among it.
+
+use std::net::Ipv4Addr;
+
+use bootlace_core::dhcp::{Attributes, Claim, Client, LeaseTable, Refusal};
+use bootlace_core::model::Timestamp;
+use bootlace_wire::{HwAddr, Mac};
+
+use crate::configs::{config, ip, machine};
+
+const SAID: Attributes<'static> = Attributes { client_id: None, uuid: None, hostname: "" };
+const HOUR: i64 = 3600;
+
+fn at(millis: i64) -> Timestamp {
+    Timestamp(1_800_000_000_000 + millis)
+}
+
+fn hw(number: u32) -> HwAddr {
+    let [a, b, c, d] = number.to_be_bytes();
+    Mac([2, 0, a, b, c, d]).into()
+}
+
+fn anybody(number: u32) -> Client<'static> {
+    Client { hw: hw(number), machine: None, share: 0 }
+}
+
+fn offer(table: &mut LeaseTable, client: Client<'_>, millis: i64) -> Option<(Ipv4Addr, Claim)> {
+    let found = table.offer(0, client, None, at(millis));
+    let found = found.or_else(|| table.supersede(0, client, at(millis)));
+    found.map(|found| (found.address, found.claim))
+}
+
+fn bind(
+    table: &mut LeaseTable,
+    client: Client<'_>,
+    address: Ipv4Addr,
+    millis: i64,
+) -> Result<Claim, Refusal> {
+    let until = at(millis + HOUR * 1000);
+    table.bind(0, client, address, until, at(millis), SAID).map(|(claim, _)| claim)
+}
+
+#[test]
+fn a_machine_gets_its_address_however_many_are_made_up_before_it_asks() {
+    let mut table = LeaseTable::new(&config(&[("10.0.0.60", "10.0.0.70")]), Vec::new());
+    // 1,000 a second; each tenth second a real machine, which asks for its address three seconds later.
+    let mut waiting = Vec::new();
+    for millis in 0..60_000_u32 {
+        assert!(offer(&mut table, anybody(millis), millis.into()).is_some(), "nobody is met with silence");
+        if millis % 10_000 == 5_000 {
+            let real = anybody(1 << 20 | millis);
+            let (address, claim) = offer(&mut table, real, millis.into()).unwrap();
+            assert!(matches!(claim, Claim::Superseded(_)), "{claim:?}");
+            waiting.push((real, address, millis + 3_000));
+        }
+        for (real, address, _) in waiting.extract_if(.., |(_, _, due)| *due == millis) {
+            assert_eq!(bind(&mut table, real, address, millis.into()), Ok(Claim::Offer));
+            assert_eq!(table.holder(address, at(millis.into())), Some(real.hw));
+        }
+    }
+    assert_eq!(table.iter().count(), 6);
+}
+
+#[test]
+fn of_two_who_were_offered_an_address_the_first_to_ask_has_it() {
+    let mut table = LeaseTable::new(&config(&[("10.0.0.60", "10.0.0.60")]), Vec::new());
+    let only = ip("10.0.0.60");
+    assert_eq!(offer(&mut table, anybody(1), 0), Some((only, Claim::Free)));
+    assert_eq!(offer(&mut table, anybody(2), 10), Some((only, Claim::Superseded(hw(1)))));
+    assert_eq!(table.claim(0, anybody(3), only, at(20)), Err(Refusal::Offered(hw(2))), "never offered to it");
+    assert_eq!(bind(&mut table, anybody(1), only, 30), Ok(Claim::Offer));
+    assert_eq!(bind(&mut table, anybody(2), only, 40), Err(Refusal::Held(hw(1))));
+    assert_eq!(offer(&mut table, anybody(3), 50), None, "a lease is taken from nobody");
+}
+
+#[test]
+fn a_superseded_offer_is_good_for_a_minute() {
+    let mut table = LeaseTable::new(&config(&[("10.0.0.60", "10.0.0.60")]), Vec::new());
+    let only = ip("10.0.0.60");
+    offer(&mut table, anybody(1), 0);
+    offer(&mut table, anybody(2), 59_000);
+    assert_eq!(table.claim(0, anybody(1), only, at(59_999)), Ok(Claim::Offer));
+    assert_eq!(table.claim(0, anybody(1), only, at(60_000)), Err(Refusal::Offered(hw(2))));
+}
+
+#[test]
+fn an_offer_to_a_machine_of_the_config_is_not_taken_away() {
+    let mut config = config(&[("10.0.0.60", "10.0.0.61")]);
+    let mut known = machine("web1", &["02:00:00:00:00:07"], "10.0.0.9");
+    known.address = None;
+    config.machines = vec![known].into();
+    let mut table = LeaseTable::new(&config, Vec::new());
+    let web1 = Client { hw: hw(7), machine: config.machines.by_mac(hw(7).mac().unwrap()), share: 0 };
+    let (address, _) = offer(&mut table, web1, 0).unwrap();
+    let check = |table: &mut LeaseTable, from: u32| {
+        for number in from..from + 50 {
+            let (given, _) = offer(table, anybody(number), number.into()).unwrap();
+            assert_ne!(given, address);
+        }
+    };
+    check(&mut table, 100);
+    table.reconfigure(&config);
+    check(&mut table, 200);
+    assert_eq!(bind(&mut table, web1, address, 3_000), Ok(Claim::Offer));
+}
+
+#[test]
+fn who_renews_late_keeps_his_address() {
+    let mut table = LeaseTable::new(&config(&[("10.0.0.60", "10.0.0.60")]), Vec::new());
+    let (only, _) = offer(&mut table, anybody(1), 0).unwrap();
+    bind(&mut table, anybody(1), only, 0).unwrap();
+    let late = HOUR * 1000 - 1_000;
+    assert_eq!(
+        offer(&mut table, anybody(1), late),
+        Some((only, Claim::Lease)),
+        "its lease ends within the minute"
+    );
+    assert_eq!(offer(&mut table, anybody(2), late + 1), None, "it is live");
+}
