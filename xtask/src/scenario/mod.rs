@@ -10,6 +10,7 @@ mod compare;
 pub(crate) mod conformance;
 mod context;
 mod dnsmasq;
+mod fuzz;
 mod histories;
 mod hostile;
 mod kinds;
@@ -48,6 +49,7 @@ const GROUPS: &[&[Scenario]] = &[
     probe::SCENARIOS,
     state::SCENARIOS,
     soak::SCENARIOS,
+    fuzz::SCENARIOS,
     histories::SCENARIOS,
     conformance::SCENARIOS,
 ];

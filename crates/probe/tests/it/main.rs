@@ -2,6 +2,9 @@
 
 mod golden;
 mod hostile;
+mod mutants;
 mod property;
 mod stops;
+#[path = "../../../wire/tests/it/survive.rs"]
+mod survive;
 mod world;
