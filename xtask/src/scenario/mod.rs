@@ -15,6 +15,7 @@ mod histories;
 mod hostile;
 mod kinds;
 mod links;
+mod probe;
 mod process;
 mod proxy;
 mod rawdhcp;
@@ -45,6 +46,7 @@ const GROUPS: &[&[Scenario]] = &[
     kinds::SCENARIOS,
     proxy::SCENARIOS,
     process::SCENARIOS,
+    probe::SCENARIOS,
     state::SCENARIOS,
     soak::SCENARIOS,
     fuzz::SCENARIOS,

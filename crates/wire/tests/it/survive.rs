@@ -4,7 +4,7 @@
 use std::path::Path;
 
 #[path = "../../../../xtask/src/mutate.rs"]
-mod mutate;
+pub(crate) mod mutate;
 
 const MUTANTS: u64 = 3_000;
 const SEED: u64 = 0x626f_6f74;
