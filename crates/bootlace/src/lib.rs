@@ -5,6 +5,7 @@ pub mod api;
 pub mod app;
 pub mod cli;
 pub mod counters;
+pub mod doctor;
 pub mod files;
 pub mod http;
 pub mod hub;

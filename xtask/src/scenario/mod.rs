@@ -10,6 +10,7 @@ mod compare;
 pub(crate) mod conformance;
 mod context;
 mod dnsmasq;
+mod doctor;
 mod fuzz;
 mod histories;
 mod hostile;
@@ -47,6 +48,7 @@ const GROUPS: &[&[Scenario]] = &[
     proxy::SCENARIOS,
     process::SCENARIOS,
     probe::SCENARIOS,
+    doctor::SCENARIOS,
     state::SCENARIOS,
     soak::SCENARIOS,
     fuzz::SCENARIOS,

@@ -335,6 +335,7 @@ mod tests {
             addresses: vec![Address { ip: Ipv4Addr::new(10, 188, 0, last), prefix: 24 }],
             mtu: 1500,
             usable: true,
+            running: true,
         };
         assert!(lends_no_own_address(&config, [with(10)].iter()).is_ok());
         let refused = lends_no_own_address(&config, [with(10), with(61)].iter()).unwrap_err().to_string();

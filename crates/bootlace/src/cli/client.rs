@@ -13,6 +13,8 @@ use crate::sources;
 
 /// Longest wait for an answer of the server.
 const TIMEOUT: Duration = Duration::from_secs(30);
+/// The same for a sign of life.
+const HEALTH_TIMEOUT: Duration = Duration::from_secs(5);
 /// Largest answer taken: far above what 100,000 machines fill.
 const ANSWER_BYTES_MAX: u64 = 256 << 20;
 
@@ -43,6 +45,16 @@ impl Server {
         serde_json::from_str(&body)
             .context("the server's answer is not what this version knows: are they one version?")
     }
+}
+
+/// Whether a server is there, well or ill. A socket that nobody listens on, or that is kept for one, does not count.
+pub(super) fn answers(socket: &Path) -> bool {
+    let asked = UnixStream::connect(socket).and_then(|mut stream| {
+        stream.set_read_timeout(Some(HEALTH_TIMEOUT))?;
+        stream.write_all(b"GET /healthz HTTP/1.0\r\nHost: bootlace\r\n\r\n")?;
+        stream.read(&mut [0; 16])
+    });
+    asked.is_ok_and(|len| len > 0)
 }
 
 /// One HTTP/1.0 exchange: our own server on the other end answers with a length and closes.

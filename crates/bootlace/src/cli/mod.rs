@@ -4,6 +4,7 @@ mod boots;
 mod check;
 mod client;
 mod counters;
+mod doctor;
 mod explain;
 mod leases;
 mod machines;
@@ -36,6 +37,8 @@ enum Command {
     Check(check::Check),
     /// Foretell the whole boot of a machine: every offer, script and file it would get, and why
     Explain(explain::Explain),
+    /// Look at the host and its networks for what would keep machines from booting, each with its fix
+    Doctor(doctor::Doctor),
     /// Play machines on the wire, from the first DISCOVER to the last byte, against any server
     Probe(probe::Probe),
     /// Machines of the config and those that were seen
@@ -97,6 +100,7 @@ pub fn main() -> ExitCode {
         Command::Serve(command) => command.run(),
         Command::Check(command) => command.run(),
         Command::Explain(command) => command.run(),
+        Command::Doctor(command) => return command.run(),
         Command::Probe(command) => return command.run(),
         Command::Machines(command) => command.run(),
         Command::Leases(command) => command.run(),

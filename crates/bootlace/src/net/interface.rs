@@ -33,6 +33,8 @@ pub struct Interface {
     pub mtu: u32,
     /// It is up and no loopback.
     pub usable: bool,
+    /// Somebody is on the other end of its cable, as far as the driver can tell (IFF_RUNNING).
+    pub running: bool,
 }
 
 /// All interfaces, by name.
@@ -62,6 +64,7 @@ fn add(found: &mut BTreeMap<String, Interface>, node: &libc::ifaddrs) {
     let name = device(name);
     let (up, loopback) = (libc::IFF_UP.cast_unsigned(), libc::IFF_LOOPBACK.cast_unsigned());
     let usable = node.ifa_flags & up != 0 && node.ifa_flags & loopback == 0;
+    let running = node.ifa_flags & libc::IFF_RUNNING.cast_unsigned() != 0;
     let interface = found.entry(name.to_owned()).or_insert_with(|| Interface {
         name: name.to_owned(),
         index: 0,
@@ -69,6 +72,7 @@ fn add(found: &mut BTreeMap<String, Interface>, node: &libc::ifaddrs) {
         addresses: Vec::new(),
         mtu: 0,
         usable,
+        running,
     });
     // SAFETY: ifa_addr is null or points at a sockaddr whose family says which struct it is.
     let Some(family) = (unsafe { node.ifa_addr.as_ref() }).map(|address| i32::from(address.sa_family)) else {

@@ -119,7 +119,7 @@ impl Watch {
         self.quiet = self.quiet.saturating_add(1);
         let pause = if self.role == Role::Undecided { ASK_AGAIN } else { ASK_LATER + self.spread() };
         self.next = Some(now.after(pause));
-        Some((self.question(), change))
+        Some((question(self.mac), change))
     }
 
     fn spread(&self) -> Duration {
@@ -127,22 +127,9 @@ impl Watch {
         Duration::from_millis(hash::of(self.mac.into()) % millis)
     }
 
-    fn question(&self) -> Message {
-        let mut message = Message::new(Op::Request, self.mac.into(), self.transaction());
-        message.broadcast = true;
-        message.options.set_u8(Code::MESSAGE_TYPE, MessageType::Discover.code());
-        message.options.set(Code::PARAMETER_LIST, [Code::SUBNET_MASK.0, Code::ROUTER.0]);
-        message
-    }
-
-    fn transaction(&self) -> u32 {
-        let [_, _, c, d, e, f] = self.mac.0;
-        u32::from_be_bytes([c, d, e, f])
-    }
-
     /// An answer on the client's port: the server that offers this watch an address. A proxy's offer has none.
     pub fn answered(&self, config: &Config, local: &[(Ipv4Addr, u8)], reply: &Message) -> Option<Ipv4Addr> {
-        let ours = reply.op == Op::Reply && reply.xid == self.transaction() && reply.hw == self.mac.into();
+        let ours = reply.op == Op::Reply && reply.xid == transaction(self.mac) && reply.hw == self.mac.into();
         let server = reply.server_id().filter(|_| ours && !reply.yiaddr.is_unspecified())?;
         (!net::is_own(config, local, server)).then_some(server)
     }
@@ -156,6 +143,20 @@ impl Watch {
         self.role = Role::Guest;
         Some(Change::Heard(server))
     }
+}
+
+/// A DISCOVER of this station that no REQUEST follows: who answers it has addresses to give.
+pub fn question(mac: Mac) -> Message {
+    let mut message = Message::new(Op::Request, mac.into(), transaction(mac));
+    message.broadcast = true;
+    message.options.set_u8(Code::MESSAGE_TYPE, MessageType::Discover.code());
+    message.options.set(Code::PARAMETER_LIST, [Code::SUBNET_MASK.0, Code::ROUTER.0]);
+    message
+}
+
+fn transaction(mac: Mac) -> u32 {
+    let [_, _, c, d, e, f] = mac.0;
+    u32::from_be_bytes([c, d, e, f])
 }
 
 /// The server that a client on the link takes the offer of, if it is another one than this: a relay may name itself.

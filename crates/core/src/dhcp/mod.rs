@@ -19,7 +19,7 @@ mod shares;
 mod superseded;
 mod table;
 
-pub use auto::{ASK_AGAIN, ASK_LATER, Change, QUIET_TRIES, Role, Watch, foreign_server};
+pub use auto::{ASK_AGAIN, ASK_LATER, Change, QUIET_TRIES, Role, Watch, foreign_server, question};
 pub use classify::{Kind, Query, Received, Request, Service, Unserved, classify};
 pub use clock::{CLOCK_STEP_MIN, ClockMark, LeaseClock, Reading, Step};
 pub use decide::{Decision, SessionView, decide};
