@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use bootlace::counters::Counter;
+use bootlace::doctor;
 use bootlace::files::LINKS_MAX;
 use bootlace::hub;
 use bootlace::net::{INHERITED_MAX, RECV_BATCH_MAX, UNREST_MAX};
@@ -84,6 +85,8 @@ fn constants() -> Vec<(&'static str, String)> {
         ("MENU_ITEMS_MAX", count(probe::MENU_ITEMS_MAX)),
         ("REPORT_STEPS_MAX", count(probe::REPORT_STEPS_MAX)),
         ("SHOWN_CHARS_MAX", count(probe::SHOWN_CHARS_MAX)),
+        ("LISTEN", time(doctor::LISTEN)),
+        ("OTHERS_MAX", count(doctor::OTHERS_MAX)),
     ]
 }
 

@@ -1,6 +1,7 @@
 //! The documentation is true: its configs load, its commands exist, its numbers are the code's.
 
 mod commands;
+mod doctor;
 mod limits;
 mod probe;
 mod sandbox;
@@ -9,11 +10,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// What users read first. Every fenced block in them is looked at.
-const PAGES: [&str; 8] = [
+const PAGES: [&str; 9] = [
     "README.md",
     "ARCHITECTURE.md",
     "CHANGELOG.md",
     "docs/config.md",
+    "docs/doctor.md",
     "docs/limits.md",
     "docs/probe.md",
     "docs/scope.md",
