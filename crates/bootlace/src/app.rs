@@ -29,6 +29,8 @@ use crate::serving::{Edition, Serving};
 use crate::systemd::Manager;
 use crate::{logging, privileges, sources};
 
+pub(crate) use bind::lends_no_own_address;
+
 use bind::Bound;
 use inherited::Inherited;
 use reload::Origin;

@@ -15,7 +15,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 
-use netlink::{Intent, RTM_DELLINK, RTM_GETLINK, RTM_NEWADDR, RTM_NEWLINK, RTM_NEWROUTE, Request, Socket};
+use netlink::{
+    Intent, RTM_DELLINK, RTM_GETLINK, RTM_NEWADDR, RTM_NEWLINK, RTM_NEWROUTE, Request, Socket, attr,
+};
 
 /// Attributes of `linux/if_link.h`, `linux/if_addr.h` and `linux/veth.h`.
 const IFLA_ADDRESS: u16 = 1;
@@ -26,6 +28,7 @@ const IFLA_MASTER: u16 = 10;
 const IFLA_OPERSTATE: u16 = 16;
 const IFLA_LINKINFO: u16 = 18;
 const IFLA_NET_NS_FD: u16 = 28;
+const IFLA_LINK_NETNSID: u16 = 37;
 const IFLA_INFO_KIND: u16 = 1;
 const IFLA_INFO_DATA: u16 = 2;
 const IFLA_BR_MCAST_SNOOPING: u16 = 23;
@@ -108,6 +111,16 @@ pub enum Stacked {
     Macvtap,
 }
 
+impl Stacked {
+    /// What the kernel calls it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Macvlan => "macvlan",
+            Self::Macvtap => "macvtap",
+        }
+    }
+}
+
 /// The links of one namespace.
 #[derive(Debug)]
 pub struct Links(Socket);
@@ -184,10 +197,7 @@ impl Links {
         mac: LinkAddr,
         place: impl FnOnce(Request) -> Request,
     ) -> Result<()> {
-        let kind_name = match kind {
-            Stacked::Macvlan => "macvlan",
-            Stacked::Macvtap => "macvtap",
-        };
+        let kind_name = kind.name();
         let request = Request::new(RTM_NEWLINK, Intent::Create, &ifinfo(0, Flags::Keep))
             .attr_str(IFLA_IFNAME, name)
             .attr(IFLA_ADDRESS, &mac.0)
@@ -197,6 +207,18 @@ impl Links {
                 .nested(IFLA_INFO_DATA, &[], |data| data.attr_u32(IFLA_MACVLAN_MODE, MACVLAN_MODE_BRIDGE))
         });
         self.0.request(request).with_context(|| format!("make {kind_name} {name} on {lower}"))
+    }
+
+    /// What `name` is and the index of the link that it sits on, if it is such a link and both are in this namespace.
+    pub fn stacked(&self, name: &str) -> Result<Option<(Stacked, u32)>> {
+        let look = Request::new(RTM_GETLINK, Intent::Look, &ifinfo(self.index(name)?, Flags::Keep));
+        let link = self.0.link(look).with_context(|| format!("look at {name}"))?;
+        let kind = attr(&link, IFLA_LINKINFO).and_then(|info| attr(info, IFLA_INFO_KIND)).and_then(|kind| {
+            let kind = kind.strip_suffix(&[0]).unwrap_or(kind);
+            [Stacked::Macvlan, Stacked::Macvtap].into_iter().find(|known| known.name().as_bytes() == kind)
+        });
+        let lower = attr(&link, IFLA_LINK).and_then(|index| Some(u32::from_ne_bytes(*index.first_chunk()?)));
+        Ok(kind.zip(lower).filter(|_| attr(&link, IFLA_LINK_NETNSID).is_none()))
     }
 
     /// Puts `name` under a bridge.

@@ -109,6 +109,20 @@ impl Request {
     }
 }
 
+/// The value of the first attribute of this kind, if there is one before the bytes end or make no sense.
+pub(crate) fn attr(attributes: &[u8], wanted: u16) -> Option<&[u8]> {
+    let mut rest = attributes;
+    while let [len_a, len_b, kind_a, kind_b, ..] = *rest {
+        let len = usize::from(u16::from_ne_bytes([len_a, len_b]));
+        let value = rest.get(4..len)?;
+        if u16::from_ne_bytes([kind_a, kind_b]) & !NLA_F_NESTED == wanted {
+            return Some(value);
+        }
+        rest = rest.get(len.next_multiple_of(4)..).unwrap_or_default();
+    }
+    None
+}
+
 /// A route socket of one network namespace.
 #[derive(Debug)]
 pub(crate) struct Socket(OwnedFd);
@@ -131,18 +145,16 @@ impl Socket {
 
     /// The attribute `wanted` of the link that the request asks for.
     pub(crate) fn link_attr(&self, request: Request, wanted: u16) -> Result<Vec<u8>> {
+        let attributes = self.link(request)?;
+        let value = attr(&attributes, wanted).with_context(|| format!("no attribute {wanted}"))?;
+        Ok(value.to_vec())
+    }
+
+    /// All attributes of the link that the request asks for.
+    pub(crate) fn link(&self, request: Request) -> Result<Vec<u8>> {
         let (kind, reply) = self.exchange(request)?;
         ensure!(kind == RTM_NEWLINK, "netlink answered with message type {kind}");
-        let mut rest = reply.get(HEADER_LEN + IFINFO_LEN..).context("half a link")?;
-        while let [len_a, len_b, kind_a, kind_b, ..] = *rest {
-            let len = usize::from(u16::from_ne_bytes([len_a, len_b]));
-            let value = rest.get(4..len).context("half an attribute")?;
-            if u16::from_ne_bytes([kind_a, kind_b]) == wanted {
-                return Ok(value.to_vec());
-            }
-            rest = rest.get(len.next_multiple_of(4)..).unwrap_or_default();
-        }
-        bail!("no attribute {wanted}")
+        Ok(reply.get(HEADER_LEN + IFINFO_LEN..).context("half a link")?.to_vec())
     }
 
     /// The type of the answer, and all of it. A refusal is an error.

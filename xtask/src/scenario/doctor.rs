@@ -6,6 +6,7 @@ use std::process::Command;
 use std::thread;
 
 use anyhow::{Context as _, Result, ensure};
+use bootlace_lab::link::{LinkAddr, Stacked};
 use bootlace_lab::{Daemon, Host, Lan, Namespace};
 use serde_json::Value;
 
@@ -52,6 +53,7 @@ fn on_sick(context: &Context, host: &Host) -> Result<()> {
     fs::write(dir.join("boot").join(LOADERS[0]), "loader")?;
     let ns = host.namespace();
     ns.links().down("eth1")?;
+    ns.links().add_stacked(Stacked::Macvtap, "vm0", "eth0", LinkAddr([0x02, 0xb0, 0x07, 0, 0, 1]))?;
     let mut atftpd = Command::new("atftpd");
     atftpd.args(["--daemon", "--no-fork", "--user", "root.root", "--logfile", "-"]).arg(dir.join("boot"));
     let _atftpd = Daemon::start(ns, "atftpd", &dir, &mut atftpd)?;
@@ -71,6 +73,7 @@ fn on_sick(context: &Context, host: &Host) -> Result<()> {
         ("port-taken", "evidence", "by atftpd (process "),
         ("interface-down", "fix", "ip link set eth1 up"),
         ("firewall-drops", "fix", "nft insert rule inet filter input iifname \"eth0\" udp dport 67 accept"),
+        ("macvlan-child", "evidence", "vm0 is a macvtap on eth0"),
         ("loader-missing", "message", "uefi-x64"),
     ] {
         let found = findings.iter().find(|finding| finding["code"] == code);

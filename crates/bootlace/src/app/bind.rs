@@ -91,7 +91,7 @@ impl Bound {
 }
 
 /// The config cannot know this host's addresses; a machine that got one of them would take the server's place.
-pub(super) fn lends_no_own_address<'a>(
+pub(crate) fn lends_no_own_address<'a>(
     config: &Config,
     mut interfaces: impl Iterator<Item = &'a Interface>,
 ) -> Result<()> {

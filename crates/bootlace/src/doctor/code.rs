@@ -31,10 +31,12 @@ macro_rules! codes {
 
 codes! {
     InterfaceNone "interface-none" "No interface of this host fits the config.",
+    InterfaceChoice "interface-choice" "Several interfaces could be served, and the config names none.",
     InterfaceMissing "interface-missing" "An interface of the config is not there.",
     InterfaceDown "interface-down" "An interface is switched off.",
     InterfaceNoCable "interface-no-cable" "Nobody is on the other end of an interface.",
     InterfaceNoAddress "interface-no-address" "An interface has no IPv4 address.",
+    AddressLent "address-lent" "An address of this host lies in a range that is lent to machines.",
     MacvlanChild "macvlan-child" "Machines behind a macvtap or macvlan cannot reach the interface that it is on.",
     ReversePath "rp-filter" "The kernel drops packets of machines as forged, since its way back to them is another interface.",
     PortTaken "port-taken" "Another program has a port that Bootlace needs.",

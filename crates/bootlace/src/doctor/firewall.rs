@@ -46,8 +46,9 @@ enum Ruleset {
 }
 
 fn ruleset() -> Ruleset {
-    let listed = Command::new("nft").args(["-j", "list", "ruleset"]).output();
-    let output = match listed {
+    // A user's PATH may lack the folder that it is in.
+    let list = |program| Command::new(program).args(["-j", "list", "ruleset"]).output();
+    let output = match list("nft").or_else(|_| list("/usr/sbin/nft")) {
         Ok(output) => output,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ruleset::NoProgram,
         Err(error) => return Ruleset::Refused(error.to_string()),
@@ -102,10 +103,11 @@ fn judge(chains: &[Chain], interface: &str, ports: &[Needed]) -> Vec<Finding> {
         let packet = Packet { interface, needed };
         hooks.iter().find_map(|chain| Some((needed, *chain, why_dropped(chains, chain, &packet)?)))
     });
-    dropped.map(|(needed, chain, why)| found(interface, needed, chain, &why)).collect()
+    let keeper = Keeper::of(chains);
+    dropped.map(|(needed, chain, why)| found(interface, needed, chain, &why, keeper)).collect()
 }
 
-fn found(interface: &str, needed: Needed, chain: &Chain, why: &Why) -> Finding {
+fn found(interface: &str, needed: Needed, chain: &Chain, why: &Why, keeper: Keeper) -> Finding {
     let Needed { transport, port, service } = needed;
     let place = format!("{} {} {}", chain.place.family, chain.place.table, chain.name);
     let evidence = match why {
@@ -116,10 +118,42 @@ fn found(interface: &str, needed: Needed, chain: &Chain, why: &Why) -> Finding {
         "a firewall drops what machines send to {service} ({} port {port}) on {interface}",
         transport.name()
     );
-    error(Code::FirewallDrops, message).evidence(evidence).fix(format!(
-        "nft insert rule {place} iifname \"{interface}\" {} dport {port} accept, and the same in /etc/nftables.conf",
-        transport.name()
-    ))
+    error(Code::FirewallDrops, message).evidence(evidence).fix(opening(interface, needed, &place, keeper))
+}
+
+/// Who writes the rules: what is changed behind its back is lost when it writes them again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Keeper {
+    Firewalld,
+    Ufw,
+    Nobody,
+}
+
+impl Keeper {
+    fn of(chains: &[Chain]) -> Self {
+        if chains.iter().any(|chain| chain.place.table == "firewalld") {
+            Self::Firewalld
+        } else if chains.iter().any(|chain| chain.name.starts_with("ufw-")) {
+            Self::Ufw
+        } else {
+            Self::Nobody
+        }
+    }
+}
+
+fn opening(interface: &str, needed: Needed, place: &str, keeper: Keeper) -> String {
+    let (transport, port) = (needed.transport.name(), needed.port);
+    match keeper {
+        Keeper::Firewalld => format!(
+            "firewall-cmd --zone=\"$(firewall-cmd --get-zone-of-interface={interface})\" --add-port={port}/{transport}, \
+             and the same with --permanent"
+        ),
+        Keeper::Ufw => format!("ufw allow in on {interface} to any port {port} proto {transport}"),
+        Keeper::Nobody => format!(
+            "nft insert rule {place} iifname \"{interface}\" {transport} dport {port} accept, and the same in \
+             /etc/nftables.conf"
+        ),
+    }
 }
 
 enum Why {
@@ -173,6 +207,7 @@ fn walk(chains: &[Chain], chain: &Chain, packet: &Packet<'_>, depth: usize) -> W
         };
         match (walked, certain) {
             (Walked::Through, Holds::Yes) if is_goto => return Walked::Through,
+            (Walked::Through, _) if is_goto => return Walked::Perhaps,
             (Walked::Through, _) => {}
             (decided, Holds::Yes) => return decided,
             // Perhaps it does not apply, and then nothing is dropped here.
@@ -335,6 +370,20 @@ mod tests {
         assert!(found("accept", &[LIMITED]).is_empty());
         assert!(found("drop", &[r#"{"xt":{"type":"match","name":"physdev"}},{"accept":null}"#]).is_empty());
         assert!(parse("[]").is_none() && parse("no").is_none());
+    }
+
+    #[test]
+    fn the_fix_is_that_of_who_writes_the_rules() {
+        let fix = |from: &str, to: &str| {
+            let mut chains = chains("drop", &[]);
+            for chain in &mut chains {
+                chain.place.table = chain.place.table.replace(from, to);
+                chain.name = chain.name.replace(from, to);
+            }
+            judge(&chains, "eth0", &[DHCP]).remove(0).fix.unwrap()
+        };
+        assert!(fix("filter", "firewalld").starts_with("firewall-cmd "));
+        assert!(fix("other", "ufw-user-input").starts_with("ufw allow in on eth0 "));
     }
 
     #[test]

@@ -9,8 +9,23 @@ use super::{Code, warning};
 
 /// Parts of the file names of EDK2 builds.
 const FIRMWARE: [&str; 4] = ["ovmf", "aavmf", "edk2", "qemu_efi"];
-/// CPU models of QEMU that have RDRAND, which EDK2 uses on x64.
-const CPUS_WITH_RDRAND: [&str; 3] = ["host", "max", "+rdrand"];
+/// What the names of QEMU's x86 models without RDRAND begin with, in small letters; Intel has it since Ivy Bridge.
+const CPUS_WITHOUT_RDRAND: [&str; 14] = [
+    "qemu",
+    "kvm",
+    "486",
+    "pentium",
+    "athlon",
+    "phenom",
+    "opteron_g",
+    "core2duo",
+    "coreduo",
+    "conroe",
+    "penryn",
+    "nehalem",
+    "westmere",
+    "sandybridge",
+];
 
 pub(super) fn without_randomness() -> Vec<Finding> {
     let mut found: Vec<(u32, Finding)> = Vec::new();
@@ -36,10 +51,7 @@ fn judge(pid: u32, arguments: &[&str]) -> Option<Finding> {
         FIRMWARE.iter().any(|name| argument.contains(name))
     });
     let has_source = rest().any(|argument| argument.contains("virtio-rng"))
-        || value(arguments, "-cpu").is_some_and(|cpu| {
-            cpu.split(',')
-                .any(|part| CPUS_WITH_RDRAND.iter().any(|known| part == *known || part == "rdrand=on"))
-        });
+        || has_rdrand(program, value(arguments, "-cpu"));
     (is_uefi && !has_source).then(|| {
         let name = value(arguments, "-name").map_or_else(
             || format!("process {pid}"),
@@ -55,6 +67,18 @@ fn judge(pid: u32, arguments: &[&str]) -> Option<Finding> {
                  model='random'>/dev/urandom</backend></rng>",
         )
     })
+}
+
+/// Whether the CPU draws random numbers by itself, in a way that EDK2 uses.
+fn has_rdrand(program: &str, cpu: Option<&str>) -> bool {
+    let Some(cpu) = cpu.map(str::to_ascii_lowercase) else { return false };
+    let (model, features) = cpu.split_once(',').unwrap_or((&cpu, ""));
+    let says = |words: [&str; 2]| features.split(',').any(|feature| words.contains(&feature));
+    if !program.ends_with("x86_64") && program != "kvm" {
+        return model == "max";
+    }
+    let of_model = !CPUS_WITHOUT_RDRAND.iter().any(|without| model.starts_with(without));
+    (of_model || says(["+rdrand", "rdrand=on"])) && !says(["-rdrand", "rdrand=off"])
 }
 
 fn value<'a>(arguments: &[&'a str], option: &str) -> Option<&'a str> {
@@ -78,6 +102,11 @@ mod tests {
             judged(&format!("/usr/bin/qemu-system-x86_64 -name guest=web1,debug-threads=on {OVMF}")).unwrap();
         assert!(said.contains("machine web1"), "{said}");
         assert!(judged(&format!("kvm {OVMF} -cpu qemu64")).unwrap().contains("process 9"));
+        assert!(judged(&format!("kvm {OVMF} -cpu host,rdrand=off")).is_some());
+        assert!(
+            judged("qemu-system-aarch64 -bios /usr/share/qemu-efi-aarch64/QEMU_EFI.fd -cpu cortex-a72")
+                .is_some()
+        );
     }
 
     #[test]
@@ -86,6 +115,8 @@ mod tests {
             format!("qemu-system-x86_64 {OVMF} -device virtio-rng-pci"),
             format!("qemu-system-x86_64 {OVMF} -device {{\"driver\":\"virtio-rng-pci\"}}"),
             format!("qemu-system-x86_64 {OVMF} -cpu host,migratable=on"),
+            format!("qemu-system-x86_64 {OVMF} -cpu Skylake-Client-IBRS,ss=on"),
+            format!("qemu-system-x86_64 {OVMF} -cpu qemu64,+rdrand"),
             "qemu-system-x86_64 -m 512".to_owned(),
             format!("vim {OVMF}"),
             String::new(),

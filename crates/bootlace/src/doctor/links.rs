@@ -1,16 +1,14 @@
 //! The interfaces that are served: whether they are there, up, connected and have an address.
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::path::Path;
 
 use bootlace_core::config::Config;
 use bootlace_core::finding::Finding;
+use bootlace_links::{Links, Stacked};
 
 use super::{Code, error, warning};
+use crate::app::lends_no_own_address;
 use crate::net::Interface;
-
-const SYS: &str = "/sys/class/net";
 
 /// Those that `bootlace serve` would take, and what is wrong with them.
 pub(super) fn served<'a>(
@@ -44,8 +42,27 @@ pub(super) fn served<'a>(
                 .fix("give one an address: ip addr add ADDRESS/PREFIX dev INTERFACE"),
         );
     }
+    if served.len() > 1 && config.interfaces.is_empty() && config.dhcp.subnets.is_empty() {
+        let names: Vec<&str> = served.iter().map(|one| one.name.as_str()).collect();
+        let choice =
+            error(Code::InterfaceChoice, "several interfaces could be served, and the config names none")
+                .evidence(names.join(", "))
+                .fix("name the one that machines are behind: interfaces = [\"...\"]");
+        // Nobody has said that the networks behind them may be asked.
+        return (Vec::new(), vec![choice]);
+    }
     findings.extend(served.iter().filter_map(|interface| state(config, interface)));
     (served, findings)
+}
+
+/// `serve` refuses to start: the machine that got it would take the server's place.
+pub(super) fn address_lent(config: &Config, all: &BTreeMap<String, Interface>) -> Option<Finding> {
+    let lent = lends_no_own_address(config, all.values()).err()?;
+    Some(
+        error(Code::AddressLent, "an address of this host would be lent to a machine")
+            .evidence(lent.to_string())
+            .fix("change `ranges` of that subnet in the config"),
+    )
 }
 
 fn names(all: &BTreeMap<String, Interface>) -> String {
@@ -86,53 +103,22 @@ fn prefix(config: &Config, own: std::net::Ipv4Addr) -> u8 {
 /// What hangs on an interface by a way that does not lead to the interface itself: the kernel hands the frames of a macvlan
 /// to its lower link's cable, never to the lower link.
 pub(super) fn macvlan_children(served: &[Interface], all: &BTreeMap<String, Interface>) -> Vec<Finding> {
-    let sys = Path::new(SYS);
-    let children = served.iter().filter(|lower| is_of_this_network(sys, lower)).flat_map(|lower| {
-        let upper = uppers(sys, &lower.name).into_iter();
-        upper.filter_map(move |name| Some((lower, all.get(&name), kind(sys, &name)?, name)))
+    let Ok(links) = Links::of_this_thread() else { return Vec::new() };
+    let children = all.values().filter_map(|child| {
+        // One that went away meanwhile is no child.
+        let (kind, index) = links.stacked(&child.name).ok()??;
+        let lower = served.iter().find(|lower| lower.index == index)?;
+        unreachable(&lower.name, child, kind)
     });
-    children.filter_map(|(lower, child, kind, name)| unreachable(&lower.name, child, kind, &name)).collect()
-}
-
-/// Whether /sys shows the network that this process is in: it is mounted for one.
-fn is_of_this_network(sys: &Path, interface: &Interface) -> bool {
-    let index = fs::read_to_string(sys.join(&interface.name).join("ifindex")).unwrap_or_default();
-    index.trim().parse() == Ok(interface.index)
-}
-
-fn uppers(sys: &Path, lower: &str) -> Vec<String> {
-    let entries = fs::read_dir(sys.join(lower)).into_iter().flatten().flatten();
-    let mut names: Vec<String> = entries
-        .filter_map(|entry| Some(entry.file_name().to_str()?.strip_prefix("upper_")?.to_owned()))
-        .collect();
-    names.sort();
-    names
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
-    Macvlan,
-    Macvtap,
-}
-
-fn kind(sys: &Path, name: &str) -> Option<Kind> {
-    let uevent = fs::read_to_string(sys.join(name).join("uevent")).ok()?;
-    uevent.lines().find_map(|line| match line {
-        "DEVTYPE=macvlan" => Some(Kind::Macvlan),
-        "DEVTYPE=macvtap" => Some(Kind::Macvtap),
-        _ => None,
-    })
+    children.collect()
 }
 
 /// A macvlan that has an address is this host's own, and not a machine's.
-fn unreachable(lower: &str, child: Option<&Interface>, kind: Kind, name: &str) -> Option<Finding> {
-    if kind == Kind::Macvlan && child.is_some_and(|child| !child.addresses.is_empty()) {
+fn unreachable(lower: &str, child: &Interface, kind: Stacked) -> Option<Finding> {
+    if kind == Stacked::Macvlan && !child.addresses.is_empty() {
         return None;
     }
-    let what = match kind {
-        Kind::Macvlan => "macvlan",
-        Kind::Macvtap => "macvtap",
-    };
+    let (name, what) = (&child.name, kind.name());
     Some(
         warning(Code::MacvlanChild, format!("a machine on {name} cannot reach this host on {lower}"))
             .evidence(format!("{name} is a {what} on {lower}"))
@@ -199,26 +185,29 @@ mod tests {
     }
 
     #[test]
-    fn what_hangs_on_an_interface_is_read_from_sys() {
-        let sys = tempfile::tempdir().unwrap();
-        for (path, text) in [
-            ("eth0/ifindex", "2\n"),
-            ("tap7/uevent", "DEVTYPE=macvtap\nINTERFACE=tap7\n"),
-            ("br0/uevent", "DEVTYPE=bridge\n"),
-        ] {
-            let path = sys.path().join(path);
-            fs::create_dir_all(path.parent().unwrap()).unwrap();
-            fs::write(path, text).unwrap();
-        }
-        fs::create_dir(sys.path().join("eth0/upper_tap7")).unwrap();
-        assert_eq!(uppers(sys.path(), "eth0"), ["tap7"]);
-        assert_eq!((kind(sys.path(), "tap7"), kind(sys.path(), "br0")), (Some(Kind::Macvtap), None));
-        let eth0 = interface("eth0", HERE);
-        assert!(is_of_this_network(sys.path(), &eth0));
-        assert!(!is_of_this_network(sys.path(), &Interface { index: 3, ..eth0 }));
-        assert!(unreachable("eth0", None, Kind::Macvtap, "tap7").is_some());
-        let own = interface("boot0", HERE);
-        assert!(unreachable("eth0", Some(&own), Kind::Macvlan, "boot0").is_none());
-        assert!(unreachable("eth0", Some(&interface("vm0", None)), Kind::Macvlan, "vm0").is_some());
+    fn without_names_and_subnets_there_must_be_only_one() {
+        let (one, two) = (interface("eth0", HERE), interface("eth1", Some([192, 168, 1, 2])));
+        assert!(codes("", vec![one.clone()]).is_empty());
+        assert_eq!(codes("", vec![one, two]), ["interface-choice"]);
+    }
+
+    #[test]
+    fn an_own_address_in_a_range_is_found() {
+        let config = config(
+            "[dhcp]\nmode = \"server\"\n[[dhcp.subnet]]\nsubnet = \"10.188.0.0/24\"\n\
+             ranges = [\"10.188.0.5-10.188.0.70\"]\n",
+        );
+        let of =
+            |ip| address_lent(&config, &BTreeMap::from([("eth0".to_owned(), interface("eth0", Some(ip)))]));
+        assert!(of([10, 188, 0, 10]).unwrap().evidence.unwrap().contains("10.188.0.10"));
+        assert!(of([10, 188, 0, 1]).is_none());
+    }
+
+    #[test]
+    fn a_macvlan_with_an_address_is_the_hosts_own() {
+        assert!(unreachable("eth0", &interface("boot0", HERE), Stacked::Macvlan).is_none());
+        assert!(unreachable("eth0", &interface("vm0", None), Stacked::Macvlan).is_some());
+        let found = unreachable("eth0", &interface("tap0", HERE), Stacked::Macvtap).unwrap();
+        assert_eq!(found.evidence.as_deref(), Some("tap0 is a macvtap on eth0"));
     }
 }

@@ -1,6 +1,5 @@
 //! Loaders: what firmware fetches first.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use bootlace_core::boot::loader::candidates;
@@ -18,7 +17,7 @@ const COMMON: [Firmware; 2] = [Firmware::Bios, Firmware::UefiX64];
 pub(super) fn missing(config: &Config) -> Vec<Finding> {
     let plane = match FilePlane::new(&config.boot_dir, &config.follow) {
         Ok(plane) => Arc::new(plane),
-        Err(error) => return vec![no_folder(&config.boot_dir, &error)],
+        Err(error) => return vec![no_folder(config, &error)],
     };
     let serving = Serving::new(config.clone(), Arc::clone(&plane), Edition::first());
     let folder = config.boot_dir.display();
@@ -43,11 +42,17 @@ pub(super) fn missing(config: &Config) -> Vec<Finding> {
     common.chain(named).collect()
 }
 
-fn no_folder(boot_dir: &Path, why: &std::io::Error) -> Finding {
-    let folder = boot_dir.display();
+fn no_folder(config: &Config, why: &std::io::Error) -> Finding {
+    let folder = config.boot_dir.display();
+    let fix = match config.follow.iter().find(|folder| !folder.is_dir()) {
+        Some(follow) if config.boot_dir.is_dir() => {
+            format!("take {} out of `follow`, or make it", follow.display())
+        }
+        _ => format!("mkdir -p {folder}"),
+    };
     error(Code::BootDirMissing, format!("boot_dir {folder} or a folder of `follow` cannot be opened"))
         .evidence(why.to_string())
-        .fix(format!("mkdir -p {folder}"))
+        .fix(fix)
 }
 
 #[cfg(test)]

@@ -38,6 +38,7 @@ pub(crate) fn examine(config: &Config, server: Server) -> Result<Vec<Finding>> {
     let all = net::interfaces().context("cannot list the network interfaces")?;
     let (served, mut findings) = links::served(config, &all);
     let served: Vec<Interface> = served.into_iter().cloned().collect();
+    findings.extend(links::address_lent(config, &all));
     findings.extend(links::macvlan_children(&served, &all));
     findings.extend(routes::reverse_path(config, &served));
     let held = ports::Held::of_this_host();
@@ -49,11 +50,7 @@ pub(crate) fn examine(config: &Config, server: Server) -> Result<Vec<Finding>> {
     findings.extend(disk::space(config));
     findings.extend(clock::wrong(&config.state_dir, SystemTime::now()));
     findings.extend(guests::without_randomness());
-    let beside = match server {
-        Server::Rests => held.dhcp_server(),
-        Server::Runs => None,
-    };
-    findings.extend(heard::others(config, &served, &all, beside));
+    findings.extend(heard::others(config, &served, &all, held.dhcp_server()));
     findings.sort_by_key(|finding| finding.severity);
     Ok(findings)
 }

@@ -190,6 +190,8 @@ fn ending(holders: &[Option<&Owner>]) -> Option<String> {
         .flatten()
         .map(|owner| match &owner.service {
             Some(service) => format!("systemctl disable --now {service}"),
+            // It holds sockets for services that are yet to be started.
+            None if owner.pid == 1 => "see for which unit: systemctl list-sockets".to_owned(),
             None => format!("kill {}", owner.pid),
         })
         .collect();
