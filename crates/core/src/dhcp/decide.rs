@@ -10,8 +10,8 @@ use super::boot_fields::{BootFields, Booting, Fetch};
 use super::net::{self, Net};
 use super::reply::{self, Answer, INFINITE, Reply};
 use super::{
-    Attributes, Claim, Client, Declined, Found, Kind, LeaseChange, LeaseTable, Notice, Proof, Query, Request,
-    proxy, relays, shares,
+    Attributes, Circuit, Claim, Client, Declined, Found, Kind, LeaseChange, LeaseTable, Notice, Proof, Query,
+    Request, proxy, relays, shares,
 };
 use crate::boot::choose::{Choice, choose};
 use crate::boot::loader::LoaderInventory;
@@ -221,7 +221,8 @@ impl<'a> Case<'a> {
     }
 
     fn client(&self) -> Client<'a> {
-        Client { hw: self.query.hw, machine: self.choice.machine, share: 0 }
+        let circuit = Circuit::of(self.query);
+        Client { hw: self.query.hw, machine: self.choice.machine, share: 0, circuit }
     }
 
     /// The same when it needs an address, and the reason for its ranges, where there are several.

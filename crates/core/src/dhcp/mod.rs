@@ -2,6 +2,7 @@
 
 mod addresses;
 mod boot_fields;
+mod circuits;
 mod classify;
 mod clock;
 mod decide;
@@ -18,6 +19,7 @@ mod shares;
 mod superseded;
 mod table;
 
+pub use circuits::Circuit;
 pub use classify::{Kind, Query, Received, Request, Service, Unserved, classify};
 pub use clock::{CLOCK_STEP_MIN, ClockMark, LeaseClock, Reading, Step};
 pub use decide::{Decision, SessionView, decide};

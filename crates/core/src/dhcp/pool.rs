@@ -8,6 +8,7 @@ use std::time::Duration;
 use bootlace_wire::HwAddr;
 
 use super::addresses::AddressSet;
+use super::circuits::{Circuit, Circuits};
 use super::hash;
 use super::probe::Probes;
 use super::shares::Share;
@@ -25,6 +26,8 @@ pub const OFFER_HOLD: Duration = Duration::from_secs(60);
 pub(super) struct Offer {
     pub(super) address: Ipv4Addr,
     pub(super) until: Timestamp,
+    /// The way that the client came.
+    pub(super) circuit: Circuit,
 }
 
 /// Indices over the leases and offers of one subnet. The leases themselves are in the table.
@@ -46,6 +49,7 @@ pub(super) struct Pool {
     offers: BTreeMap<HwAddr, Offer>,
     offered: BTreeMap<Ipv4Addr, HwAddr>,
     offer_ends: BTreeSet<(Timestamp, HwAddr)>,
+    circuits: Circuits,
     /// Clients of the config that were offered something.
     known: BTreeSet<HwAddr>,
     /// Offers that somebody else got before they were taken.
@@ -78,6 +82,7 @@ impl Pool {
             offers: BTreeMap::new(),
             offered: BTreeMap::new(),
             offer_ends: BTreeSet::new(),
+            circuits: Circuits::default(),
             known: BTreeSet::new(),
             superseded: Superseded::default(),
             quarantine: BTreeSet::new(),
@@ -193,6 +198,7 @@ impl Pool {
             offer.until = offer.until.moved(millis);
         }
         self.offer_ends = moved(&self.offer_ends, millis);
+        self.circuits.shift(millis);
         self.quarantine = moved(&self.quarantine, millis);
         if let Some(probes) = &mut self.probes {
             probes.shift(millis);
@@ -238,9 +244,11 @@ impl Pool {
         self.offers.iter().map(|(hw, offer)| (*hw, *offer))
     }
 
-    /// Offers that stand, the one that was made first before all others.
-    pub(super) fn offers_by_age(&self) -> impl Iterator<Item = (HwAddr, Offer)> {
-        self.offer_ends.iter().filter_map(|(_, hw)| Some((*hw, *self.offers.get(hw)?)))
+    /// Offers that stand, in the order in which they are taken back: those of a circuit that has more than half of
+    /// them, then all; of each the one that was made first before all others.
+    pub(super) fn offers_to_take_back(&self) -> impl Iterator<Item = (HwAddr, Offer)> {
+        let by_age = self.offer_ends.iter().map(|(_, hw)| *hw);
+        self.circuits.crowd().chain(by_age).filter_map(|hw| Some((hw, self.offer_of(hw)?)))
     }
 
     /// In a range of this share, and not reserved.
@@ -259,11 +267,12 @@ impl Pool {
     }
 
     /// Notes an offer. The caller has taken back the client's former one and has unplaced the address.
-    pub(super) fn note_offer(&mut self, hw: HwAddr, address: Ipv4Addr, until: Timestamp) {
+    pub(super) fn note_offer(&mut self, hw: HwAddr, offer: Offer) {
         self.superseded.forget(hw);
-        self.offers.insert(hw, Offer { address, until });
-        self.offered.insert(address, hw);
-        self.offer_ends.insert((until, hw));
+        self.offers.insert(hw, offer);
+        self.offered.insert(offer.address, hw);
+        self.offer_ends.insert((offer.until, hw));
+        self.circuits.note(offer.circuit, offer.until, hw);
     }
 
     /// Forgets a client's offer; the caller places the address.
@@ -272,6 +281,7 @@ impl Pool {
         self.known.remove(&hw);
         self.offered.remove(&offer.address);
         self.offer_ends.remove(&(offer.until, hw));
+        self.circuits.forget(offer.circuit, offer.until, hw);
         Some(offer.address)
     }
 

@@ -12,8 +12,8 @@ use std::time::Duration;
 
 use bootlace_wire::HwAddr;
 
-use super::pool::Pool;
-use super::{Lease, LeaseState};
+use super::pool::{Offer, Pool};
+use super::{Circuit, Lease, LeaseState};
 use crate::config::{Cidr, Config, Machine, Standing};
 use crate::model::Timestamp;
 
@@ -57,6 +57,8 @@ pub struct Client<'a> {
     pub machine: Option<&'a Machine>,
     /// Which ranges of the subnet it gets a new address of: 0 is `ranges`, 1 the first of `ranges_for`, ...
     pub share: usize,
+    /// The way that it comes.
+    pub circuit: Circuit,
 }
 
 impl Client<'_> {
@@ -133,7 +135,7 @@ impl LeaseTable {
         for (hw, offer) in former.iter().flat_map(Pool::offers) {
             let subnet = self.pools.iter().position(|pool| pool.cidr().contains(offer.address));
             let Some(subnet) = subnet.filter(|at| self.pools[*at].is_lent(offer.address)) else { continue };
-            self.note_offer(subnet, hw, offer.address, offer.until);
+            self.note_offer(subnet, hw, offer);
             if hw.mac().is_some_and(|mac| config.machines.by_mac(mac).is_some()) {
                 self.pools[subnet].note_known(hw);
             }
@@ -229,11 +231,11 @@ impl LeaseTable {
         }
     }
 
-    fn note_offer(&mut self, subnet: usize, hw: HwAddr, address: Ipv4Addr, until: Timestamp) {
+    fn note_offer(&mut self, subnet: usize, hw: HwAddr, offer: Offer) {
         self.withdraw(subnet, hw);
         let Some(pool) = self.pools.get_mut(subnet) else { return };
-        pool.unplace(address, self.leases.get(&address));
-        pool.note_offer(hw, address, until);
+        pool.unplace(offer.address, self.leases.get(&offer.address));
+        pool.note_offer(hw, offer);
     }
 
     fn end_what_has_ended(&mut self, subnet: usize, now: Timestamp) {

@@ -1,9 +1,12 @@
 //! A flood of made-up machines, and real ones among it.
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddrV4};
 
-use bootlace_core::dhcp::{Attributes, Claim, Client, LeaseTable, Refusal};
+use bootlace_core::dhcp::{
+    Attributes, Circuit, Claim, Client, LeaseTable, Received, Refusal, Service, classify,
+};
 use bootlace_core::model::Timestamp;
+use bootlace_wire::dhcp::{Code, Message, MessageType, Op};
 use bootlace_wire::{HwAddr, Mac};
 
 use crate::configs::{config, ip, machine};
@@ -21,7 +24,7 @@ fn hw(number: u32) -> HwAddr {
 }
 
 fn anybody(number: u32) -> Client<'static> {
-    Client { hw: hw(number), machine: None, share: 0 }
+    Client { hw: hw(number), machine: None, share: 0, circuit: Circuit::default() }
 }
 
 fn offer(table: &mut LeaseTable, client: Client<'_>, millis: i64) -> Option<(Ipv4Addr, Claim)> {
@@ -90,7 +93,12 @@ fn an_offer_to_a_machine_of_the_config_is_not_taken_away() {
     known.address = None;
     config.machines = vec![known].into();
     let mut table = LeaseTable::new(&config, Vec::new());
-    let web1 = Client { hw: hw(7), machine: config.machines.by_mac(hw(7).mac().unwrap()), share: 0 };
+    let web1 = Client {
+        hw: hw(7),
+        machine: config.machines.by_mac(hw(7).mac().unwrap()),
+        share: 0,
+        circuit: Circuit::default(),
+    };
     let (address, _) = offer(&mut table, web1, 0).unwrap();
     let check = |table: &mut LeaseTable, from: u32| {
         for number in from..from + 50 {
@@ -116,4 +124,52 @@ fn who_renews_late_keeps_his_address() {
         "its lease ends within the minute"
     );
     assert_eq!(offer(&mut table, anybody(2), late + 1), None, "it is live");
+}
+
+/// Addresses of the pool that is fought for.
+const POOL: u32 = 64;
+
+fn circuit(port: u8) -> Circuit {
+    let mut message = Message::new(Op::Request, hw(1), 1);
+    message.giaddr = ip("10.0.0.1");
+    message.options.set_u8(Code::MESSAGE_TYPE, MessageType::Discover.code());
+    message.options.set(Code::RELAY_INFO, vec![1, 1, port]);
+    let received = Received {
+        interface: "eth0".into(),
+        local: Vec::new(),
+        mtu: 1500,
+        source: SocketAddrV4::new(message.giaddr, 67),
+        destination: ip("10.0.0.2"),
+        service: Service::Dhcp,
+    };
+    Circuit::of(&classify(&message, &received).unwrap())
+}
+
+/// 20 machines behind port 1 were offered addresses; then `others`, each behind its port, ask a thousand times as fast
+/// as a machine takes an offer up. The number of offers to the 20 that still stand.
+fn left_of_a_classroom(others: impl Iterator<Item = u8>) -> usize {
+    let mut table = LeaseTable::new(&config(&[("10.0.0.100", "10.0.0.163")]), Vec::new());
+    let room = circuit(1);
+    let offers: Vec<_> = (0..20)
+        .map(|number| (number, offer(&mut table, Client { circuit: room, ..anybody(number) }, 0).unwrap().0))
+        .collect();
+    for (number, port) in (1_000..).zip(others) {
+        let stranger = Client { circuit: circuit(port), ..anybody(number) };
+        assert!(offer(&mut table, stranger, i64::from(number)).is_some(), "nobody is met with silence");
+    }
+    // Whoever else were offered it by now would be told so.
+    let mut refusal = |address| table.claim(0, anybody(5_000), address, at(5_000));
+    offers.iter().filter(|(number, address)| refusal(*address) == Err(Refusal::Offered(hw(*number)))).count()
+}
+
+#[test]
+fn a_flood_on_one_circuit_takes_nothing_from_others() {
+    assert_eq!(left_of_a_classroom(std::iter::repeat_n(2, 1_000)), 20);
+}
+
+#[test]
+fn a_flood_that_makes_up_its_circuits_does_not_aim_at_the_largest_real_one() {
+    // As many as there are addresses besides, and then as few more: the classroom's are the oldest.
+    assert_eq!(left_of_a_classroom((2..).take(POOL as usize - 20)), 20);
+    assert_eq!(left_of_a_classroom((2..).take(POOL as usize - 20 + 5)), 15);
 }
