@@ -38,6 +38,7 @@ macro_rules! counters {
 counters! {
     DhcpMalformed "dhcp-malformed" "packets to the DHCP port that are no DHCP, or nothing for a server"
     DhcpForeignRelay "dhcp-foreign-relay" "DHCP packets of relays that the config does not know: not answered"
+    DhcpAlmostFull "dhcp-almost-full" "times that most addresses of a subnet became lent: widen its ranges before none is left"
     DhcpExhausted "dhcp-exhausted" "DHCP requests when no address was left: widen the subnet's ranges"
     DhcpOfferSuperseded "dhcp-offer-superseded" "offers not taken yet that somebody else got, as no other address was left: a flood, or too small a range"
     DhcpQuarantineFull "dhcp-quarantine-full" "bad addresses that were lent on, as too many are in quarantine"
@@ -110,6 +111,8 @@ impl Counters {
         if let Some(more) = gauge.due(self.began.elapsed()) {
             let (name, total) = (counter.name(), self.get(counter));
             match counter {
+                // Told with the subnet, each time.
+                Counter::DhcpAlmostFull => {}
                 // What the journal is meant to do in any storm.
                 Counter::JournalFolded => {
                     tracing::info!(counter = name, more, total, "{}", counter.meaning());

@@ -21,7 +21,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use bootlace_core::dhcp::{
-    Decision, LeaseChange, LeaseState, LeaseTable, Notice, Received, Reply, classify, decide,
+    AlmostFull, Decision, LeaseChange, LeaseState, LeaseTable, Notice, Received, Reply, classify, decide,
 };
 use bootlace_core::event::{DhcpAnswer, DhcpEvent, Event, EventKind, Peer};
 use bootlace_core::model::Timestamp;
@@ -287,6 +287,9 @@ impl Dhcp {
         }
         if let Some(notice) = decision.notice {
             self.hub.counters().count(counter(notice));
+            if let Notice::AlmostFull(AlmostFull { subnet, held, of }) = notice {
+                tracing::warn!(%subnet, held, of, "most addresses of a subnet are lent: widen its ranges");
+            }
         }
         let promises = !decision.changes.is_empty();
         changes.extend(decision.changes);
@@ -370,6 +373,7 @@ impl Dhcp {
 
 fn counter(notice: Notice) -> Counter {
     match notice {
+        Notice::AlmostFull(_) => Counter::DhcpAlmostFull,
         Notice::ForeignRelay => Counter::DhcpForeignRelay,
         Notice::OfferSuperseded => Counter::DhcpOfferSuperseded,
         Notice::QuarantineFull => Counter::DhcpQuarantineFull,

@@ -425,7 +425,8 @@ impl<'a> Case<'a> {
             Ok((claim, changes)) => {
                 self.note(trail, address, claim);
                 let kind = MessageType::Ack;
-                Verdict::Give(Gift { net, kind, address, lease: Some(secs), changes, notice: None })
+                let notice = table.almost_full(net.index).map(Notice::AlmostFull);
+                Verdict::Give(Gift { net, kind, address, lease: Some(secs), changes, notice })
             }
             Err(refusal) => self.nak(net.id, format!("{address}: {refusal}")),
         }

@@ -10,6 +10,7 @@ use bootlace_wire::HwAddr;
 use super::addresses::AddressSet;
 use super::circuits::{Circuit, Circuits};
 use super::hash;
+use super::pressure::{AlmostFull, Pressure};
 use super::probe::Probes;
 use super::shares::Share;
 use super::superseded::Superseded;
@@ -38,6 +39,8 @@ pub(super) struct Pool {
     shares: Vec<Share>,
     /// Addresses that only their machine gets.
     reserved: BTreeSet<Ipv4Addr>,
+    /// How many of them are in the ranges.
+    reserved_in_ranges: u64,
     /// In a range, not reserved, without a lease or an offer.
     free: AddressSet,
     /// In a range, not reserved, with a lease, without an offer: can be lent again when `until` is past. By share.
@@ -50,6 +53,7 @@ pub(super) struct Pool {
     offered: BTreeMap<Ipv4Addr, HwAddr>,
     offer_ends: BTreeSet<(Timestamp, HwAddr)>,
     circuits: Circuits,
+    pressure: Pressure,
     /// Clients of the config that were offered something.
     known: BTreeSet<HwAddr>,
     /// Offers that somebody else got before they were taken.
@@ -71,10 +75,13 @@ impl Pool {
         for address in &reserved {
             free.remove(*address);
         }
+        let is_in_range = |address: &&Ipv4Addr| shares.iter().any(|share| share.contains(**address));
+        let reserved_in_ranges = reserved.iter().filter(is_in_range).count() as u64;
         Self {
             cidr: subnet.cidr,
             shares,
             reserved,
+            reserved_in_ranges,
             free,
             lapsing: BTreeSet::new(),
             released: BTreeSet::new(),
@@ -83,6 +90,7 @@ impl Pool {
             offered: BTreeMap::new(),
             offer_ends: BTreeSet::new(),
             circuits: Circuits::default(),
+            pressure: Pressure::default(),
             known: BTreeSet::new(),
             superseded: Superseded::default(),
             quarantine: BTreeSet::new(),
@@ -97,6 +105,38 @@ impl Pool {
     /// Number of addresses in the ranges.
     pub(super) fn size(&self) -> u64 {
         self.shares.iter().map(|share| share.size).sum()
+    }
+
+    /// A lease of an address was made.
+    pub(super) fn note_lease(&mut self, lease: &Lease) {
+        if self.is_lent(lease.address) && !self.is_reserved(lease.address) {
+            self.pressure.note(lease);
+        }
+    }
+
+    /// A lease was taken out.
+    pub(super) fn forget_lease(&mut self, lease: &Lease) {
+        self.pressure.forget(lease);
+    }
+
+    pub(super) fn end_leases(&mut self, now: Timestamp) {
+        self.pressure.end(self.lendable(), now);
+    }
+
+    /// That most addresses are held now, unless it was told before.
+    pub(super) fn almost_full(&mut self) -> Option<AlmostFull> {
+        let of = self.lendable();
+        self.pressure.ring(of).map(|held| AlmostFull { subnet: self.cidr, held, of })
+    }
+
+    /// What was told of this subnet before the config has changed.
+    pub(super) fn inherit(&mut self, former: &Self) {
+        self.pressure.inherit(&former.pressure);
+    }
+
+    /// Number of addresses in the ranges that anybody can get.
+    fn lendable(&self) -> u64 {
+        self.size() - self.reserved_in_ranges
     }
 
     pub(super) fn is_lent(&self, address: Ipv4Addr) -> bool {
@@ -199,6 +239,7 @@ impl Pool {
         }
         self.offer_ends = moved(&self.offer_ends, millis);
         self.circuits.shift(millis);
+        self.pressure.shift(millis);
         self.quarantine = moved(&self.quarantine, millis);
         if let Some(probes) = &mut self.probes {
             probes.shift(millis);

@@ -115,6 +115,7 @@ impl LeaseTable {
             };
             pool.unplace(lease.address, None);
             pool.place(lease.address, Some(lease));
+            pool.note_lease(lease);
             if is_quarantine(lease) {
                 pool.quarantine.insert((lease.until, lease.address));
             }
@@ -128,6 +129,9 @@ impl LeaseTable {
             }
         }
         for pool in &mut self.pools {
+            if let Some(same) = former.iter().find(|same| same.cidr() == pool.cidr()) {
+                pool.inherit(same);
+            }
             if self.watched.contains(&pool.cidr()) {
                 pool.watch();
             }
@@ -244,6 +248,7 @@ impl LeaseTable {
             let Some(address) = pool.forget_offer(hw) else { break };
             pool.place(address, self.leases.get(&address));
         }
+        pool.end_leases(now);
         while pool.quarantine.first().is_some_and(|(until, _)| *until <= now) {
             pool.quarantine.pop_first();
         }

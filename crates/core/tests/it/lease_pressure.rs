@@ -3,7 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddrV4};
 
 use bootlace_core::dhcp::{
-    Attributes, Circuit, Claim, Client, LeaseTable, Received, Refusal, Service, classify,
+    AlmostFull, Attributes, Circuit, Claim, Client, LeaseTable, Received, Refusal, Service, Step, classify,
 };
 use bootlace_core::model::Timestamp;
 use bootlace_wire::dhcp::{Code, Message, MessageType, Op};
@@ -172,4 +172,57 @@ fn a_flood_that_makes_up_its_circuits_does_not_aim_at_the_largest_real_one() {
     // As many as there are addresses besides, and then as few more: the classroom's are the oldest.
     assert_eq!(left_of_a_classroom((2..).take(POOL as usize - 20)), 20);
     assert_eq!(left_of_a_classroom((2..).take(POOL as usize - 20 + 5)), 15);
+}
+
+/// Leases an address; both times are in seconds. What is told then.
+fn lend(table: &mut LeaseTable, number: u32, secs: i64, until: i64) -> Option<AlmostFull> {
+    let (now, end) = (at(secs * 1000), at(until * 1000));
+    let found = table.offer(0, anybody(number), None, now).unwrap();
+    table.bind(0, anybody(number), found.address, end, now, SAID).unwrap();
+    table.almost_full(0)
+}
+
+#[test]
+fn it_is_told_once_that_most_addresses_are_lent_and_again_after_there_was_room() {
+    // Eleven, of which one is reserved.
+    let mut config = config(&[("10.0.0.60", "10.0.0.70")]);
+    config.machines = vec![machine("web1", &["02:00:00:00:ff:07"], "10.0.0.65")].into();
+    let subnet = config.dhcp.subnets[0].cidr;
+    let mut table = LeaseTable::new(&config, Vec::new());
+    for number in 1..=7 {
+        assert_eq!(lend(&mut table, number, 0, 600 + i64::from(number)), None, "{number}");
+    }
+    assert_eq!(lend(&mut table, 8, 0, 608), Some(AlmostFull { subnet, held: 8, of: 10 }));
+    assert_eq!(lend(&mut table, 9, 0, 609), None, "it was told");
+    table.reconfigure(&config);
+    assert_eq!(lend(&mut table, 8, 1, 608), None, "also before the config was read again");
+    // Two have ended: that is not enough to be news when they are lent again.
+    assert_eq!(lend(&mut table, 8, 602, 2_000), None);
+    assert_eq!(lend(&mut table, 9, 602, 2_000), None);
+    assert_eq!(lend(&mut table, 1, 602, 2_000), None);
+    // A clock that was set ends nothing.
+    let step = 1_000_000;
+    table.shift(Step { millis: step * 1000 });
+    assert_eq!(lend(&mut table, 1, step + 602, step + 2_000), None);
+    // Of the others five end, which leaves three; then there are eight again.
+    for number in [2, 3, 4, 5] {
+        assert_eq!(lend(&mut table, number, step + 700, step + 2_000), None, "{number}");
+    }
+    assert_eq!(lend(&mut table, 6, step + 700, step + 2_000), Some(AlmostFull { subnet, held: 8, of: 10 }));
+    let given_back = table.lease_of(0, hw(6)).unwrap().address;
+    table.release(0, hw(6), given_back, at((step + 701) * 1000)).unwrap();
+    assert_eq!(lend(&mut table, 7, step + 702, step + 2_000), None, "seven are not few enough");
+}
+
+#[test]
+fn what_was_stored_counts_as_lent() {
+    let config = config(&[("10.0.0.60", "10.0.0.69")]);
+    let mut table = LeaseTable::new(&config, Vec::new());
+    for number in 1..=7 {
+        lend(&mut table, number, 0, 600);
+    }
+    let mut restarted = LeaseTable::new(&config, table.iter().cloned().collect());
+    assert_eq!(lend(&mut restarted, 8, 1, 600).map(|full| full.held), Some(8));
+    let mut later = LeaseTable::new(&config, table.iter().cloned().collect());
+    assert_eq!(lend(&mut later, 8, 600, 1_200), None, "they have ended");
 }

@@ -26,6 +26,8 @@ fn constants() -> Vec<(&'static str, String)> {
         ("SESSIONS_MAX", count(session::SESSIONS_MAX)),
         ("SILENCE", time(session::SILENCE)),
         ("REPORTED_MAX", count(hub::REPORTED_MAX)),
+        ("HELD_WARNING", format!("{} %", dhcp::HELD_WARNING)),
+        ("HELD_CALM", format!("{} %", dhcp::HELD_CALM)),
         ("OFFER_HOLD", time(dhcp::OFFER_HOLD)),
         ("SUPERSEDED_MAX", count(dhcp::SUPERSEDED_MAX)),
         ("QUARANTINE", time(dhcp::QUARANTINE)),
