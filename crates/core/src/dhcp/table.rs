@@ -15,7 +15,7 @@ use bootlace_wire::HwAddr;
 use super::pool::{Offer, Pool};
 use super::{Circuit, Lease, LeaseState};
 use crate::config::{Cidr, Config, Machine, Standing};
-use crate::model::Timestamp;
+use crate::model::{ClientId, Timestamp};
 
 pub use changes::{Attributes, Declined};
 pub use claims::{Claim, Refusal};
@@ -76,7 +76,9 @@ impl Client<'_> {
         let Some(machine) = self.machine.filter(|_| lease.hw != self.hw) else { return false };
         let by_mac = lease.hw.mac().is_some_and(|mac| machine.macs.contains(&mac));
         let by_uuid = machine.uuid.zip(lease.uuid).is_some_and(|(a, b)| a.same_machine(b));
-        by_mac || by_uuid
+        let own_id = machine.client_id.as_ref().map(ClientId::as_bytes);
+        let by_id = own_id.is_some() && own_id == lease.client_id.as_deref();
+        by_mac || by_id || by_uuid
     }
 }
 
