@@ -76,6 +76,8 @@ pub struct Dhcp {
 struct Pending {
     port: usize,
     station: Option<Mac>,
+    /// Whom the request was sent to.
+    asked: Ipv4Addr,
     hw: HwAddr,
     at: Timestamp,
     reply: Option<Reply>,
@@ -294,7 +296,8 @@ impl Dhcp {
         let promises = !decision.changes.is_empty();
         changes.extend(decision.changes);
         let Decision { reply, event, .. } = decision;
-        pending.push(Pending { port, station, hw, at: now, reply, promises, event });
+        let asked = received.destination;
+        pending.push(Pending { port, station, asked, hw, at: now, reply, promises, event });
     }
 
     /// Sends what promises nothing, stores, sends what does, records: in this order. Returns the changes that are still to be stored.
@@ -341,7 +344,9 @@ impl Dhcp {
             let replies: Vec<Outgoing> = pending
                 .clone()
                 .filter(|pending| pending.port == index)
-                .filter_map(|pending| Some(Outgoing::new(pending.reply.as_ref()?, port, pending.station)))
+                .filter_map(|pending| {
+                    Some(Outgoing::new(pending.reply.as_ref()?, port, pending.station, pending.asked))
+                })
                 .collect();
             let datagrams: Vec<Datagram<'_>> =
                 replies.iter().filter_map(|reply| reply.datagram(&port.interface)).collect();
