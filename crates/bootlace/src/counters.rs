@@ -60,6 +60,7 @@ counters! {
     HttpStalled "http-stalled" "HTTP downloads given up, as their client took nothing for too long"
     SessionsForgotten "sessions-forgotten" "boots forgotten by the server, as too many go on at once"
     ReportsFull "reports-full" "addresses not learned from reports of machines, as too many are known"
+    NeighboursForgotten "neighbours-forgotten" "times that the addresses of all neighbours were forgotten, as too many ask within a second"
     JournalFolded "journal-folded" "events that became a count of an earlier one, as many waited"
     JournalDropped "journal-dropped" "events missing in the journal, as it could not be written fast enough, or at all"
 }

@@ -26,6 +26,7 @@ fn constants() -> Vec<(&'static str, String)> {
         ("SESSIONS_MAX", count(session::SESSIONS_MAX)),
         ("SILENCE", time(session::SILENCE)),
         ("REPORTED_MAX", count(hub::REPORTED_MAX)),
+        ("NEIGHBOURS_MAX", count(hub::NEIGHBOURS_MAX)),
         ("HELD_WARNING", format!("{} %", dhcp::HELD_WARNING)),
         ("HELD_CALM", format!("{} %", dhcp::HELD_CALM)),
         ("OFFER_HOLD", time(dhcp::OFFER_HOLD)),
