@@ -3,7 +3,7 @@
 
 use libfuzzer_sys::fuzz_target;
 
-#[path = "../../crates/wire/tests/it/tftp/packet_property.rs"]
+#[path = "../../crates/wire/tests/it/property/tftp_packet.rs"]
 mod property;
 
 fuzz_target!(|bytes: &[u8]| property::check(bytes));

@@ -139,7 +139,7 @@ pub(crate) fn cargo_command(project: &Project, arguments: &[&str]) -> Command {
     command
 }
 
-fn run_cargo(command: &mut Command) -> Result<()> {
+pub(crate) fn run_cargo(command: &mut Command) -> Result<()> {
     let status = command.status().context("run cargo")?;
     ensure!(status.success(), "cargo failed ({status}), see above");
     Ok(())

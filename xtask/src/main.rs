@@ -1,14 +1,16 @@
-//! The project's own commands: `cargo xtask test`, `lab`, `conformance`, `demo`, `bench`, `setup`, `tidy`.
+//! The project's own commands: `cargo xtask test`, `lab`, `conformance`, `demo`, `fuzz`, `bench`, `setup`, `tidy`.
 #![forbid(unsafe_code)]
 
 mod bench;
 mod conformance;
 mod demo;
+mod fuzz;
 mod gate;
 mod lab;
 mod mutate;
 #[cfg(test)]
 mod pages;
+mod perfdhcp;
 mod plan;
 mod project;
 mod record;
@@ -57,6 +59,8 @@ enum Command {
     Setup,
     /// Check DHCP and TFTP of Bootlace and of its peers, and write docs/conformance.md
     Conformance,
+    /// Hold the decoders and readers against hostile input
+    Fuzz(fuzz::Arguments),
     /// Measure Bootlace beside its peers, and write BENCHMARKS.md
     Bench(bench::Arguments),
 }
@@ -105,6 +109,7 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Demo => demo::run(&project),
         Command::DemoInside => demo::inside(&project),
         Command::Tidy => tidy::run(&project),
+        Command::Fuzz(arguments) => fuzz::run(&project, &arguments),
         Command::Bench(arguments) => bench::run(&project, &arguments),
         Command::Conformance => conformance::run(&project),
         Command::Setup => setup::run(&[setup::Need::Test]).map(|()| ExitCode::SUCCESS),

@@ -114,6 +114,8 @@ impl Counters {
             match counter {
                 // Told with the subnet, each time.
                 Counter::DhcpAlmostFull => {}
+                // The finding about the disk says it once, with its cause.
+                Counter::DhcpNotStored => {}
                 // What the journal is meant to do in any storm.
                 Counter::JournalFolded => {
                     tracing::info!(counter = name, more, total, "{}", counter.meaning());

@@ -11,6 +11,7 @@ pub mod hub;
 mod logging;
 pub mod net;
 mod privileges;
+mod probe;
 pub mod resolver;
 pub mod sandbox;
 pub mod services;

@@ -7,8 +7,8 @@ use std::process::Command;
 use anyhow::{Result, ensure};
 
 use crate::capture::Capture;
-use crate::link::{Cidr, LinkAddr};
 use crate::ns::Namespace;
+use bootlace_links::{Cidr, LinkAddr};
 
 const BRIDGE: &str = "lan";
 /// The name of a host's only link, the one that the documentation's examples use.

@@ -4,10 +4,8 @@
 //! namespaces, so that everything it makes (links, taps, servers, virtual machines) is gone the moment it
 //! ends, be it by a panic or by `kill -9`. Inside, a [`Lan`] is a bridge; [`Host`]s and [`Machine`]s hang on it.
 //!
-//! Links are made over rtnetlink by about 200 lines of our own rather than by the `rtnetlink` crate: the lab
-//! needs a dozen synchronous requests, and the crate would bring an async runtime and some twenty packages
-//! whose interfaces break several times a year. Taps are the exception, since they come from an ioctl, which
-//! would need `unsafe`: `ip tuntap` makes those.
+//! Links are made over netlink ([`link`]). Taps are the exception, since they come from an ioctl, which would need
+//! `unsafe`: `ip tuntap` makes those.
 //!
 //! Errors are `anyhow`: whoever uses the lab does nothing with a failure but show it to a person.
 #![forbid(unsafe_code)]
@@ -20,14 +18,13 @@ pub mod firmware;
 pub mod guest;
 pub mod initrd;
 mod lan;
-pub mod link;
 pub mod machine;
-mod netlink;
 pub mod ns;
 pub mod output;
 pub mod sandbox;
 mod terminal;
 
+pub use bootlace_links as link;
 pub use capture::Capture;
 pub use daemon::Daemon;
 pub use disk::Disk;

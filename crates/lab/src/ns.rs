@@ -9,7 +9,7 @@ use std::thread;
 use anyhow::{Context, Result};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
-use crate::link::Links;
+use bootlace_links::Links;
 
 /// A network namespace. It lives as long as this value or any process in it.
 #[derive(Debug)]

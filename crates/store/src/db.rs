@@ -134,6 +134,8 @@ impl Db {
                 Disk::Vfs(name) => Connection::open_with_flags_and_vfs(&file, flags, name)?,
             };
             conn.busy_timeout(BUSY)?;
+            // Long lists are sorted in memory: not in a file in /var/tmp, which the server's sandbox keeps it from.
+            conn.pragma_update(None, "temp_store", "memory")?;
             Ok(conn)
         };
         match open() {
@@ -147,8 +149,6 @@ impl Db {
         self.conn.pragma_update(None, "auto_vacuum", "incremental")?;
         self.conn.pragma_update_and_check(None, "journal_mode", "wal", |_| Ok(()))?;
         self.conn.pragma_update(None, "foreign_keys", "on")?;
-        // Not in /var/tmp, which the server's sandbox keeps it from.
-        self.conn.pragma_update(None, "temp_store", "memory")?;
         self.conn.pragma_update(
             None,
             "synchronous",
@@ -221,6 +221,13 @@ mod tests {
                 assert_eq!(pragma("auto_vacuum"), 2, "incremental");
                 assert_eq!(pragma("foreign_keys"), 1);
                 assert!(file.with_extension("db-wal").exists());
+            }
+            let reader = Db::open_reader(file, &[]).unwrap();
+            for conn in
+                [reader.conn, Db::open(Disk::System, dir.path().join("x"), durability, &[]).unwrap().conn]
+            {
+                let temp: i64 = conn.pragma_query_value(None, "temp_store", |row| row.get(0)).unwrap();
+                assert_eq!(temp, 2, "memory: the sandbox allows no file elsewhere");
             }
         }
     }

@@ -9,6 +9,7 @@ pub mod arp;
 pub mod cursor;
 pub mod dhcp;
 pub mod frame;
+pub mod http;
 mod hwaddr;
 pub mod ndp;
 pub mod tftp;

@@ -44,11 +44,11 @@ pub(super) struct Sample {
 }
 
 impl Sample {
-    fn rate(&self) -> f64 {
+    pub(super) fn rate(&self) -> f64 {
         self.operations / self.elapsed.as_secs_f64()
     }
 
-    fn cpu_micros(&self) -> f64 {
+    pub(super) fn cpu_micros(&self) -> f64 {
         self.cpu.as_secs_f64() * 1e6 / self.operations
     }
 }

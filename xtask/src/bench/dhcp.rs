@@ -13,6 +13,7 @@ use anyhow::{Context, Result, bail};
 use super::contest::Standings;
 use super::wire::{LINK, SERVER, Server, Wire};
 use super::{Contest, Floor, Sample, Subject};
+use crate::perfdhcp::field;
 
 /// How long one rate is held.
 const PERIOD: Duration = Duration::from_secs(3);
@@ -26,6 +27,8 @@ const LOSS_MAX: f64 = 0.01;
 const STEP: f64 = 1.25;
 /// A rate that failed is tried once more, since the computer may have been busy with something else.
 const TRIES: u32 = 2;
+/// Where the first climb begins.
+pub(super) const RATE_FIRST: f64 = 100.0;
 /// Below it a server does not work at all.
 const RATE_MIN: f64 = 5.0;
 /// When perfdhcp sends less than this part of what it was asked for, it is the limit itself.
@@ -67,11 +70,16 @@ const KEA: &str = r#"{ "Dhcp4": {
 } }
 "#;
 
-/// A server and the rate that it managed last.
-struct Candidate {
-    wire: Wire,
-    server: Server,
-    rate: f64,
+/// perfdhcp before a server.
+pub(super) struct Climber<'a> {
+    pub(super) wire: &'a Wire,
+    pub(super) server: &'a Server,
+    /// Clients that take turns.
+    pub(super) clients: u32,
+    /// More of perfdhcp's arguments.
+    pub(super) more: &'a [&'a str],
+    /// The rate that the server managed last.
+    pub(super) rate: f64,
 }
 
 /// What perfdhcp saw at one rate.
@@ -103,8 +111,14 @@ pub(super) fn run(bootlace: &Path, dir: &Path, rounds: u32) -> Result<Vec<Standi
     let subjects = servers.into_iter().map(|(name, mut command, arguments)| {
         let wire = Wire::new()?;
         let server = wire.serve(name, dir, command.args(arguments), a_few_exchanges)?;
-        let mut candidate = Candidate { wire, server, rate: 100.0 };
-        Ok(Subject { name, measure: Box::new(move || candidate.measure()) })
+        let mut rate = RATE_FIRST;
+        let measure = move || {
+            let mut climber = Climber { wire: &wire, server: &server, clients: CLIENTS, more: &[], rate };
+            let sample = climber.measure()?;
+            rate = climber.rate;
+            Ok(sample)
+        };
+        Ok(Subject { name, measure: Box::new(measure) })
     });
     let contest = Contest {
         work: "four-way exchanges".to_owned(),
@@ -141,9 +155,9 @@ fn a_few_exchanges() -> Command {
     command
 }
 
-impl Candidate {
+impl Climber<'_> {
     /// Climbs from below the last rate to the highest that loses next to nothing.
-    fn measure(&mut self) -> Result<Sample> {
+    pub(super) fn measure(&mut self) -> Result<Sample> {
         let mut rate = self.rate / STEP;
         let mut best: Option<Trial> = None;
         loop {
@@ -187,7 +201,8 @@ impl Candidate {
             Command::new("perfdhcp")
                 // One thread: with the second one that it would start, it and the server fight for two cores, and its
                 // socket's 200 KiB overflow before either is at its limit.
-                .args(["-4", "-g", "single", "-r", &format!("{rate:.0}"), "-R", &CLIENTS.to_string()])
+                .args(["-4", "-g", "single", "-r", &format!("{rate:.0}"), "-R", &self.clients.to_string()])
+                .args(self.more)
                 .args(["-p", &PERIOD.as_secs().to_string(), "-W", &PATIENCE.as_micros().to_string(), SERVER]),
         )?;
         let cpu = self.server.spent()? - before;
@@ -200,37 +215,9 @@ impl Candidate {
     }
 }
 
-/// A number of perfdhcp's report: the line `WHAT packets: N` below the statistics of a pair of messages.
-fn field(report: &str, pair: &str, what: &str) -> Option<f64> {
-    let section = report.split_once(&format!("Statistics for: {pair}"))?.1;
-    let line = section.lines().find_map(|line| line.trim().strip_prefix(what)?.strip_prefix(" packets:"))?;
-    line.trim().parse().ok()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    const REPORT: &str = "***Rate statistics***
-Rate: 1684.05 4-way exchanges/second, expected rate: 2000
-
-***Statistics for: DISCOVER-OFFER***
-sent packets: 5999
-received packets: 5898
-drops: 101
-
-***Statistics for: REQUEST-ACK***
-sent packets: 5898
-received packets: 5880
-drops: 18
-";
-
-    #[test]
-    fn a_report_is_read() {
-        assert_eq!(field(REPORT, "DISCOVER-OFFER", "sent"), Some(5999.0));
-        assert_eq!(field(REPORT, "REQUEST-ACK", "received"), Some(5880.0));
-        assert_eq!(field("nothing", "REQUEST-ACK", "received"), None);
-    }
 
     #[test]
     fn a_rate_with_losses_does_not_count() {

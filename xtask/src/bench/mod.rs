@@ -7,6 +7,7 @@
 mod contest;
 mod cpu;
 mod dhcp;
+mod growth;
 mod http;
 mod report;
 mod script;
@@ -52,6 +53,8 @@ enum Bench {
     Script,
     /// Time to `ready`, and memory
     Start,
+    /// How cost grows with machines, leases and sessions; system calls of each operation
+    Growth,
     /// One after the other
     All,
 }
@@ -66,7 +69,7 @@ enum Medium {
 }
 
 impl Bench {
-    const EACH: [Self; 5] = [Self::Dhcp, Self::Tftp, Self::Http, Self::Script, Self::Start];
+    const EACH: [Self; 6] = [Self::Dhcp, Self::Tftp, Self::Http, Self::Script, Self::Start, Self::Growth];
 
     fn name(self) -> &'static str {
         match self {
@@ -75,13 +78,14 @@ impl Bench {
             Self::Http => "http",
             Self::Script => "script",
             Self::Start => "start",
+            Self::Growth => "growth",
             Self::All => "all",
         }
     }
 
     fn medium(self) -> Medium {
         match self {
-            Self::Dhcp | Self::Start => Medium::Disk,
+            Self::Dhcp | Self::Start | Self::Growth => Medium::Disk,
             Self::Tftp | Self::Http | Self::Script | Self::All => Medium::Memory,
         }
     }
@@ -97,6 +101,7 @@ impl Bench {
                 let start = start::run(bootlace, dir, rounds)?;
                 return Ok((start.table(), start.shortfall().into_iter().collect()));
             }
+            Self::Growth => return growth::run(bootlace, dir, rounds),
             Self::All => bail!("each bench has a sandbox of its own"),
         };
         let tables = standings.iter().map(report::table).collect();

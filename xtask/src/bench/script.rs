@@ -145,7 +145,8 @@ pub(super) fn run(bootlace: &Path, dir: &Path, rounds: u32) -> Result<Vec<Standi
     Ok(vec![contest.run(rounds)?])
 }
 
-fn measure(wire: &Wire, server: &Server, url: &str) -> Result<Sample> {
+/// One turn of wrk at `url`.
+pub(super) fn measure(wire: &Wire, server: &Server, url: &str) -> Result<Sample> {
     let before = server.spent()?;
     let printed = wire.run(
         Command::new("wrk").args(["--threads", "1", "--connections", &CONNECTIONS.to_string()]).args([
@@ -161,7 +162,7 @@ fn measure(wire: &Wire, server: &Server, url: &str) -> Result<Sample> {
 }
 
 /// From the line `N requests in 4.00s, 5MB read`.
-fn requests(printed: &str) -> Option<f64> {
+pub(super) fn requests(printed: &str) -> Option<f64> {
     printed.lines().find_map(|line| line.trim().split_once(" requests in ")?.0.parse().ok())
 }
 

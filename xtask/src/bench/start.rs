@@ -16,7 +16,7 @@ const READY_FLOOR: Duration = Duration::from_millis(100);
 /// Resident memory, in KiB.
 const MEMORY_FLOOR: f64 = 30.0 * 1024.0;
 /// Longer than any start.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 
 const CONFIG: &str = r#"interfaces = ["eth0"]
 state_dir = "state"
@@ -48,16 +48,22 @@ pub(super) fn run(bootlace: &Path, dir: &Path, rounds: u32) -> Result<Start> {
     let wire = Wire::new()?;
     let (mut ready, mut resident) = (Vec::new(), Vec::new());
     for _ in 0..=rounds {
-        let started = Instant::now();
-        let mut serve = Command::new(bootlace);
-        serve.args(["serve", "-c", "bootlace.toml"]).current_dir(dir);
-        let daemon = Daemon::start(wire.server(), "bootlace", dir, &mut serve)?;
-        daemon.output().wait_for("ready", PATIENCE)?;
-        ready.push(started.elapsed().as_secs_f64() * 1e3);
-        resident.push(resident_kib(daemon.id())?);
-        println!("ready after {:.0} ms with {:.0} KiB", ready[ready.len() - 1], resident[resident.len() - 1]);
+        let (millis, kib) = once(&wire, bootlace, dir)?;
+        println!("ready after {millis:.0} ms with {kib:.0} KiB");
+        ready.push(millis);
+        resident.push(kib);
     }
     Ok(Start { ready_millis: median(ready), resident_kib: median(resident) })
+}
+
+/// Starts the server of the config in `dir` once: milliseconds until it is ready, and KiB that it then holds.
+pub(super) fn once(wire: &Wire, bootlace: &Path, dir: &Path) -> Result<(f64, f64)> {
+    let started = Instant::now();
+    let mut serve = Command::new(bootlace);
+    serve.args(["serve", "-c", "bootlace.toml"]).current_dir(dir);
+    let daemon = Daemon::start(wire.server(), "bootlace", dir, &mut serve)?;
+    daemon.output().wait_for("ready", PATIENCE)?;
+    Ok((started.elapsed().as_secs_f64() * 1e3, memory_kib(daemon.id(), "VmRSS")?))
 }
 
 impl Start {
@@ -83,11 +89,12 @@ impl Start {
     }
 }
 
-fn resident_kib(pid: u32) -> Result<f64> {
+/// A line of `/proc/PID/status` that counts KiB: `VmRSS` is what it holds, `VmHWM` the most that it ever did.
+pub(super) fn memory_kib(pid: u32, field: &str) -> Result<f64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).context("the server has ended")?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let line = status.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
     let kib = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse().ok());
-    kib.context("/proc has no VmRSS line")
+    kib.with_context(|| format!("/proc has no {field} line"))
 }
 
 #[cfg(test)]
@@ -104,6 +111,6 @@ mod tests {
 
     #[test]
     fn this_process_holds_memory() {
-        assert!(resident_kib(std::process::id()).unwrap() > 100.0);
+        assert!(memory_kib(std::process::id(), "VmRSS").unwrap() > 100.0);
     }
 }

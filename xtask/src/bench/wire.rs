@@ -1,6 +1,7 @@
 //! Two computers on one cable: a server under test and the one that loads it.
 
 use std::fs::File;
+use std::net::Ipv4Addr;
 use std::os::fd::AsFd;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -17,6 +18,8 @@ pub(super) const LINK: &str = "eth0";
 /// The server's address. Its network holds a large pool of leases.
 pub(super) const SERVER: &str = "10.188.0.10";
 const SERVER_CIDR: &str = "10.188.0.10/16";
+/// The load's own.
+pub(super) const LOAD: Ipv4Addr = Ipv4Addr::new(10, 188, 0, 11);
 const LOAD_CIDR: &str = "10.188.0.11/16";
 /// The machine that the scripts of the bench know.
 const LOAD_MAC: LinkAddr = LinkAddr([0x00, 0x12, 0x34, 0x56, 0x78, 0x90]);
@@ -91,6 +94,11 @@ pub(super) fn http_answers() -> Command {
 pub(super) struct Server(Child);
 
 impl Server {
+    /// Its process.
+    pub(super) fn id(&self) -> u32 {
+        self.0.id()
+    }
+
     /// CPU time that it has spent so far.
     pub(super) fn spent(&self) -> Result<Duration> {
         cpu::spent(self.0.id())

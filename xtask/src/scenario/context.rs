@@ -33,6 +33,11 @@ impl Context {
         &self.dir
     }
 
+    /// The source code, for what is built again.
+    pub(crate) fn project(&self) -> &Project {
+        &self.project
+    }
+
     /// The server.
     pub(crate) fn bootlace(&self) -> PathBuf {
         self.project.bootlace()

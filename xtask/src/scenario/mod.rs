@@ -10,10 +10,12 @@ mod compare;
 pub(crate) mod conformance;
 mod context;
 mod dnsmasq;
+mod fuzz;
 mod histories;
 mod hostile;
 mod kinds;
 mod links;
+mod probe;
 mod process;
 mod proxy;
 mod rawdhcp;
@@ -44,8 +46,10 @@ const GROUPS: &[&[Scenario]] = &[
     kinds::SCENARIOS,
     proxy::SCENARIOS,
     process::SCENARIOS,
+    probe::SCENARIOS,
     state::SCENARIOS,
     soak::SCENARIOS,
+    fuzz::SCENARIOS,
     histories::SCENARIOS,
     conformance::SCENARIOS,
 ];

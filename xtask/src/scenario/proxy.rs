@@ -1,14 +1,18 @@
 //! Beside another DHCP server, which gives out the addresses and knows nothing of booting.
 
+use std::net::Ipv4Addr;
 use std::path::Path;
 use std::process::Command;
+use std::time::Instant;
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, bail, ensure};
 use bootlace_lab::{Daemon, Firmware, Lan, Machine, Namespace};
+use rustix::process::Signal;
 
 use super::context::{BOOT_LIMIT, STEP_LIMIT};
-use super::rawdhcp::{OFFER, OPTION_SERVER_ID, Packet, RawDhcp};
-use super::stage::{Files, Stage};
+use super::rawdhcp::{ACK, OFFER, OPTION_SERVER_ID, Packet, RawDhcp, Reply};
+use super::served::SERVER;
+use super::stage::Files;
 use super::{Context, Scenario};
 
 pub(super) const SCENARIOS: &[Scenario] = &[
@@ -16,6 +20,16 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         name: "proxy-leaves-alone",
         shows: "beside dnsmasq, an operating system hears of dnsmasq alone, and firmware of both",
         run: leaves_alone,
+    },
+    Scenario {
+        name: "auto-hears",
+        shows: "in auto mode it serves a network that has no DHCP server, and is the proxy of one that comes",
+        run: |context| auto(context, Afterwards::End),
+    },
+    Scenario {
+        name: "auto-comes-and-goes",
+        shows: "the same, and serves again when the other one is gone",
+        run: |context| auto(context, Afterwards::OtherGoes),
     },
     Scenario {
         name: "proxy-seabios",
@@ -54,6 +68,7 @@ enum Beside {
 }
 
 const MAC: &str = "52:54:00:12:34:57";
+const FIRMWARE_MAC: [u8; 6] = [0x52, 0x54, 0, 0x12, 0x34, 0x57];
 const CMDLINE: &str = "BOOTLACE-LAB cmdline:";
 const ARGUMENTS: &str = "console=ttyS0 hostname=web1";
 const ROUTER: &str = "10.188.0.1";
@@ -101,35 +116,107 @@ fn leaves_alone(context: &Context) -> Result<()> {
     let lan = Lan::new()?;
     let router = lan.host("router", &format!("{ROUTER}/24"))?;
     let client = lan.client("client")?;
-    let stage = Files::on(context, "[dhcp]\nmode = \"proxy\"\n", LINUX)?.serve_on(lan)?;
+    let _stage = Files::on(context, "[dhcp]\nmode = \"proxy\"\n", LINUX)?.serve_on(lan)?;
     let _dnsmasq = start_dnsmasq(context, router.namespace())?;
     let raw = RawDhcp::open(client.namespace())?;
-    let mac = [0x52, 0x54, 0, 0x12, 0x34, 0x57];
-    let system = Packet::discover(mac, 1);
-    let firmware = Packet::discover(mac, 2)
-        .with(60, b"PXEClient:Arch:00000:UNDI:002001")
-        .with(93, &[0, 0])
-        .with(97, &[0; 17]);
-    // The proxy hears both in this order: when its offer for the firmware is there, there is none for the system.
+    let theirs = answer(&raw, &Packet::discover([2, 0, 0, 0, 0, 1], 1), ROUTER, OFFER)?;
+    context.note(&format!("dnsmasq offers an operating system {}", theirs.address));
+    let offers = offers_before_firmware(&raw, [2, 0, 0, 0, 0, 2])?;
+    ensure!(
+        offers.iter().all(|server| server == ROUTER),
+        "the proxy made an operating system an offer: {offers:?}"
+    );
+    Ok(())
+}
+
+const AUTO: &str = r#"
+[dhcp]
+mode = "auto"
+probe = false
+[[dhcp.subnet]]
+subnet = "10.188.0.0/24"
+ranges = ["10.188.0.60-10.188.0.70"]
+"#;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Afterwards {
+    End,
+    OtherGoes,
+}
+
+fn auto(context: &Context, afterwards: Afterwards) -> Result<()> {
+    let lan = Lan::new()?;
+    let router = lan.host("router", &format!("{ROUTER}/24"))?;
+    let client = lan.client("client")?;
+    let stage = Files::on(context, AUTO, LINUX)?.serve_on(lan)?;
+    let log = stage.server.log();
+    log.wait_for("no other DHCP server answers", BOOT_LIMIT)?;
+    let raw = RawDhcp::open(client.namespace())?;
+    let own = raw.lease(&Packet::discover([2, 0, 0, 0, 0, 1], 1))?;
+    context.note(&format!("alone, it lends {}", own.address));
+
+    let mut dnsmasq = start_dnsmasq(context, router.namespace())?;
+    // Both offer; whoever takes dnsmasq's tells everybody by it.
+    let other = Packet::discover([2, 0, 0, 0, 0, 2], 2);
+    let theirs = answer(&raw, &other, ROUTER, OFFER)?;
+    answer(&raw, &Packet::request(&theirs), ROUTER, ACK)?;
+    log.wait_for("another DHCP server is there", STEP_LIMIT)?;
+    let offers = offers_before_firmware(&raw, [2, 0, 0, 0, 0, 3])?;
+    ensure!(offers.iter().all(|server| server == ROUTER), "it still offers addresses: {offers:?}");
+    let renewed = answer(&raw, &Packet::init_reboot(own.mac, 9, own.address), SERVER, ACK)?;
+    ensure!(renewed.address == own.address, "its own lease is another now: {renewed:?}");
+    context.note("beside dnsmasq, it offers nothing and extends its lease");
+    if afterwards == Afterwards::OtherGoes {
+        dnsmasq.signal(Signal::TERM)?;
+        dnsmasq.wait(STEP_LIMIT)?;
+        let own = answer(&raw, &Packet::discover([2, 0, 0, 0, 0, 4], 10), SERVER, OFFER)?;
+        context.note(&format!("alone again, it offers {}", own.address));
+    }
+    Ok(())
+}
+
+/// The answer of one server among several.
+fn answer(raw: &RawDhcp, packet: &Packet, server: &str, kind: u8) -> Result<Reply> {
+    let deadline = Instant::now() + BOOT_LIMIT;
+    raw.send(packet)?;
+    while Instant::now() < deadline {
+        match raw.receive()? {
+            Some(reply) if (reply.xid, reply.kind) == (packet.xid, kind) && server_of(&reply) == server => {
+                return Ok(reply);
+            }
+            Some(_) => {}
+            None => raw.send(packet)?,
+        }
+    }
+    bail!("{server} does not answer {packet:?}")
+}
+
+/// Who offers an operating system an address, until the proxy has answered firmware that asked after it: servers answer
+/// in the order that they are asked in.
+fn offers_before_firmware(raw: &RawDhcp, mac: [u8; 6]) -> Result<Vec<String>> {
+    let (system, mut firmware) = (Packet::discover(mac, 30), Packet::discover(FIRMWARE_MAC, 31));
+    firmware = firmware.with(60, b"PXEClient:Arch:00000:UNDI:002001").with(93, &[0, 0]);
     raw.send(&system)?;
     raw.send(&firmware)?;
-    let mut seen = Vec::new();
-    while !(seen.contains(&(2, stage_id(&stage))) && seen.contains(&(1, ROUTER.to_owned()))) {
+    let own = SERVER;
+    let (mut offers, deadline) = (Vec::new(), Instant::now() + BOOT_LIMIT);
+    while Instant::now() < deadline {
         let Some(reply) = raw.receive()? else {
             raw.send(&firmware)?;
             continue;
         };
-        ensure!(reply.kind == OFFER, "what is this? {reply:?}");
-        let server = reply.four(OPTION_SERVER_ID).map(std::net::Ipv4Addr::from).map(|ip| ip.to_string());
-        seen.push((reply.xid, server.unwrap_or_default()));
+        if reply.xid == 31 && server_of(&reply) == own {
+            return Ok(offers);
+        }
+        if reply.xid == 30 {
+            offers.push(server_of(&reply));
+        }
     }
-    context.note(&format!("offers by transaction and server: {seen:?}"));
-    ensure!(!seen.contains(&(1, stage_id(&stage))), "the proxy made an operating system an offer");
-    Ok(())
+    bail!("the proxy does not answer firmware")
 }
 
-fn stage_id(stage: &Stage<'_>) -> String {
-    stage.server.host().cidr().addr.to_string()
+fn server_of(reply: &Reply) -> String {
+    reply.four(OPTION_SERVER_ID).map(|ip| Ipv4Addr::from(ip).to_string()).unwrap_or_default()
 }
 
 fn start_dnsmasq(context: &Context, ns: &Namespace) -> Result<Daemon> {

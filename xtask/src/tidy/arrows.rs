@@ -15,7 +15,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "bootlace-store",
             "bootlace-disk",
             "bootlace-probe",
-            "bootlace-lab",
+            "bootlace-links",
         ],
     ),
     ("bootlace-store", &["bootlace-core", "bootlace-wire"]),
@@ -23,7 +23,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("bootlace-probe", &["bootlace-wire"]),
     ("bootlace-disk", &["bootlace-core"]),
     ("bootlace-wire", &[]),
-    ("bootlace-lab", &[]),
+    ("bootlace-links", &[]),
+    ("bootlace-lab", &["bootlace-links"]),
     ("xtask", &["bootlace-lab"]),
 ];
 

@@ -55,6 +55,7 @@ impl Bound {
         let dhcp = match config.dhcp.mode {
             DhcpMode::Server => Some(bind_dhcp(&interfaces)?),
             DhcpMode::Proxy => Some(bind_proxy(&interfaces)?),
+            DhcpMode::Auto => Some(bind_both(&interfaces)?),
             DhcpMode::Off => None,
         };
         let Inherited { mut http, admin_socket, admin } = inherited;
@@ -69,7 +70,7 @@ impl Bound {
             }
         }
         Ok(Self {
-            probed: if config.dhcp.mode == DhcpMode::Server && config.dhcp.probe {
+            probed: if matches!(config.dhcp.mode, DhcpMode::Server | DhcpMode::Auto) && config.dhcp.probe {
                 open_probed(&interfaces)?
             } else {
                 Vec::new()
@@ -172,6 +173,18 @@ fn bind_dhcp(interfaces: &[Interface]) -> Result<(Vec<dhcp::Port>, PacketSocket)
     Ok((ports.collect::<Result<_>>()?, open_frames()?))
 }
 
+/// What a server needs, what a proxy needs, and ears for other servers. Another server on this host makes it a failed
+/// start: to be its proxy is `mode = "proxy"`.
+fn bind_both(interfaces: &[Interface]) -> Result<(Vec<dhcp::Port>, PacketSocket)> {
+    let (mut ports, frames) = bind_dhcp(interfaces)?;
+    for interface in interfaces {
+        let watch = dhcp::Port::watch(interface);
+        ports.push(watch.map_err(|error| port_error(error, "DHCP", "a packet socket"))?);
+        ports.push(bind_boot_server(interface)?);
+    }
+    Ok((ports, frames))
+}
+
 /// Port 67 stays with whoever has it, also on this host.
 fn bind_proxy(interfaces: &[Interface]) -> Result<(Vec<dhcp::Port>, PacketSocket)> {
     let mut ports = Vec::new();
@@ -181,12 +194,16 @@ fn bind_proxy(interfaces: &[Interface]) -> Result<(Vec<dhcp::Port>, PacketSocket
         }
         let tap = dhcp::Port::proxy(interface);
         ports.push(tap.map_err(|error| port_error(error, "DHCP", "a packet socket"))?);
-        let boot_server = dhcp::Port::boot_server(interface).map_err(|error| {
-            port_error(error, "the DHCP proxy", &format!("UDP port {PXE_PORT} of {}", interface.name))
-        });
-        ports.push(boot_server?);
+        ports.push(bind_boot_server(interface)?);
     }
     Ok((ports, open_frames()?))
+}
+
+fn bind_boot_server(interface: &Interface) -> Result<dhcp::Port> {
+    let bound = dhcp::Port::boot_server(interface);
+    bound.map_err(|error| {
+        port_error(error, "the DHCP proxy", &format!("UDP port {PXE_PORT} of {}", interface.name))
+    })
 }
 
 fn open_frames() -> Result<PacketSocket> {

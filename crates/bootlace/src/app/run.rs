@@ -23,7 +23,7 @@ use super::keeper::{Hands, Keeper, watchdog};
 use super::links::Links;
 use super::{Opened, held, listeners};
 use crate::http::{Admin, Guard, Token, routes};
-use crate::hub::Hub;
+use crate::hub::{self, Hub};
 use crate::services::http::BootHttp;
 use crate::services::{dhcp, ndp, tftp};
 use crate::{logging, serving};
@@ -61,8 +61,20 @@ pub(super) fn run(opened: Opened) -> Result<()> {
         Some((ports, frames)) => {
             let (serving, hub) = (Arc::clone(&serving), Arc::clone(&hub));
             let prober = dhcp::Prober::new(probed, &serving.load().config, &mut table);
-            let service =
-                |inbox| dhcp::Dhcp { ports, frames, prober, serving, clock, table, store, hub, inbox };
+            let neighbourhood = dhcp::Neighbourhood::new(&serving.load().config, hub::now())
+                .context("cannot get random bytes")?;
+            let service = |inbox| dhcp::Dhcp {
+                ports,
+                frames,
+                prober,
+                serving,
+                clock,
+                neighbourhood,
+                table,
+                store,
+                hub,
+                inbox,
+            };
             (Some(DhcpThread::start(service).context("cannot start the DHCP thread")?), None)
         }
         // Without DHCP the store still keeps other servers out of the state folder.

@@ -7,6 +7,7 @@ mod counters;
 mod explain;
 mod leases;
 mod machines;
+mod probe;
 pub mod render;
 mod serve;
 mod state;
@@ -35,6 +36,8 @@ enum Command {
     Check(check::Check),
     /// Foretell the whole boot of a machine: every offer, script and file it would get, and why
     Explain(explain::Explain),
+    /// Play machines on the wire, from the first DISCOVER to the last byte, against any server
+    Probe(probe::Probe),
     /// Machines of the config and those that were seen
     Machines(machines::Machines),
     /// Addresses and who holds them
@@ -94,6 +97,7 @@ pub fn main() -> ExitCode {
         Command::Serve(command) => command.run(),
         Command::Check(command) => command.run(),
         Command::Explain(command) => command.run(),
+        Command::Probe(command) => return command.run(),
         Command::Machines(command) => command.run(),
         Command::Leases(command) => command.run(),
         Command::Boots(command) => command.run(),

@@ -9,9 +9,11 @@
 
 mod arp;
 mod batch;
+mod frames;
 mod icmp6;
 mod inherited;
 mod interface;
+mod namespace;
 mod neighbour;
 mod packet;
 mod segments;
@@ -23,9 +25,11 @@ mod watch;
 
 pub use arp::ArpSocket;
 pub use batch::{Arrived, Datagram, RECV_BATCH_MAX, RecvBatch, send};
+pub use frames::FrameSocket;
 pub use icmp6::solicitations;
 pub use inherited::{INHERITED_MAX, inherited_sockets};
 pub use interface::{Address, Interface, interfaces};
+pub use namespace::enter_new_network;
 pub use neighbour::neighbour;
 pub use packet::{Frame, PacketSocket};
 pub use segments::{SEGMENTS_MAX, Segments};

@@ -1,9 +1,8 @@
-//! DHCP requests as they pass an interface, whoever has port 67.
+//! DHCP messages as they pass an interface, whoever has their port.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 
-use bootlace_wire::dhcp::SERVER_PORT;
 use socket2::{Domain, SockFilter, Socket, Type};
 
 use super::packet::{self, PACKET_TYPE, VLAN_TAG_PRESENT};
@@ -11,9 +10,10 @@ use super::packet::{self, PACKET_TYPE, VLAN_TAG_PRESENT};
 /// Kept of a frame: more than any DHCP message has on Ethernet.
 const FRAME_BYTES_MAX: u32 = 2048;
 
-/// A packet socket that hears what clients and relays send to port 67 of this host or of everybody.
+/// A packet socket that hears what is sent to a UDP port of this host or of everybody.
 ///
-/// It takes the port away from nobody: a DHCP server of the same host, running or started later, does not notice it.
+/// It takes the port away from nobody: a DHCP server or client of the same host, running or started later, does not
+/// notice it.
 #[derive(Debug)]
 pub struct DhcpTap {
     socket: Socket,
@@ -21,11 +21,11 @@ pub struct DhcpTap {
 
 impl DhcpTap {
     /// Needs CAP_NET_RAW.
-    pub fn bind(ifindex: u32) -> io::Result<Self> {
+    pub fn bind(ifindex: u32, port: u16) -> io::Result<Self> {
         // Of no protocol at first, or the kernel would deliver every interface's frames until it is bound.
         let socket = Socket::new(Domain::PACKET, Type::RAW, None)?;
         socket.set_nonblocking(true)?;
-        only_requests(&socket)?;
+        only_datagrams_for(&socket, port)?;
         packet::bind(&socket, libc::ETH_P_IP as u16, ifindex)?;
         Ok(Self { socket })
     }
@@ -37,8 +37,8 @@ impl AsFd for DhcpTap {
     }
 }
 
-/// A classic BPF program: whole UDP datagrams for port 67 that the kernel would give to this host without a VLAN.
-fn only_requests(socket: &Socket) -> io::Result<()> {
+/// A classic BPF program: whole UDP datagrams for a port that the kernel would give to this host without a VLAN.
+fn only_datagrams_for(socket: &Socket, port: u16) -> io::Result<()> {
     // Offsets in a frame.
     const IP: u32 = 14;
     const PROTOCOL: u32 = IP + 9;
@@ -63,7 +63,7 @@ fn only_requests(socket: &Socket) -> io::Result<()> {
         drop_if(libc::BPF_JSET, FRAGMENT_OFFSET, 4),
         SockFilter::new((libc::BPF_LDX | libc::BPF_B | libc::BPF_MSH) as u16, 0, 0, IP),
         load(libc::BPF_H, libc::BPF_IND, DESTINATION_PORT_BEHIND_HEADER),
-        drop_unless(SERVER_PORT.into(), 1),
+        drop_unless(port.into(), 1),
         SockFilter::new((libc::BPF_RET | libc::BPF_K) as u16, 0, 0, FRAME_BYTES_MAX),
         SockFilter::new((libc::BPF_RET | libc::BPF_K) as u16, 0, 0, 0),
     ])

@@ -10,6 +10,7 @@ mod orders;
 mod outage;
 mod port;
 mod probe;
+mod watch;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -38,6 +39,7 @@ pub use self::port::{Ear, Port};
 use self::port::{Outgoing, log_packet};
 use self::probe::Waiting;
 pub use self::probe::{ProbedLink, Prober, WAITING_MAX};
+pub use self::watch::Neighbourhood;
 use crate::counters::Counter;
 use crate::hub::{Held, Hub};
 use crate::net::{Datagram, Frame, PacketSocket, RECV_BATCH_MAX, RecvBatch};
@@ -62,6 +64,8 @@ pub struct Dhcp {
     pub serving: Arc<ArcSwap<Serving>>,
     /// What time it is for leases.
     pub clock: HostClock,
+    /// Who else is there.
+    pub neighbourhood: Neighbourhood,
     /// Every lease.
     pub table: LeaseTable,
     /// Its durable log.
@@ -113,7 +117,10 @@ impl Dhcp {
         let mut pending = Vec::new();
         let mut pause = self.prober.send(&mut self.table, self.clock.now());
         loop {
-            let ready = self.wait(pause.map_or(CLOCK_CHECK, |pause| pause.min(CLOCK_CHECK)))?;
+            let now = self.clock.now();
+            self.neighbourhood.ask(&self.ports, &self.frames, now);
+            let pauses = [pause, self.neighbourhood.watch().pause(now)];
+            let ready = self.wait(pauses.into_iter().flatten().fold(CLOCK_CHECK, Duration::min))?;
             let Some(ready) = ready else { return Ok(()) };
             self.follow_clock(&mut changes);
             let behind = !changes.is_empty() || self.clock.unstored().is_some();
@@ -230,6 +237,10 @@ impl Dhcp {
                 continue;
             };
             log_packet("received", &message, &heard.source);
+            if let Ear::Watch(_) = self.ports[port].ear {
+                self.neighbourhood.answered(&serving.config, &self.ports[port], &message);
+                continue;
+            }
             received.source = heard.source;
             received.destination = heard.destination;
             let round = Round { serving, now, pending, changes };
@@ -275,11 +286,13 @@ impl Dhcp {
                 return;
             }
         };
+        self.neighbourhood.overheard(&serving.config, &query, now);
         let hw = query.hw;
         let view = self.hub.with_session(hw, now, |session| {
             session.map(|session| session.dhcp_view(&query, now)).unwrap_or_default()
         });
-        let decision = decide(&serving.config, &serving.loaders, &mut self.table, view, &query, now);
+        let role = self.neighbourhood.role();
+        let decision = decide(&serving.config, role, &serving.loaders, &mut self.table, view, &query, now);
         if let Some(address) = decision.after_probe {
             let (source, destination) = (received.source, received.destination);
             if !self.prober.keep(hw, Waiting { port, message, source, destination, address }) {

@@ -11,7 +11,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use bootlace::counters::Counter;
 use bootlace::net::{DatagramSocket, PacketSocket, interfaces};
-use bootlace::services::dhcp::{Dhcp, Ear, HostClock, Order, Orders, Port, Prober, orders};
+use bootlace::services::dhcp::{Dhcp, Ear, HostClock, Neighbourhood, Order, Orders, Port, Prober, orders};
 use bootlace::serving::Serving;
 use bootlace_core::config::Config;
 use bootlace_core::dhcp::{LeaseTable, Reading};
@@ -91,6 +91,7 @@ fn start_by(
         prober: Prober::default(),
         serving: Arc::clone(&serving),
         clock,
+        neighbourhood: Neighbourhood::new(&config, bootlace::hub::now()).unwrap(),
         table,
         store,
         hub: Arc::clone(&hub),

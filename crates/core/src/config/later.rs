@@ -7,14 +7,6 @@ fn later(what: &str, instead: &str) -> Finding {
     Finding::error("config-later", format!("{what} comes with a later version")).fix(instead)
 }
 
-/// The mode that finds out by itself whether there is another DHCP server.
-pub(super) fn auto() -> Finding {
-    later(
-        "mode = \"auto\"",
-        "write mode = \"proxy\" beside another DHCP server, or mode = \"server\" where there is none",
-    )
-}
-
 /// The finding for a key of a later version, if it is one.
 pub(super) fn key(section: &Section, key: &str) -> Option<Finding> {
     let top = section.title == TOP.title;

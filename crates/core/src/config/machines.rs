@@ -166,7 +166,7 @@ fn reservation(address: &At<Ipv4Addr>, table: &Table<'_>, network: &Network, rep
     }
     let subnet = network.placed.iter().find(|placed| placed.subnet.cidr.contains(wanted));
     let problem = match subnet.map(|placed| placed.subnet.cidr) {
-        None if network.config.mode != DhcpMode::Server => return,
+        None if matches!(network.config.mode, DhcpMode::Proxy | DhcpMode::Off) => return,
         None => format!("{wanted} is in no [[dhcp.subnet]]"),
         Some(cidr) if wanted == cidr.network() => format!("{wanted} is the network's own address"),
         Some(cidr) if wanted == cidr.broadcast() => format!("{wanted} is the broadcast address of {cidr}"),

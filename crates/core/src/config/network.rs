@@ -9,7 +9,6 @@ use bootlace_wire::dhcp::Code;
 
 use super::file::Table;
 use super::keys::{DHCP, SUBNET};
-use super::later;
 use super::options::{self, Reach};
 use super::overrides;
 use super::ranges_for;
@@ -61,7 +60,7 @@ pub(super) fn read(top: &Table<'_>, report: &mut Report<'_>) -> Network {
         let message = "no [[dhcp.subnet]]: nobody gets an address";
         report.add(Finding::warning("config-no-subnet", message).fix("add one per network"), &table.span);
     }
-    if mode != DhcpMode::Server {
+    if matches!(mode, DhcpMode::Proxy | DhcpMode::Off) {
         not_lent(&placed, report);
     }
     disjoint(&placed, report);
@@ -102,12 +101,9 @@ fn mode(table: &Table<'_>, report: &mut Report<'_>) -> DhcpMode {
         "server" => DhcpMode::Server,
         "proxy" => DhcpMode::Proxy,
         "off" => DhcpMode::Off,
-        "auto" => {
-            report.add(later::auto(), &text.span);
-            DhcpMode::Off
-        }
+        "auto" => DhcpMode::Auto,
         other => {
-            report.add(super::one_of("mode", other, &["server", "proxy", "off"]), &text.span);
+            report.add(super::one_of("mode", other, &["server", "proxy", "auto", "off"]), &text.span);
             DhcpMode::Off
         }
     }

@@ -99,6 +99,8 @@ pub enum DhcpMode {
     Server,
     /// Another server gives out addresses; this one tells machines what to boot (proxyDHCP).
     Proxy,
+    /// The one or the other, by whether somebody else gives out addresses.
+    Auto,
     /// It answers no DHCP at all.
     Off,
 }

@@ -11,11 +11,11 @@ use super::net::{self, Net};
 use super::reply::{self, Answer, INFINITE, Reply};
 use super::{
     Attributes, Circuit, Claim, Client, Declined, Found, Kind, LeaseChange, LeaseTable, Notice, Proof, Query,
-    Request, proxy, relays, shares,
+    Request, Role, proxy, relays, shares,
 };
 use crate::boot::choose::{Choice, choose};
 use crate::boot::loader::LoaderInventory;
-use crate::config::{Config, DhcpMode, Serve};
+use crate::config::{Config, Serve};
 use crate::event::{ClientClass, DhcpAnswer, DhcpEvent, Given};
 use crate::finding::Trail;
 use crate::model::{Facts, Timestamp, Var};
@@ -51,14 +51,18 @@ pub struct Decision {
 /// Decides about one message. The table is changed as if the reply were sent.
 pub fn decide(
     config: &Config,
+    role: Role,
     loaders: &LoaderInventory,
     table: &mut LeaseTable,
     session: SessionView,
     query: &Query<'_>,
     now: Timestamp,
 ) -> Decision {
-    if config.dhcp.mode == DhcpMode::Proxy {
-        return proxy::decide(config, loaders, session, query);
+    match role {
+        Role::Server => {}
+        Role::Guest if has_lent(table, query, now) => {}
+        Role::Proxy | Role::Guest => return proxy::decide(config, loaders, session, query),
+        Role::Undecided => return undecided(query),
     }
     let nets = net::candidates(config, query);
     let facts = with_remembered_uuid(query, table, &nets);
@@ -105,7 +109,40 @@ pub fn decide(
         }
         Verdict::Silence(why) => (None, Vec::new(), DhcpAnswer::Silence(why.into_owned())),
     };
-    let event = DhcpEvent {
+    Decision { reply, changes, event: event(query, answer, trail), after_probe, notice }
+}
+
+/// The client goes on with a lease of ours.
+fn has_lent(table: &LeaseTable, query: &Query<'_>, now: Timestamp) -> bool {
+    let address = match query.kind {
+        Kind::Request(
+            Request::Selecting { address, .. }
+            | Request::InitReboot(address)
+            | Request::Renewing(address)
+            | Request::Rebinding(address),
+        )
+        | Kind::Release(address)
+        | Kind::Decline(address) => address,
+        Kind::Discover | Kind::Inform(_) | Kind::Bootp | Kind::BootServer(_) => return false,
+    };
+    table.holder(address, now) == Some(query.hw)
+}
+
+/// Whoever asks now asks again soon.
+fn undecided(query: &Query<'_>) -> Decision {
+    let why = "this server looks for another DHCP server first".to_owned();
+    Decision {
+        reply: None,
+        changes: Vec::new(),
+        event: event(query, DhcpAnswer::Silence(why), Trail::default()),
+        after_probe: None,
+        notice: None,
+    }
+}
+
+/// What a message told and what came of it.
+pub(super) fn event(query: &Query<'_>, answer: DhcpAnswer, trail: Trail) -> DhcpEvent {
+    DhcpEvent {
         message: query.kind.message(),
         client: query.class,
         firmware: query.firmware,
@@ -115,8 +152,7 @@ pub fn decide(
         features: query.features.clone(),
         answer,
         trail,
-    };
-    Decision { reply, changes, event, after_probe, notice }
+    }
 }
 
 /// A machine that is known by its UUID stays known when its operating system, which sends none, asks for the

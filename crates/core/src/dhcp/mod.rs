@@ -1,6 +1,7 @@
 //! DHCP decisions: who asks, which address, what to boot.
 
 mod addresses;
+mod auto;
 mod boot_fields;
 mod circuits;
 mod classify;
@@ -20,6 +21,7 @@ mod shares;
 mod superseded;
 mod table;
 
+pub use auto::{ASK_AGAIN, ASK_LATER, Change, QUIET_TRIES, Role, Watch, foreign_server};
 pub use circuits::Circuit;
 pub use classify::{Kind, Query, Received, Request, Service, Unserved, classify};
 pub use clock::{CLOCK_STEP_MIN, ClockMark, LeaseClock, Reading, Step};

@@ -75,7 +75,11 @@ fn relay_says(query: &Query<'_>) -> Option<Ipv4Addr> {
 
 /// Whether a client that names this server means us.
 pub(super) fn is_us(config: &Config, query: &Query<'_>, server: Ipv4Addr) -> bool {
+    is_own(config, &query.received.local, server) || relay_says(query) == Some(server)
+}
+
+/// Whether an address is one that clients know us by, or one of the interface.
+pub(super) fn is_own(config: &Config, local: &[(Ipv4Addr, u8)], server: Ipv4Addr) -> bool {
     let configured = config.dhcp.subnets.iter().filter_map(|subnet| subnet.server).chain(config.server);
-    let local = query.received.local.iter().map(|(address, _)| *address);
-    configured.chain(local).chain(relay_says(query)).any(|own| own == server)
+    configured.chain(local.iter().map(|(address, _)| *address)).any(|own| own == server)
 }

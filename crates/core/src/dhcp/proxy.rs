@@ -8,13 +8,13 @@ use std::net::Ipv4Addr;
 use bootlace_wire::dhcp::{Code, MessageType};
 
 use super::boot_fields::{BootFields, Booting};
-use super::decide::{Decision, SessionView};
+use super::decide::{Decision, SessionView, event};
 use super::reply::{self, Reply};
 use super::{Destination, Kind, Notice, Query, Request, relays};
 use crate::boot::choose::choose;
 use crate::boot::loader::LoaderInventory;
 use crate::config::{BootKind, Cidr, Config, ProxyRecipe};
-use crate::event::{ClientClass, DhcpAnswer, DhcpEvent, Given};
+use crate::event::{ClientClass, DhcpAnswer, Given};
 use crate::finding::Trail;
 use crate::model::Firmware;
 
@@ -41,18 +41,7 @@ pub(super) fn decide(
             (reply, answer, None)
         }
     };
-    let event = DhcpEvent {
-        message: query.kind.message(),
-        client: query.class,
-        firmware: query.firmware,
-        interface: query.received.interface.clone(),
-        xid: query.message.xid,
-        facts: query.facts.clone(),
-        features: query.features.clone(),
-        answer,
-        trail,
-    };
-    Decision { reply, changes: Vec::new(), event, after_probe: None, notice }
+    Decision { reply, changes: Vec::new(), event: event(query, answer, trail), after_probe: None, notice }
 }
 
 /// What is no business of a proxy, whoever asks.

@@ -11,8 +11,8 @@ use super::clients::{self, Client, Speaker};
 use super::{Exchange, Explanation, Rom, Subject, World, ipxe, pxelinux};
 use crate::boot::loader::candidates;
 use crate::boot::template::Server;
-use crate::config::{Cidr, DhcpMode};
-use crate::dhcp::{Decision, Received, Service, classify, decide};
+use crate::config::Cidr;
+use crate::dhcp::{Decision, Received, Role, Service, classify, decide};
 use crate::event::{
     ClientClass, DhcpAnswer, Event, EventKind, FileEvent, FileOutcome, Given, Peer, Protocol, ScriptEvent,
 };
@@ -60,7 +60,7 @@ impl Walk<'_> {
                     return self.nothing_to_load();
                 }
                 match self.dhcp(&Speaker::Firmware) {
-                    None if self.world.config.dhcp.mode == DhcpMode::Server => NO_ANSWER.to_owned(),
+                    None if Role::of(self.world.config) == Role::Server => NO_ANSWER.to_owned(),
                     Some(Given { boot_file: Some(loader), .. }) => self.loader(Protocol::Tftp, &loader),
                     _ => self.nothing_to_load(),
                 }
@@ -256,7 +256,7 @@ impl Walk<'_> {
     fn dhcp(&mut self, speaker: &Speaker<'_>) -> Option<Given> {
         let discover = self.client.discover(speaker, self.hops);
         let offer = self.exchange(&discover, Service::Dhcp)?;
-        if self.world.config.dhcp.mode == DhcpMode::Proxy {
+        if Role::of(self.world.config) == Role::Proxy {
             return self.told(&discover, offer);
         }
         let offer = offer.reply?.message;
@@ -298,7 +298,7 @@ impl Walk<'_> {
         let query = classify(message, &received).ok()?;
         let view = self.session.dhcp_view(&query, self.world.now);
         let World { config, loaders, table, now, .. } = &mut self.world;
-        let decision = decide(config, loaders, table, view, &query, *now);
+        let decision = decide(config, Role::of(config), loaders, table, view, &query, *now);
         if let Some(reply) = &decision.reply {
             self.server = reply.message.server_id().unwrap_or(self.server);
             let kind = reply

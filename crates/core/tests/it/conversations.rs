@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use bootlace_core::boot::loader::LoaderInventory;
 use bootlace_core::config::{self, Config};
 use bootlace_core::dhcp::{
-    Decision, Destination, Lease, LeaseChange, LeaseState, LeaseTable, Received, Service, SessionView,
+    Decision, Destination, Lease, LeaseChange, LeaseState, LeaseTable, Received, Role, Service, SessionView,
     classify, decide,
 };
 use bootlace_core::event::{DhcpAnswer, Event, EventKind, Peer};
@@ -31,6 +31,7 @@ struct Server {
     table: LeaseTable,
     stored: Vec<Lease>,
     sessions: Sessions,
+    role: Role,
     start: Timestamp,
     now: Timestamp,
     /// The interface's address.
@@ -50,6 +51,7 @@ impl Server {
         let start = Timestamp::from_secs(1_800_000_000);
         Self {
             table: LeaseTable::new(&config, Vec::new()),
+            role: Role::of(&config),
             config,
             stored: Vec::new(),
             sessions: Sessions::new(SessionId(1)),
@@ -67,6 +69,13 @@ impl Server {
     fn command(&mut self, line: &str) -> String {
         if let Some(secs) = line.strip_prefix('+') {
             self.now = Timestamp(self.now.0 + secs.trim_end_matches('s').parse::<i64>().unwrap() * 1000);
+        } else if let Some(role) = line.strip_prefix("role ") {
+            self.role = match role {
+                "server" => Role::Server,
+                "guest" => Role::Guest,
+                "undecided" => Role::Undecided,
+                _ => panic!("which role is {role:?}?"),
+            };
         } else if line == "restart" {
             self.restart();
         } else if let Some(local) = line.strip_prefix("interface ") {
@@ -97,7 +106,7 @@ impl Server {
         let session = self.sessions.current(query.hw, self.now);
         let view = session.map_or_else(SessionView::default, |session| session.dhcp_view(&query, self.now));
         let loaders: LoaderInventory = LOADERS.into_iter().collect();
-        let decision = decide(&self.config, &loaders, &mut self.table, view, &query, self.now);
+        let decision = decide(&self.config, self.role, &loaders, &mut self.table, view, &query, self.now);
         let event = Event {
             at: self.now,
             peer: Peer { hw: Some(query.hw), ip: None },

@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 
 use bootlace_core::boot::loader::LoaderInventory;
 use bootlace_core::config::{self, Config};
-use bootlace_core::dhcp::{Decision, LeaseTable, Received, Service, SessionView, classify, decide};
+use bootlace_core::dhcp::{Decision, LeaseTable, Received, Role, Service, SessionView, classify, decide};
 use bootlace_core::event::DhcpAnswer;
 use bootlace_core::model::Timestamp;
 use bootlace_wire::dhcp::{CLIENT_PORT, Code, Message, MessageType};
@@ -55,7 +55,7 @@ fn received(unicast: bool) -> Received {
 fn answer(table: &mut LeaseTable, message: &Message, received: &Received) -> Option<Decision> {
     let query = classify(message, received).ok()?;
     let loaders: LoaderInventory = ["undionly.kpxe", "snponly.efi"].into_iter().collect();
-    Some(decide(&CONFIG, &loaders, table, SessionView::default(), &query, NOW))
+    Some(decide(&CONFIG, Role::Server, &loaders, table, SessionView::default(), &query, NOW))
 }
 
 fn check(message: &Message, decision: &Decision) {

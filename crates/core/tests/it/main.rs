@@ -9,5 +9,10 @@ mod lease_pressure;
 mod lease_probes;
 mod lease_simulation;
 mod lease_table;
+mod mutants;
 mod packets;
+mod property;
 mod session;
+/// Shared with the other crates.
+#[path = "../../../wire/tests/it/survive.rs"]
+mod survive;

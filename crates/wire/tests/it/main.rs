@@ -4,4 +4,5 @@ mod dhcp;
 mod frame;
 mod mutants;
 mod property;
+mod survive;
 mod tftp;

@@ -1,6 +1,6 @@
 //! One large file from memory to several clients at once, each with the same sink.
 
-mod sink;
+pub(super) mod sink;
 
 use std::fs::{self, File};
 use std::net::{Ipv4Addr, SocketAddrV4};

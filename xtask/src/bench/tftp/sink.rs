@@ -18,15 +18,15 @@ const OACK: u8 = 6;
 
 /// One file, please.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Fetch<'a> {
-    pub(super) server: SocketAddrV4,
-    pub(super) name: &'a str,
-    pub(super) blksize: u16,
-    pub(super) windowsize: u16,
+pub(in crate::bench) struct Fetch<'a> {
+    pub(in crate::bench) server: SocketAddrV4,
+    pub(in crate::bench) name: &'a str,
+    pub(in crate::bench) blksize: u16,
+    pub(in crate::bench) windowsize: u16,
 }
 
 /// Fetches a file and returns its size.
-pub(super) fn fetch(fetch: &Fetch<'_>) -> Result<u64> {
+pub(in crate::bench) fn fetch(fetch: &Fetch<'_>) -> Result<u64> {
     let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
     socket.set_read_timeout(Some(PATIENCE))?;
     let mut buffer = vec![0; PACKET_BYTES_MAX];

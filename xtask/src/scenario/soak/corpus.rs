@@ -19,7 +19,7 @@ const TFTP: [&[u8]; 7] = [
     b"\0\x02small.img\0octet\0",
     b"\0\x04\0\x01",
     b"\0\x05\0\x08no thanks\0",
-    b"\0\x01small.img\0octet\0blksize\x0065464\0windowsize\x0065535\0timeout\x00255\0rollover\x001\0",
+    b"\0\x01small.img\0octet\0blksize\x0065464\0windowsize\x0065535\0timeout\x009\0rollover\x001\0",
 ];
 
 const HTTP: [&[u8]; 8] = [

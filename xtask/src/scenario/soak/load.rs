@@ -15,6 +15,7 @@ use super::super::rawdhcp::{ACK, Packet, RawDhcp};
 use super::super::served::SERVER;
 use super::corpus;
 use crate::mutate::Mutator;
+use crate::perfdhcp;
 
 const MACHINES: usize = 300;
 /// The pace of the machines, so that other scenarios get their share of two cores.
@@ -25,6 +26,12 @@ const MUTANTS_EVERY: Duration = Duration::from_millis(10);
 /// How long a mutant of a request is listened to: an answer is welcome, silence is fine.
 const LISTEN: Duration = Duration::from_millis(20);
 const ANSWER_BYTES_MAX: u64 = 1 << 20;
+/// perfdhcp's machines and exchanges in a second: new ones all the time, and each comes back within the hour.
+const PERFDHCP_MACHINES: &str = "4000";
+const PERFDHCP_RATE: &str = "40";
+/// One run of perfdhcp, in seconds, and how long it listens to late answers at its end, in microseconds.
+const PERFDHCP_SECONDS: &str = "10";
+const PERFDHCP_PATIENCE: &str = "1000000";
 
 /// Machines come, and come again with the address that they had, which must stay theirs.
 pub(super) fn machines(client: &Host, seed: u64, end: Instant) -> Result<u64> {
@@ -52,6 +59,25 @@ pub(super) fn machines(client: &Host, seed: u64, end: Instant) -> Result<u64> {
     given.dedup();
     ensure!(given.len() == addresses.len(), "an address was given twice");
     Ok(count)
+}
+
+/// Four-way exchanges of ISC's load generator, which speaks as a relay. Returns how many were completed.
+pub(super) fn perfdhcp(client: &Host, end: Instant) -> Result<u64> {
+    let (mut sent, mut done) = (0, 0);
+    while Instant::now() < end {
+        let mut perfdhcp = Command::new("perfdhcp");
+        perfdhcp.args(["-4", "-g", "single", "-r", PERFDHCP_RATE, "-R", PERFDHCP_MACHINES]);
+        perfdhcp.args(["-p", PERFDHCP_SECONDS, "-W", PERFDHCP_PATIENCE, SERVER]);
+        let report = String::from_utf8(client.namespace().output(&mut perfdhcp)?.stdout)?;
+        let number = |pair, what| {
+            perfdhcp::field(&report, pair, what).with_context(|| format!("perfdhcp printed: {report}"))
+        };
+        sent += number("DISCOVER-OFFER", "sent")? as u64;
+        done += number("REQUEST-ACK", "received")? as u64;
+    }
+    // It never repeats what was lost or came late, so a busy computer costs it some.
+    ensure!(done > sent / 2, "of {sent} exchanges of perfdhcp {done} were completed");
+    Ok(done)
 }
 
 /// Fetches one file again and again, and looks at every byte.

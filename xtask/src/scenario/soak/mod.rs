@@ -1,6 +1,7 @@
 //! Everything at once for a while: what a server loses little by little shows at the end.
 
 mod corpus;
+mod files;
 mod load;
 
 use std::fs;
@@ -33,20 +34,19 @@ const SEED: u64 = 0x736f_616b;
 /// What the server may grow by after the first quarter. By then every machine and file has been seen; what still
 /// comes are the mutants' machines (some hundred bytes each) and the allocator's waste.
 const RSS_GROWTH_MAX_KIB: u64 = 24 << 10;
-/// An abandoned TFTP transfer is given up after some 30 s.
-const CLOSED_LIMIT: Duration = Duration::from_secs(180);
-const LOOK_EVERY: Duration = Duration::from_millis(200);
+/// How often in a run memory and open files are noted.
+const LOOKS: u32 = 12;
 const RELOAD_EVERY: Duration = Duration::from_secs(1);
 const SMALL: usize = 300_001;
 const LARGE: usize = 3_000_000;
 /// What a reload says of a config that it keeps out: the only error that is asked for.
 const KEPT_OUT: &str = "the config that was in force stays";
 
-/// Enough addresses for the mutants that a server takes for machines.
+/// Enough addresses for perfdhcp's machines and for the mutants that a server takes for machines.
 fn config(domain: &str) -> String {
     format!(
         "[dhcp]\nmode = \"server\"\n[[dhcp.subnet]]\nsubnet = \"10.188.0.0/16\"\n\
-         ranges = [\"10.188.16.0-10.188.31.255\"]\ndomain = \"{domain}\"\n"
+         ranges = [\"10.188.16.0-10.188.127.255\"]\ndomain = \"{domain}\"\n"
     )
 }
 
@@ -59,20 +59,23 @@ fn soak(context: &Context, time: Duration) -> Result<()> {
     fs::write(server.boot_dir().join("large.img"), &large)?;
     let first = lan.host("first", "10.188.0.20/16")?;
     fresh(&first, 1, &small)?;
-    let files = open_files(&server)?;
+    let files = files::at_rest(server.id(), &server.boot_dir(), None)?;
     context.note(&format!("seed {SEED:#x}; before it: {files} files, {} KiB", server.status("VmRSS")?));
 
     let (machines, hostile) = (lan.client("machines")?, lan.host("hostile", "10.188.0.66/16")?);
+    let relay = lan.host("relay", "10.188.0.30/16")?;
     let (tftp, http) = (format!("tftp://{SERVER}/small.img"), format!("http://{SERVER}/large.img"));
-    let end = Instant::now() + time;
+    let begin = Instant::now();
+    let end = begin + time;
     let quarter = scope(|scope| {
         let workers = [
             ("leases", scope.spawn(|| load::machines(&machines, SEED, end))),
+            ("exchanges of perfdhcp", scope.spawn(|| load::perfdhcp(&relay, end))),
             ("TFTP downloads", scope.spawn(|| load::downloads(&first, &tftp, &small, end))),
             ("HTTP downloads", scope.spawn(|| load::downloads(&first, &http, &large, end))),
             ("mutants", scope.spawn(|| load::mutants(&hostile, SEED, end))),
         ];
-        let quarter = reloads(context, &server, end - time * 3 / 4, end);
+        let quarter = reloads(context, &server, begin, time);
         for (what, worker) in workers {
             context.note(&format!("{} {what}", joined(worker)?));
         }
@@ -84,7 +87,7 @@ fn soak(context: &Context, time: Duration) -> Result<()> {
     ensure!(rss <= quarter + RSS_GROWTH_MAX_KIB, "it grew from {quarter} to {rss} KiB");
     // Its packet also lets the DHCP service go from the config before the last reload, whose folders are open.
     fresh(&lan.host("fresh", "10.188.0.21/16")?, 2, &small)?;
-    all_closed(&server, files)?;
+    files::at_rest(server.id(), &server.boot_dir(), Some(files))?;
     context.note(&format!("a fresh machine is served, and {files} files are open again"));
     let ended = server.end()?;
     ensure!(ended.success(), "SIGTERM ended it with {ended}");
@@ -95,10 +98,11 @@ fn joined(worker: ScopedJoinHandle<'_, Result<u64>>) -> Result<u64> {
     worker.join().map_err(|_| anyhow!("a worker panicked"))?
 }
 
-/// Good, bad and good configs in turn until `end`. Returns the memory at `quarter`.
-fn reloads(context: &Context, server: &Served, quarter: Instant, end: Instant) -> Result<u64> {
-    let (mut count, mut rss) = (0u64, None);
-    while Instant::now() < end {
+/// Good, bad and good configs in turn for `time`, with a look at memory and files from time to time. Returns the
+/// memory after a quarter of it.
+fn reloads(context: &Context, server: &Served, begin: Instant, time: Duration) -> Result<u64> {
+    let (mut count, mut looks, mut quarter) = (0u64, 0, None);
+    while begin.elapsed() < time {
         for (domain, said) in
             [("two.example", "reloaded: "), ("not a domain", KEPT_OUT), ("one.example", "reloaded: ")]
         {
@@ -108,12 +112,17 @@ fn reloads(context: &Context, server: &Served, quarter: Instant, end: Instant) -
             count += 1;
             sleep(RELOAD_EVERY);
         }
-        if rss.is_none() && Instant::now() >= quarter {
-            rss = Some(server.status("VmRSS")?);
+        if begin.elapsed() >= time * (looks + 1) / LOOKS {
+            looks += 1;
+            let (rss, files) = (server.status("VmRSS")?, files::count(server.id())?);
+            context.note(&format!("{rss} KiB, {files} files"));
+            if quarter.is_none() && looks >= LOOKS / 4 {
+                quarter = Some(rss);
+            }
         }
     }
     context.note(&format!("{count} reloads"));
-    rss.map_or_else(|| server.status("VmRSS"), Ok)
+    quarter.map_or_else(|| server.status("VmRSS"), Ok)
 }
 
 /// A machine that nobody knows gets a lease and a file.
@@ -122,23 +131,6 @@ fn fresh(host: &Host, number: u8, small: &[u8]) -> Result<()> {
     RawDhcp::open(host.namespace())?.lease(&Packet::discover(mac, u32::from(number)))?;
     load::fetch(host, &format!("tftp://{SERVER}/small.img"), small)?;
     load::fetch(host, &format!("http://{SERVER}/small.img"), small)
-}
-
-fn open_files(server: &Served) -> Result<usize> {
-    Ok(fs::read_dir(format!("/proc/{}/fd", server.id()))?.count())
-}
-
-fn all_closed(server: &Served, before: usize) -> Result<()> {
-    let deadline = Instant::now() + CLOSED_LIMIT;
-    loop {
-        let now = open_files(server)?;
-        // A download before the load may still have been closing when they were counted.
-        if now <= before {
-            return Ok(());
-        }
-        ensure!(Instant::now() < deadline, "{before} open files became {now}");
-        sleep(LOOK_EVERY);
-    }
 }
 
 /// No line of level ERROR but the one that was provoked, and no panic.

@@ -28,6 +28,8 @@ pub enum Ear {
     Proxy(DhcpTap),
     /// Port 4011, which a proxy's offers name.
     BootServer(DatagramSocket),
+    /// What other servers send to clients on port 68.
+    Watch(DhcpTap),
 }
 
 /// A message as it came.
@@ -48,7 +50,18 @@ impl Port {
 
     /// A proxy's ear for requests to the network's DHCP server.
     pub fn proxy(interface: &Interface) -> io::Result<Self> {
-        Ok(Self { interface: interface.clone(), ear: Ear::Proxy(DhcpTap::bind(interface.index)?) })
+        Ok(Self {
+            interface: interface.clone(),
+            ear: Ear::Proxy(DhcpTap::bind(interface.index, SERVER_PORT)?),
+        })
+    }
+
+    /// An ear for what other servers answer.
+    pub fn watch(interface: &Interface) -> io::Result<Self> {
+        Ok(Self {
+            interface: interface.clone(),
+            ear: Ear::Watch(DhcpTap::bind(interface.index, CLIENT_PORT)?),
+        })
     }
 
     /// A proxy's port for firmware that its offers send there.
@@ -59,11 +72,16 @@ impl Port {
 
     /// The interface has changed. A tap hears by the interface's index; sockets are bound again by name elsewhere.
     pub(super) fn relink(&mut self, now: &Interface) {
-        if let (Ear::Proxy(tap), true) = (&mut self.ear, self.interface.index != now.index) {
-            match DhcpTap::bind(now.index) {
+        let tap = match &mut self.ear {
+            Ear::Proxy(tap) => Some((tap, SERVER_PORT)),
+            Ear::Watch(tap) => Some((tap, CLIENT_PORT)),
+            Ear::Server(_) | Ear::BootServer(_) => None,
+        };
+        if let Some((tap, port)) = tap.filter(|_| self.interface.index != now.index) {
+            match DhcpTap::bind(now.index, port) {
                 Ok(new) => *tap = new,
                 Err(error) => {
-                    tracing::warn!(%error, interface = now.name, "cannot hear DHCP requests any more");
+                    tracing::warn!(%error, interface = now.name, "cannot hear DHCP messages any more");
                 }
             }
         }
@@ -74,13 +92,13 @@ impl Port {
     pub fn bound_by_name(&self) -> Option<BorrowedFd<'_>> {
         match &self.ear {
             Ear::Server(socket) | Ear::BootServer(socket) => Some(socket.as_fd()),
-            Ear::Proxy(_) => None,
+            Ear::Proxy(_) | Ear::Watch(_) => None,
         }
     }
 
     pub(super) fn service(&self) -> Service {
         match self.ear {
-            Ear::Server(_) | Ear::Proxy(_) => Service::Dhcp,
+            Ear::Server(_) | Ear::Proxy(_) | Ear::Watch(_) => Service::Dhcp,
             Ear::BootServer(_) => Service::BootServer,
         }
     }
@@ -95,7 +113,7 @@ impl Port {
                 station: None,
             }),
             // Its checksum is not looked at: virtual links leave it to a card that is not there.
-            Ear::Proxy(_) => parse_udp_frame(arrived.bytes).ok().map(|datagram| Heard {
+            Ear::Proxy(_) | Ear::Watch(_) => parse_udp_frame(arrived.bytes).ok().map(|datagram| Heard {
                 bytes: datagram.payload,
                 source: datagram.src,
                 destination: *datagram.dst.ip(),
@@ -109,7 +127,7 @@ impl Port {
         match &self.ear {
             Ear::Server(socket) | Ear::BootServer(socket) => socket.send(datagrams),
             // It has no port to send from.
-            Ear::Proxy(_) => Err(io::ErrorKind::Unsupported.into()),
+            Ear::Proxy(_) | Ear::Watch(_) => Err(io::ErrorKind::Unsupported.into()),
         }
     }
 }
@@ -118,7 +136,7 @@ impl AsFd for Port {
     fn as_fd(&self) -> BorrowedFd<'_> {
         match &self.ear {
             Ear::Server(socket) | Ear::BootServer(socket) => socket.as_fd(),
-            Ear::Proxy(tap) => tap.as_fd(),
+            Ear::Proxy(tap) | Ear::Watch(tap) => tap.as_fd(),
         }
     }
 }

@@ -12,10 +12,11 @@ use hyper::{HeaderMap, Method, Request, Response, StatusCode};
 
 use bootlace_core::event::{FileEvent, FileOutcome, Protocol};
 use bootlace_core::model::Text;
+use bootlace_wire::http::name_of;
 
+use super::BootHttp;
 use super::body::{Delivery, Payload, Ways};
 use super::range::{Wanted, unmet_condition, wanted};
-use super::{BootHttp, target};
 use crate::files::{Body, Content, Version};
 use crate::resolver::{Ask, Found, Purpose};
 
@@ -54,7 +55,7 @@ pub(super) async fn answer<B>(
     };
     let exchange = Exchange { http, ends, ways, headers: request.headers(), purpose, began: Instant::now() };
     let path = request.uri().path();
-    match target::name_of(path) {
+    match name_of(path) {
         Ok(name) => exchange.named(name, request.uri().query().unwrap_or_default()).await,
         Err(error) => {
             let status = if path == "/" { StatusCode::NOT_FOUND } else { StatusCode::BAD_REQUEST };

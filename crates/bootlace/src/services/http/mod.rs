@@ -12,7 +12,6 @@ pub mod limits;
 mod range;
 mod stream;
 mod table;
-mod target;
 
 use std::convert::Infallible;
 use std::io;

@@ -14,8 +14,13 @@ const OUTPUTS_SHOWN: usize = 1;
 /// Commands of the pages that ask a running server. Without one they say where they looked for it, which shows
 /// that they were understood; what they answer is shown by the demo and the lab's scenarios.
 const ASKED_OF_A_SERVER: [&str; 4] = ["boots", "boots 1", "leases", "machines"];
-/// Commands that run servers; here it is only shown that their arguments are right.
-const SERVERS: [&str; 2] = ["serve", "serve --log debug"];
+/// Commands that run servers or send to a network; here it is only shown that their arguments are right.
+const SERVERS: [&str; 4] = [
+    "serve",
+    "serve --log debug",
+    "probe --interface eth0 --firmware uefi-x64",
+    "probe --interface eth0 --firmware ipxe --count 500",
+];
 /// Commands that do all they can without a server.
 const RUN: [&str; 5] = [
     "check",

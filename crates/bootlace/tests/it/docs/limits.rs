@@ -10,6 +10,7 @@ use bootlace::services::dhcp::{CLOCK_CHECK, WAITING_MAX};
 use bootlace::services::{http::limits as http, tftp};
 use bootlace_core::boot::template;
 use bootlace_core::{config, dhcp, files, model, session};
+use bootlace_probe::limits as probe;
 use bootlace_store::journal;
 use bootlace_wire::tftp::limits as wire;
 
@@ -69,6 +70,23 @@ fn constants() -> Vec<(&'static str, String)> {
         ("INHERITED_MAX", count(INHERITED_MAX.into())),
         ("LINKS_MAX", count(LINKS_MAX)),
         ("UNREST_MAX", time(UNREST_MAX)),
+        ("BOOT_TIME_MAX", time(probe::BOOT_TIME_MAX)),
+        ("FETCHES_MAX", count(probe::FETCHES_MAX as usize)),
+        ("COMMANDS_MAX", count(probe::COMMANDS_MAX as usize)),
+        ("SCRIPT_DEPTH_MAX", count(probe::SCRIPT_DEPTH_MAX)),
+        ("SCRIPT_RUNS_MAX", count(probe::SCRIPT_RUNS_MAX as usize)),
+        ("LOADERS_MAX", count(probe::LOADERS_MAX as usize)),
+        ("LOOK_BYTES_MAX", bytes(probe::LOOK_BYTES_MAX as u64)),
+        ("FILE_BYTES_MAX", format!("{} MiB", count((probe::FILE_BYTES_MAX >> 20) as usize))),
+        ("OFFERS_MAX", count(probe::OFFERS_MAX)),
+        ("HTTP_HEAD_BYTES_MAX", bytes(probe::HTTP_HEAD_BYTES_MAX as u64)),
+        ("REDIRECTS_MAX", count(probe::REDIRECTS_MAX as usize)),
+        ("VALUE_BYTES_MAX", bytes(probe::VALUE_BYTES_MAX as u64)),
+        ("SETTINGS_MAX", count(probe::SETTINGS_MAX)),
+        ("IMAGES_MAX", count(probe::IMAGES_MAX)),
+        ("MENU_ITEMS_MAX", count(probe::MENU_ITEMS_MAX)),
+        ("REPORT_STEPS_MAX", count(probe::REPORT_STEPS_MAX)),
+        ("SHOWN_CHARS_MAX", count(probe::SHOWN_CHARS_MAX)),
     ]
 }
 

@@ -2,18 +2,20 @@
 
 mod commands;
 mod limits;
+mod probe;
 mod sandbox;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 /// What users read first. Every fenced block in them is looked at.
-const PAGES: [&str; 7] = [
+const PAGES: [&str; 8] = [
     "README.md",
     "ARCHITECTURE.md",
     "CHANGELOG.md",
     "docs/config.md",
     "docs/limits.md",
+    "docs/probe.md",
     "docs/scope.md",
     "docs/state.md",
 ];

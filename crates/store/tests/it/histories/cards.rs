@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use bootlace_core::boot::loader::LoaderInventory;
 use bootlace_core::dhcp::{
-    Circuit, Client, LeaseChange, OFFER_HOLD, QUARANTINE, Received, Service, SessionView, classify, decide,
+    Circuit, Client, LeaseChange, OFFER_HOLD, QUARANTINE, Received, Role, Service, SessionView, classify,
+    decide,
 };
 use bootlace_core::event::DhcpAnswer;
 use bootlace_core::model::Uuid;
@@ -215,7 +216,8 @@ impl Host<'_> {
         let query = classify(&message, &received).map_err(|why| why.to_string())?;
         let now = self.lease_now();
         let loaders = LoaderInventory::default();
-        let decision = decide(self.config, &loaders, &mut self.table, SessionView::default(), &query, now);
+        let decision =
+            decide(self.config, Role::Server, &loaders, &mut self.table, SessionView::default(), &query, now);
         if let Some(address) = sent.keeps
             && decision.reply.as_ref().is_none_or(|reply| reply.message.yiaddr != address)
         {

@@ -6,7 +6,11 @@ use proptest::test_runner::{Config, RngSeed};
 pub(crate) mod arp_reply;
 pub(crate) mod dhcp_decode;
 pub(crate) mod frame_parse;
+pub(crate) mod http_request;
+pub(crate) mod ipxe_options;
 pub(crate) mod ndp_solicitor;
+pub(crate) mod tftp_packet;
+pub(crate) mod tftp_transfer;
 
 /// The same cases in every run: a test that fails today fails tomorrow.
 pub(crate) fn cases(cases: u32) -> Config {

@@ -3,8 +3,6 @@
 mod clients;
 mod link;
 mod lossy;
-mod packet_property;
 mod properties;
 mod rules;
 mod script;
-mod transfer_property;

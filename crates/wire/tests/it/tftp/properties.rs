@@ -2,8 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::{packet_property, transfer_property};
-use crate::property::cases;
+use crate::property::{cases, tftp_packet, tftp_transfer};
 
 /// Bytes that are almost a packet: an opcode and words between NULs.
 fn almost_packet() -> impl Strategy<Value = Vec<u8>> {
@@ -35,11 +34,11 @@ proptest! {
         name(),
         prop::collection::vec(any::<u8>(), 0..64),
     ]) {
-        packet_property::check(&bytes);
+        tftp_packet::check(&bytes);
     }
 
     #[test]
     fn no_sequence_of_events_breaks_a_transfer(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
-        transfer_property::check(&bytes);
+        tftp_transfer::check(&bytes);
     }
 }

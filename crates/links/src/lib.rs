@@ -1,4 +1,11 @@
 //! Links of one network namespace: made, joined, addressed and brought up over netlink.
+//!
+//! About 200 lines of our own rather than the `rtnetlink` crate: the lab and `bootlace probe` need a dozen synchronous
+//! requests, and the crate would bring an async runtime and some twenty packages whose interfaces break several times a
+//! year. Errors are `anyhow`: whoever uses this does nothing with a failure but show it to a person.
+#![forbid(unsafe_code)]
+
+mod netlink;
 
 use std::net::Ipv4Addr;
 use std::os::fd::{AsRawFd, BorrowedFd};
@@ -8,9 +15,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 
-use crate::netlink::{
-    Intent, RTM_DELLINK, RTM_GETLINK, RTM_NEWADDR, RTM_NEWLINK, RTM_NEWROUTE, Request, Socket,
-};
+use netlink::{Intent, RTM_DELLINK, RTM_GETLINK, RTM_NEWADDR, RTM_NEWLINK, RTM_NEWROUTE, Request, Socket};
 
 /// Attributes of `linux/if_link.h`, `linux/if_addr.h` and `linux/veth.h`.
 const IFLA_ADDRESS: u16 = 1;
@@ -109,7 +114,7 @@ pub struct Links(Socket);
 
 impl Links {
     /// For the namespace that the calling thread is in.
-    pub(crate) fn of_this_thread() -> Result<Self> {
+    pub fn of_this_thread() -> Result<Self> {
         Ok(Self(Socket::open()?))
     }
 
@@ -155,6 +160,30 @@ impl Links {
 
     /// Makes a macvlan or macvtap (bridge mode) on `lower`.
     pub fn add_stacked(&self, kind: Stacked, name: &str, lower: &str, mac: LinkAddr) -> Result<()> {
+        self.stack(kind, name, lower, mac, |request| request)
+    }
+
+    /// The same for the namespace `ns`. There it goes away with the namespace.
+    pub fn add_stacked_in(
+        &self,
+        kind: Stacked,
+        name: &str,
+        lower: &str,
+        mac: LinkAddr,
+        ns: BorrowedFd<'_>,
+    ) -> Result<()> {
+        let ns_fd = u32::try_from(ns.as_raw_fd()).expect("an open descriptor is not negative");
+        self.stack(kind, name, lower, mac, |request| request.attr_u32(IFLA_NET_NS_FD, ns_fd))
+    }
+
+    fn stack(
+        &self,
+        kind: Stacked,
+        name: &str,
+        lower: &str,
+        mac: LinkAddr,
+        place: impl FnOnce(Request) -> Request,
+    ) -> Result<()> {
         let kind_name = match kind {
             Stacked::Macvlan => "macvlan",
             Stacked::Macvtap => "macvtap",
@@ -162,11 +191,11 @@ impl Links {
         let request = Request::new(RTM_NEWLINK, Intent::Create, &ifinfo(0, Flags::Keep))
             .attr_str(IFLA_IFNAME, name)
             .attr(IFLA_ADDRESS, &mac.0)
-            .attr_u32(IFLA_LINK, self.index(lower)?)
-            .nested(IFLA_LINKINFO, &[], |info| {
-                info.attr_str(IFLA_INFO_KIND, kind_name)
-                    .nested(IFLA_INFO_DATA, &[], |data| data.attr_u32(IFLA_MACVLAN_MODE, MACVLAN_MODE_BRIDGE))
-            });
+            .attr_u32(IFLA_LINK, self.index(lower)?);
+        let request = place(request).nested(IFLA_LINKINFO, &[], |info| {
+            info.attr_str(IFLA_INFO_KIND, kind_name)
+                .nested(IFLA_INFO_DATA, &[], |data| data.attr_u32(IFLA_MACVLAN_MODE, MACVLAN_MODE_BRIDGE))
+        });
         self.0.request(request).with_context(|| format!("make {kind_name} {name} on {lower}"))
     }
 

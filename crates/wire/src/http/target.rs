@@ -1,13 +1,13 @@
-//! Request paths, decoded exactly once.
+//! Request paths, decoded exactly once (RFC 3986 section 2.1).
 
 use std::borrow::Cow;
 use std::fmt;
 
-use bootlace_wire::tftp::{NameError, clean_name};
+use crate::tftp::{NameError, clean_name};
 
 /// Why a path is no name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum TargetError {
+pub enum TargetError {
     /// A `%` without two hexadecimal digits.
     Percent,
     /// A NUL: the file name that the kernel sees would end there.
@@ -27,7 +27,7 @@ impl fmt::Display for TargetError {
 }
 
 /// The cleaned name of a request path. What decodes to a `%2f` again is no separator: it is decoded once.
-pub(super) fn name_of(path: &str) -> Result<String, TargetError> {
+pub fn name_of(path: &str) -> Result<String, TargetError> {
     let decoded = percent_decode(path).ok_or(TargetError::Percent)?;
     if decoded.contains(&0) {
         return Err(TargetError::Nul);

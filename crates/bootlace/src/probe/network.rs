@@ -1,0 +1,149 @@
+//! The interface that machines are played on, and the namespace that has their addresses.
+
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::io;
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::os::fd::AsFd;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use bootlace_links::{Cidr, LinkAddr, Links, Stacked};
+use bootlace_probe::Address;
+use bootlace_wire::Mac;
+use rustix::io::Errno;
+use socket2::{Domain, Socket, Type};
+
+use crate::net::{self, FrameSocket};
+
+/// The macvlan in the namespace.
+const LINK: &str = "probe";
+/// How long a MAC that is taken is tried for. The kernel takes a namespace down within a second.
+const BUSY_LIMIT: Duration = Duration::from_secs(5);
+const BUSY_PAUSE: Duration = Duration::from_millis(20);
+/// Its MAC when no machine gives it one: locally administered.
+const DEFAULT_MAC: Mac = Mac([0x02, 0xb0, 0x07, 0x1a, 0xce, 0xff]);
+
+/// The calling thread's network.
+pub(super) struct Network {
+    frames: FrameSocket,
+    links: Links,
+    /// What the host itself has, which a macvlan on it does not reach.
+    host: BTreeSet<Ipv4Addr>,
+    own_host: BTreeSet<Ipv4Addr>,
+    has_route: bool,
+    buffer: Vec<u8>,
+}
+
+/// Room for any datagram, and for as much of a stream as is read at once.
+const BUFFER_LEN: usize = 64 << 10;
+
+impl Network {
+    /// Takes the calling thread out of the host's network for good.
+    pub(super) fn open(interface: &str, mac: Option<Mac>) -> Result<Self> {
+        let all = net::interfaces().context("cannot look at the interfaces")?;
+        let lower = all.get(interface).with_context(|| {
+            let names: Vec<_> = all.keys().map(String::as_str).collect();
+            format!("there is no interface {interface}: use one of {}", names.join(", "))
+        })?;
+        ensure!(
+            lower.usable,
+            "{interface} is down or a loopback: machines are played on an Ethernet that is up"
+        );
+        let host = all.values().flat_map(|one| one.addresses.iter().map(|address| address.ip)).collect();
+        let frames = FrameSocket::bind(lower.index).with_context(|| {
+            format!("cannot open a packet socket on {interface} (as root, or with CAP_NET_RAW)")
+        })?;
+        let outside = Links::of_this_thread()?;
+        let inside = net::enter_new_network()
+            .context("cannot make a network namespace (as root, or with CAP_SYS_ADMIN)")?;
+        // Played machines speak IPv4 only; the kernel would greet the network by IPv6 for them.
+        let _ = fs::write("/proc/sys/net/ipv6/conf/default/disable_ipv6", "1");
+        let links = Links::of_this_thread()?;
+        let mac = mac.unwrap_or(DEFAULT_MAC);
+        add_macvlan(&outside, interface, mac, &inside)?;
+        links.up("lo")?;
+        links.up(LINK)?;
+        links.wait_running(LINK)?;
+        Ok(Self { frames, links, host, own_host: BTreeSet::new(), has_route: false, buffer: Vec::new() })
+    }
+
+    /// Takes the macvlan away now. Otherwise the kernel does so with the namespace, at its leisure.
+    pub(super) fn close(self) -> BTreeSet<Ipv4Addr> {
+        let _ = self.links.delete(LINK);
+        self.own_host
+    }
+
+    /// Room to receive into, which is used again.
+    pub(super) fn lend_buffer(&mut self) -> Vec<u8> {
+        let mut buffer = std::mem::take(&mut self.buffer);
+        buffer.resize(BUFFER_LEN, 0);
+        buffer
+    }
+
+    pub(super) fn take_buffer(&mut self, buffer: Vec<u8>) {
+        self.buffer = buffer;
+    }
+
+    pub(super) fn frames(&self) -> &FrameSocket {
+        &self.frames
+    }
+
+    /// Gives a machine its address. One that it had already, as after a second DHCP, stays.
+    pub(super) fn add(&mut self, address: Address) {
+        let cidr = Cidr { addr: address.ip, prefix_len: address.prefix.min(32) };
+        // What cannot be set shows at the next fetch.
+        let _ = self.links.add_addr(LINK, cidr);
+        if let Some(router) = address.router.filter(|_| !self.has_route) {
+            self.has_route = self.links.add_default_route(LINK, router).is_ok();
+        }
+    }
+
+    /// Notes that a machine wants to reach `to`.
+    pub(super) fn note(&mut self, to: SocketAddrV4) {
+        if self.host.contains(to.ip()) {
+            self.own_host.insert(*to.ip());
+        }
+    }
+}
+
+/// The macvlan of a probe that was killed just now may still be there.
+fn add_macvlan(outside: &Links, interface: &str, mac: Mac, inside: &File) -> Result<()> {
+    let give_up = Instant::now() + BUSY_LIMIT;
+    loop {
+        let added =
+            outside.add_stacked_in(Stacked::Macvlan, LINK, interface, LinkAddr(mac.0), inside.as_fd());
+        let Err(error) = added else { return Ok(()) };
+        let is_busy = error.root_cause().downcast_ref() == Some(&Errno::ADDRINUSE);
+        if is_busy && Instant::now() < give_up {
+            thread::sleep(BUSY_PAUSE);
+            continue;
+        }
+        return Err(error.context(if is_busy {
+            format!("{mac} is taken: {interface} or another program's link on it has it")
+        } else {
+            format!("{interface} takes no macvlan (as root, or with CAP_NET_ADMIN)")
+        }));
+    }
+}
+
+/// A UDP socket of a machine.
+pub(super) fn udp(at: Ipv4Addr, port: u16) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::IPV4, Type::DGRAM, None)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&SocketAddrV4::new(at, port).into())?;
+    Ok(socket)
+}
+
+/// A TCP connection of a machine, under way.
+pub(super) fn tcp(at: Ipv4Addr, to: SocketAddrV4) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&SocketAddrV4::new(at, 0).into())?;
+    match socket.connect(&to.into()) {
+        Err(error) if error.raw_os_error() == Some(Errno::INPROGRESS.raw_os_error()) => Ok(socket),
+        Err(error) => Err(error),
+        Ok(()) => Ok(socket),
+    }
+}

@@ -1,0 +1,3 @@
+//! Properties of any input, shared with the fuzz targets.
+
+pub(crate) mod client;
