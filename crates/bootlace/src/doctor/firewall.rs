@@ -10,7 +10,7 @@ use std::process::Command;
 use bootlace_core::config::Config;
 use bootlace_core::finding::Finding;
 
-use super::ports::{Needed, needed};
+use super::ports::{Needed, Transport, needed};
 use super::ruleset::{Action, Chain, Key, Operand, Sense, Step, Verdict, parse};
 use super::{Code, error, note};
 use crate::net::Interface;
@@ -99,26 +99,68 @@ fn judge(chains: &[Chain], interface: &str, ports: &[Needed]) -> Vec<Finding> {
         .filter(|chain| chain.hook.is_some() && matches!(chain.place.family.as_str(), "ip" | "inet"))
         .collect();
     hooks.sort_by_key(|chain| chain.hook.map(|hook| hook.priority));
-    let dropped = ports.iter().filter_map(|&needed| {
+    let mut dropped: Vec<Dropped<'_>> = Vec::new();
+    for &needed in ports {
         let packet = Packet { interface, needed };
-        hooks.iter().find_map(|chain| Some((needed, *chain, why_dropped(chains, chain, &packet)?)))
-    });
+        let Some((chain, why)) =
+            hooks.iter().find_map(|&chain| Some((chain, why_dropped(chains, chain, &packet)?)))
+        else {
+            continue;
+        };
+        match dropped.iter_mut().find(|other| other.chain == chain && other.why == why) {
+            Some(same) => same.ports.push(needed),
+            None => dropped.push(Dropped { ports: vec![needed], chain, why }),
+        }
+    }
     let keeper = Keeper::of(chains);
-    dropped.map(|(needed, chain, why)| found(interface, needed, chain, &why, keeper)).collect()
+    dropped.iter().map(|one| found(interface, one, keeper)).collect()
 }
 
-fn found(interface: &str, needed: Needed, chain: &Chain, why: &Why, keeper: Keeper) -> Finding {
-    let Needed { transport, port, service } = needed;
+/// Ports whose packets end at the same place.
+struct Dropped<'a> {
+    ports: Vec<Needed>,
+    chain: &'a Chain,
+    why: Why,
+}
+
+fn found(interface: &str, dropped: &Dropped<'_>, keeper: Keeper) -> Finding {
+    let Dropped { ports, chain, why } = dropped;
     let place = format!("{} {} {}", chain.place.family, chain.place.table, chain.name);
     let evidence = match why {
         Why::Policy => format!("the policy of chain {place} is drop, and no rule accepts it"),
         Why::Rule(chain, handle) => format!("the rule with handle {handle} in chain {chain} drops it"),
     };
-    let message = format!(
-        "a firewall drops what machines send to {service} ({} port {port}) on {interface}",
-        transport.name()
-    );
-    error(Code::FirewallDrops, message).evidence(evidence).fix(opening(interface, needed, &place, keeper))
+    let services: Vec<String> = ports
+        .iter()
+        .map(|needed| format!("{} ({} port {})", needed.service, needed.transport.name(), needed.port))
+        .collect();
+    let message = format!("a firewall drops what machines send to {} on {interface}", services.join(", "));
+    let commands: Vec<String> = match keeper {
+        Keeper::Nobody => [Transport::Udp, Transport::Tcp]
+            .into_iter()
+            .filter_map(|transport| rule(interface, ports, transport, &place))
+            .collect(),
+        Keeper::Firewalld => ports.iter().map(|&needed| firewalld(interface, needed)).collect(),
+        Keeper::Ufw => ports.iter().map(|&needed| ufw(interface, needed)).collect(),
+    };
+    let lasting = match keeper {
+        Keeper::Firewalld => ", and the same with --permanent",
+        Keeper::Ufw => "",
+        Keeper::Nobody => ", and the same in /etc/nftables.conf",
+    };
+    error(Code::FirewallDrops, message).evidence(evidence).fix(commands.join("; ") + lasting)
+}
+
+/// One for all ports of a transport.
+fn rule(interface: &str, ports: &[Needed], transport: Transport, place: &str) -> Option<String> {
+    let ports: Vec<String> =
+        ports.iter().filter(|one| one.transport == transport).map(|one| one.port.to_string()).collect();
+    let set = match ports.as_slice() {
+        [] => return None,
+        [port] => port.clone(),
+        ports => format!("'{{ {} }}'", ports.join(", ")),
+    };
+    Some(format!("nft insert rule {place} iifname \"{interface}\" {} dport {set} accept", transport.name()))
 }
 
 /// Who writes the rules: what is changed behind its back is lost when it writes them again.
@@ -141,21 +183,17 @@ impl Keeper {
     }
 }
 
-fn opening(interface: &str, needed: Needed, place: &str, keeper: Keeper) -> String {
+fn firewalld(interface: &str, needed: Needed) -> String {
     let (transport, port) = (needed.transport.name(), needed.port);
-    match keeper {
-        Keeper::Firewalld => format!(
-            "firewall-cmd --zone=\"$(firewall-cmd --get-zone-of-interface={interface})\" --add-port={port}/{transport}, \
-             and the same with --permanent"
-        ),
-        Keeper::Ufw => format!("ufw allow in on {interface} to any port {port} proto {transport}"),
-        Keeper::Nobody => format!(
-            "nft insert rule {place} iifname \"{interface}\" {transport} dport {port} accept, and the same in \
-             /etc/nftables.conf"
-        ),
-    }
+    let zone = format!("\"$(firewall-cmd --get-zone-of-interface={interface})\"");
+    format!("firewall-cmd --zone={zone} --add-port={port}/{transport}")
 }
 
+fn ufw(interface: &str, needed: Needed) -> String {
+    format!("ufw allow in on {interface} to any port {} proto {}", needed.port, needed.transport.name())
+}
+
+#[derive(PartialEq)]
 enum Why {
     Policy,
     /// The chain and the rule's handle.
@@ -305,7 +343,6 @@ fn covers(pattern: &str, interface: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::ports::Transport;
     use super::*;
 
     const DHCP: Needed = Needed { transport: Transport::Udp, port: 67, service: "DHCP" };
@@ -343,7 +380,7 @@ mod tests {
     #[test]
     fn a_policy_that_nothing_accepts_against_drops() {
         let both = found("drop", &[ESTABLISHED, LOOPBACK]);
-        assert_eq!(both.len(), 2);
+        assert_eq!(both.len(), 1);
         assert!(both[0].evidence.as_deref().unwrap().contains("policy of chain inet filter input"));
         let fix = both[0].fix.as_deref().unwrap();
         assert!(
