@@ -14,7 +14,7 @@ use crate::model::{Firmware, Var};
 
 mod report;
 
-pub use report::{identify, report_url};
+pub use report::{autoexec, identify, report_url};
 
 /// How long a message stays on the screen before the machine goes on.
 const MESSAGE_SECS: u64 = 10;
