@@ -137,7 +137,9 @@ impl<'a> Answer<'a> {
             Outcome::Decided { boot, .. } => self.unreported(&boot),
         };
         trail.add("ask", "it may ask before its own DHCP: it reports first");
-        let body = ipxe::autoexec(&vars, &self.server, self.platform());
+        // EFI when nothing tells: a status is what only EFI looks at.
+        let platform = self.facts.firmware().map_or(Platform::Efi, Platform::from);
+        let body = ipxe::autoexec(&vars, &self.server, platform);
         self.answer(body, ScriptStep::Identify, trail)
     }
 
