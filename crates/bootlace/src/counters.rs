@@ -38,6 +38,7 @@ macro_rules! counters {
 counters! {
     DhcpMalformed "dhcp-malformed" "packets to the DHCP port that are no DHCP, or nothing for a server"
     DhcpForeignRelay "dhcp-foreign-relay" "DHCP packets of relays that the config does not know: not answered"
+    DhcpAlmostFull "dhcp-almost-full" "times that most addresses of a subnet became lent: widen its ranges before none is left"
     DhcpExhausted "dhcp-exhausted" "DHCP requests when no address was left: widen the subnet's ranges"
     DhcpOfferSuperseded "dhcp-offer-superseded" "offers not taken yet that somebody else got, as no other address was left: a flood, or too small a range"
     DhcpQuarantineFull "dhcp-quarantine-full" "bad addresses that were lent on, as too many are in quarantine"
@@ -59,6 +60,7 @@ counters! {
     HttpStalled "http-stalled" "HTTP downloads given up, as their client took nothing for too long"
     SessionsForgotten "sessions-forgotten" "boots forgotten by the server, as too many go on at once"
     ReportsFull "reports-full" "addresses not learned from reports of machines, as too many are known"
+    NeighboursForgotten "neighbours-forgotten" "times that the addresses of all neighbours were forgotten, as too many ask within a second"
     JournalFolded "journal-folded" "events that became a count of an earlier one, as many waited"
     JournalDropped "journal-dropped" "events missing in the journal, as it could not be written fast enough, or at all"
 }
@@ -110,6 +112,8 @@ impl Counters {
         if let Some(more) = gauge.due(self.began.elapsed()) {
             let (name, total) = (counter.name(), self.get(counter));
             match counter {
+                // Told with the subnet, each time.
+                Counter::DhcpAlmostFull => {}
                 // The finding about the disk says it once, with its cause.
                 Counter::DhcpNotStored => {}
                 // What the journal is meant to do in any storm.

@@ -21,7 +21,7 @@ use crate::{logging, net};
 pub const REPORTED_MAX: usize = 10_000;
 
 /// Neighbours whose address is remembered; beyond it all are forgotten, and asked for again.
-const NEIGHBOURS_MAX: usize = 10_000;
+pub const NEIGHBOURS_MAX: usize = 10_000;
 /// A machine's boot asks for dozens of files within a second; another machine does not take over its address that
 /// fast.
 const NEIGHBOUR_AGE_MAX: Duration = Duration::from_secs(1);
@@ -153,6 +153,7 @@ impl Hub {
         let hw = net::neighbour(ip).map(HwAddr::from);
         if neighbours.len() >= NEIGHBOURS_MAX {
             neighbours.clear();
+            self.counters.count(Counter::NeighboursForgotten);
         }
         neighbours.insert(ip, (hw, now));
         hw
@@ -239,6 +240,38 @@ mod tests {
 
     fn hw(last: u8) -> HwAddr {
         Mac([2, 0, 0, 0, 0, last]).into()
+    }
+
+    /// Networks for benchmarks (RFC 2544): no neighbour is in them.
+    fn address(number: usize) -> Ipv4Addr {
+        Ipv4Addr::from(u32::from(Ipv4Addr::new(198, 18, 0, 0)) + number as u32)
+    }
+
+    #[test]
+    fn books_that_are_full_are_counted() {
+        let dir = tempfile::tempdir().unwrap();
+        let writer = Writer::spawn(Journal::open(dir.path()).unwrap(), Retention::default()).unwrap();
+        let hub = Hub::new(SessionId(1), [], writer);
+        let start = Timestamp::from_secs(1_800_000_000);
+        let counts = |hub: &Hub| {
+            [Counter::ReportsFull, Counter::NeighboursForgotten].map(|counter| hub.counters().get(counter))
+        };
+        for number in 0..REPORTED_MAX {
+            hub.reported(address(number), hw(1), start);
+        }
+        for number in 0..NEIGHBOURS_MAX {
+            hub.identify(address(number), None, start);
+        }
+        hub.reported(address(0), hw(2), start);
+        hub.identify(address(0), None, start);
+        assert_eq!(counts(&hub), [0, 0], "those who are known take no more room");
+        let further = address(REPORTED_MAX.max(NEIGHBOURS_MAX));
+        hub.reported(further, hw(3), start);
+        assert_eq!(hub.identify(further, None, start).hw, None, "not learned");
+        assert_eq!(counts(&hub), [1, 1]);
+        hub.reported(further, hw(3), start.after(SILENCE));
+        assert_eq!(hub.who(further, start.after(SILENCE)), Some(hw(3)), "the others have ended");
+        assert_eq!(counts(&hub), [1, 1]);
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! Leases: the promises that outlive the process.
 
+use std::collections::BTreeMap;
 use std::ffi::CStr;
+use std::net::Ipv4Addr;
 use std::path::Path;
 
 use bootlace_core::dhcp::{ClockMark, Lease, LeaseChange, LeaseState};
@@ -137,6 +139,25 @@ impl LeaseReader {
     /// Every lease, by address.
     pub fn leases(&self) -> Result<Vec<Lease>, StoreError> {
         leases(&self.db)
+    }
+
+    /// The first `most` leases behind an address, by address. It looks at all of them and keeps no more than it returns.
+    pub fn page(&self, after: Ipv4Addr, most: usize) -> Result<Vec<Lease>, StoreError> {
+        let error = |error: rusqlite::Error| self.db.error("read", &error);
+        let mut statement = self.db.conn.prepare(READ).map_err(error)?;
+        let mut rows = statement.query([]).map_err(error)?;
+        let mut page = BTreeMap::new();
+        while let Some(row) = rows.next().map_err(error)? {
+            let lease = LeaseRow::read(row).map_err(error)?.lease();
+            let lease = lease.map_err(|detail| StoreError::corrupt(&self.db.file, detail))?;
+            if lease.address > after {
+                page.insert(lease.address, lease);
+            }
+            if page.len() > most {
+                page.pop_last();
+            }
+        }
+        Ok(page.into_values().collect())
     }
 }
 

@@ -18,6 +18,16 @@ const REPLY: u16 = 2;
 /// A frame that asks everybody who has `target`. The sender's IP is 0.0.0.0, so that nobody's table changes by the
 /// question (RFC 5227, section 2.1.1).
 pub fn probe(own: Mac, target: Ipv4Addr) -> [u8; ARP_FRAME_LEN] {
+    request(own, Ipv4Addr::UNSPECIFIED, target)
+}
+
+/// A frame that tells everybody that `own` has `ip` now (RFC 5227, section 2.3): whoever has it in its table with
+/// another station corrects that.
+pub fn announcement(own: Mac, ip: Ipv4Addr) -> [u8; ARP_FRAME_LEN] {
+    request(own, ip, ip)
+}
+
+fn request(own: Mac, sender: Ipv4Addr, target: Ipv4Addr) -> [u8; ARP_FRAME_LEN] {
     let mut frame = [0; ARP_FRAME_LEN];
     let parts: [&[u8]; 9] = [
         &[0xff; 6],
@@ -26,7 +36,7 @@ pub fn probe(own: Mac, target: Ipv4Addr) -> [u8; ARP_FRAME_LEN] {
         &KIND,
         &REQUEST.to_be_bytes(),
         &own.0,
-        &Ipv4Addr::UNSPECIFIED.octets(),
+        &sender.octets(),
         &[0; 6],
         &target.octets(),
     ];
@@ -54,6 +64,16 @@ mod tests {
 
     const OWN: Mac = Mac([2, 0, 0, 0, 0, 1]);
     const TARGET: Ipv4Addr = Ipv4Addr::new(10, 188, 0, 61);
+
+    #[test]
+    fn an_announcement_names_the_address_twice() {
+        let frame = announcement(OWN, TARGET);
+        assert_eq!(
+            (&frame[22..28], &frame[28..32], &frame[38..]),
+            (&OWN.0[..], &TARGET.octets()[..], &TARGET.octets()[..])
+        );
+        assert_eq!((frame[21], &frame[..6]), (1, &[0xff; 6][..]), "a question to everybody");
+    }
 
     #[test]
     fn a_probe_is_what_rfc_5227_says() {

@@ -12,6 +12,7 @@ mod http;
 mod report;
 mod script;
 mod start;
+mod storm;
 mod tftp;
 mod wire;
 
@@ -51,6 +52,8 @@ enum Bench {
     Http,
     /// Boot decisions, against PHP in apache
     Script,
+    /// 500 machines at once, against dnsmasq and apache
+    Storm,
     /// Time to `ready`, and memory
     Start,
     /// How cost grows with machines, leases and sessions; system calls of each operation
@@ -69,7 +72,8 @@ enum Medium {
 }
 
 impl Bench {
-    const EACH: [Self; 6] = [Self::Dhcp, Self::Tftp, Self::Http, Self::Script, Self::Start, Self::Growth];
+    const EACH: [Self; 7] =
+        [Self::Dhcp, Self::Tftp, Self::Http, Self::Script, Self::Storm, Self::Start, Self::Growth];
 
     fn name(self) -> &'static str {
         match self {
@@ -77,6 +81,7 @@ impl Bench {
             Self::Tftp => "tftp",
             Self::Http => "http",
             Self::Script => "script",
+            Self::Storm => "storm",
             Self::Start => "start",
             Self::Growth => "growth",
             Self::All => "all",
@@ -86,7 +91,7 @@ impl Bench {
     fn medium(self) -> Medium {
         match self {
             Self::Dhcp | Self::Start | Self::Growth => Medium::Disk,
-            Self::Tftp | Self::Http | Self::Script | Self::All => Medium::Memory,
+            Self::Tftp | Self::Http | Self::Script | Self::Storm | Self::All => Medium::Memory,
         }
     }
 
@@ -97,6 +102,7 @@ impl Bench {
             Self::Tftp => tftp::run(bootlace, dir, rounds)?,
             Self::Http => http::run(bootlace, dir, rounds)?,
             Self::Script => script::run(bootlace, dir, rounds)?,
+            Self::Storm => storm::run(bootlace, dir, rounds)?,
             Self::Start => {
                 let start = start::run(bootlace, dir, rounds)?;
                 return Ok((start.table(), start.shortfall().into_iter().collect()));

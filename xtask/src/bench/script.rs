@@ -113,6 +113,11 @@ DocumentRoot DIR/boot
 </Directory>
 "#;
 
+/// Its config with its files in `dir`.
+pub(super) fn apache(dir: &Path) -> String {
+    APACHE.replace("DIR", &dir.display().to_string())
+}
+
 /// Runs the contest. `dir` is in memory.
 pub(super) fn run(bootlace: &Path, dir: &Path, rounds: u32) -> Result<Vec<Standings>> {
     let boot = dir.join("boot");
@@ -120,7 +125,7 @@ pub(super) fn run(bootlace: &Path, dir: &Path, rounds: u32) -> Result<Vec<Standi
     fs::write(boot.join("lpxelinux.0"), "stands for a loader")?;
     fs::write(boot.join("boot2.php"), PHP)?;
     fs::write(dir.join("bootlace.toml"), BOOTLACE)?;
-    fs::write(dir.join("apache.conf"), APACHE.replace("DIR", &dir.display().to_string()))?;
+    fs::write(dir.join("apache.conf"), apache(dir))?;
     let mut serve = Command::new(bootlace);
     serve.args(["serve", "-c", "bootlace.toml"]);
     let mut apache = Command::new("apache2");

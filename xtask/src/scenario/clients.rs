@@ -36,7 +36,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     },
     Scenario {
         name: "dhcp-vlan-tagged",
-        shows: "on a trunk, machines of a VLAN get nothing from the server of the untagged network",
+        shows: "on a trunk, machines of a VLAN get nothing from the server of the untagged network and take no address from it",
         run: vlan::tagged,
     },
     Scenario {

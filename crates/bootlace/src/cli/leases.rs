@@ -18,11 +18,10 @@ pub(super) struct Leases {
 
 impl Leases {
     pub(super) fn run(&self) -> Result<()> {
-        const PATH: &str = "/api/v1/leases";
+        let leases = self.all()?;
         if self.json.format() == Format::Json {
-            return say(&self.server.get(PATH)?);
+            return say(&serde_json::to_string(&leases)?);
         }
-        let leases: Vec<LeaseView> = self.server.read(PATH)?;
         let rows: Vec<_> = leases
             .into_iter()
             .map(|lease| {
@@ -31,5 +30,18 @@ impl Leases {
             })
             .collect();
         say(&table::table(["ADDRESS", "MAC", "NAME", "STATE", "UNTIL"], &rows))
+    }
+
+    /// Part after part, until one is empty.
+    fn all(&self) -> Result<Vec<LeaseView>> {
+        let mut leases: Vec<LeaseView> = Vec::new();
+        loop {
+            let after = leases.last().map_or("0.0.0.0", |lease| lease.address.as_str());
+            let part: Vec<LeaseView> = self.server.read(&format!("/api/v1/leases?after={after}"))?;
+            if part.is_empty() {
+                return Ok(leases);
+            }
+            leases.extend(part);
+        }
     }
 }

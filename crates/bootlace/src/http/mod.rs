@@ -10,6 +10,8 @@ mod health;
 mod leases;
 mod machines;
 
+pub use leases::LEASES_MAX;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 

@@ -7,6 +7,13 @@ use std::ptr;
 
 use socket2::{Domain, Socket, Type};
 
+/// Where a filter's program finds what the kernel itself knows of a frame (linux/filter.h).
+const ANCILLARY: u32 = 0xffff_f000;
+/// For whom the frame is: this host, everybody, a group, or another host (linux/if_packet.h).
+pub(super) const PACKET_TYPE: u32 = ANCILLARY + 4;
+/// Whether a VLAN tag is on the frame that is not among its bytes.
+pub(super) const VLAN_TAG_PRESENT: u32 = ANCILLARY + 48;
+
 /// An Ethernet frame and where it leaves.
 #[derive(Clone, Copy, Debug)]
 pub struct Frame<'a> {

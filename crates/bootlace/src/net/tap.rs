@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 use socket2::{Domain, SockFilter, Socket, Type};
 
-use super::packet;
+use super::packet::{self, PACKET_TYPE, VLAN_TAG_PRESENT};
 
 /// Kept of a frame: more than any DHCP message has on Ethernet.
 const FRAME_BYTES_MAX: u32 = 2048;
@@ -39,10 +39,6 @@ impl AsFd for DhcpTap {
 
 /// A classic BPF program: whole UDP datagrams for a port that the kernel would give to this host without a VLAN.
 fn only_datagrams_for(socket: &Socket, port: u16) -> io::Result<()> {
-    // Offsets of the kernel's own values (linux/filter.h).
-    const ANCILLARY: u32 = 0xffff_f000;
-    const PACKET_TYPE: u32 = ANCILLARY + 4;
-    const VLAN_TAG_PRESENT: u32 = ANCILLARY + 48;
     // Offsets in a frame.
     const IP: u32 = 14;
     const PROTOCOL: u32 = IP + 9;

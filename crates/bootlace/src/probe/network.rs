@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use bootlace_links::{Cidr, LinkAddr, Links, Stacked};
 use bootlace_probe::Address;
-use bootlace_wire::Mac;
+use bootlace_wire::{Mac, arp};
 use rustix::io::Errno;
 use socket2::{Domain, Socket, Type};
 
@@ -28,6 +28,8 @@ const DEFAULT_MAC: Mac = Mac([0x02, 0xb0, 0x07, 0x1a, 0xce, 0xff]);
 /// The calling thread's network.
 pub(super) struct Network {
     frames: FrameSocket,
+    /// The station's.
+    mac: Mac,
     links: Links,
     /// What the host itself has, which a macvlan on it does not reach.
     host: BTreeSet<Ipv4Addr>,
@@ -66,7 +68,7 @@ impl Network {
         links.up("lo")?;
         links.up(LINK)?;
         links.wait_running(LINK)?;
-        Ok(Self { frames, links, host, own_host: BTreeSet::new(), has_route: false, buffer: Vec::new() })
+        Ok(Self { frames, mac, links, host, own_host: BTreeSet::new(), has_route: false, buffer: Vec::new() })
     }
 
     /// Takes the macvlan away now. Otherwise the kernel does so with the namespace, at its leisure.
@@ -95,6 +97,8 @@ impl Network {
         let cidr = Cidr { addr: address.ip, prefix_len: address.prefix.min(32) };
         // What cannot be set shows at the next fetch.
         let _ = self.links.add_addr(LINK, cidr);
+        // A crowd shares one station, while a server may have noted each machine's own beside its address.
+        let _ = self.frames.send(&arp::announcement(self.mac, address.ip));
         if let Some(router) = address.router.filter(|_| !self.has_route) {
             self.has_route = self.links.add_default_route(LINK, router).is_ok();
         }

@@ -22,7 +22,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use bootlace_core::dhcp::{
-    Decision, LeaseChange, LeaseState, LeaseTable, Notice, Received, Reply, classify, decide,
+    AlmostFull, Decision, LeaseChange, LeaseState, LeaseTable, Notice, Received, Reply, classify, decide,
 };
 use bootlace_core::event::{DhcpAnswer, DhcpEvent, Event, EventKind, Peer};
 use bootlace_core::model::Timestamp;
@@ -80,6 +80,8 @@ pub struct Dhcp {
 struct Pending {
     port: usize,
     station: Option<Mac>,
+    /// Whom the request was sent to.
+    asked: Ipv4Addr,
     hw: HwAddr,
     at: Timestamp,
     reply: Option<Reply>,
@@ -300,11 +302,15 @@ impl Dhcp {
         }
         if let Some(notice) = decision.notice {
             self.hub.counters().count(counter(notice));
+            if let Notice::AlmostFull(AlmostFull { subnet, held, of }) = notice {
+                tracing::warn!(%subnet, held, of, "most addresses of a subnet are lent: widen its ranges");
+            }
         }
         let promises = !decision.changes.is_empty();
         changes.extend(decision.changes);
         let Decision { reply, event, .. } = decision;
-        pending.push(Pending { port, station, hw, at: now, reply, promises, event });
+        let asked = received.destination;
+        pending.push(Pending { port, station, asked, hw, at: now, reply, promises, event });
     }
 
     /// Sends what promises nothing, stores, sends what does, records: in this order. Returns the changes that are still to be stored.
@@ -351,7 +357,9 @@ impl Dhcp {
             let replies: Vec<Outgoing> = pending
                 .clone()
                 .filter(|pending| pending.port == index)
-                .filter_map(|pending| Some(Outgoing::new(pending.reply.as_ref()?, port, pending.station)))
+                .filter_map(|pending| {
+                    Some(Outgoing::new(pending.reply.as_ref()?, port, pending.station, pending.asked))
+                })
                 .collect();
             let datagrams: Vec<Datagram<'_>> =
                 replies.iter().filter_map(|reply| reply.datagram(&port.interface)).collect();
@@ -383,6 +391,7 @@ impl Dhcp {
 
 fn counter(notice: Notice) -> Counter {
     match notice {
+        Notice::AlmostFull(_) => Counter::DhcpAlmostFull,
         Notice::ForeignRelay => Counter::DhcpForeignRelay,
         Notice::OfferSuperseded => Counter::DhcpOfferSuperseded,
         Notice::QuarantineFull => Counter::DhcpQuarantineFull,

@@ -158,6 +158,23 @@ fn every_route_as_written() {
 }
 
 #[test]
+fn leases_come_in_parts() {
+    let mut server = Server::new(None);
+    fill(&mut server);
+    let addresses = |query: &str| {
+        let body = server.get(&format!("/api/v1/leases{query}")).1;
+        let leases: Vec<serde_json::Value> = serde_json::from_str(&body).unwrap();
+        leases.into_iter().map(|lease| lease["address"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let all = addresses("");
+    assert!(all.len() > 2);
+    assert_eq!(addresses("?limit=2"), all[..2]);
+    assert_eq!(addresses(&format!("?after={}", all[1])), all[2..]);
+    assert!(addresses("?after=255.255.255.255").is_empty());
+    assert_eq!(server.get("/api/v1/leases?after=me").0, 400);
+}
+
+#[test]
 fn what_is_not_there_is_said() {
     let server = Server::new(None);
     for empty in ["/api/v1/leases", "/api/v1/boots", "/api/v1/boots?mac=52:54:00:00:00:09"] {

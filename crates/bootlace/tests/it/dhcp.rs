@@ -35,7 +35,7 @@ fn inside(test: &str) -> bool {
     if std::env::var_os(INSIDE).is_some() {
         return true;
     }
-    let script = "ip link set lo up && ip addr add 10.188.0.10/24 dev lo && ip addr add 10.188.0.1/32 dev lo \
+    let script = "ip link set lo up && ip addr add 10.188.0.9/24 dev lo && ip addr add 10.188.0.10/24 dev lo && ip addr add 10.188.0.1/32 dev lo \
                   && exec \"$@\"";
     let status = Command::new("unshare")
         .args(["--user", "--map-root-user", "--net", "sh", "-c", script, "sh"])
@@ -76,7 +76,9 @@ fn start_by(
     relay.connect((ip(10), 67)).unwrap();
     before(&relay);
     let mut interface = interfaces().unwrap()["lo"].clone();
-    interface.addresses.retain(|own| own.ip == ip(10));
+    interface.addresses.retain(|own| [ip(9), ip(10)].contains(&own.ip));
+    // Another one comes first: nothing may depend on it.
+    interface.addresses.sort_by_key(|own| own.ip);
     let (stop, inbox) = orders().unwrap();
     let world_dir = world.state_dir();
     let World { dir, mut store, hub, serving, .. } = world;
@@ -124,11 +126,15 @@ impl Running {
 
     /// The next answer: its type, the machine that it is for and its address.
     fn answer(&self) -> (MessageType, u32, Ipv4Addr) {
+        let answer = self.message();
+        (answer.message_type().unwrap(), answer.xid, answer.yiaddr)
+    }
+
+    fn message(&self) -> Message {
         self.relay.set_read_timeout(Some(WAIT)).unwrap();
         let mut bytes = [0; 1500];
         let len = self.relay.recv(&mut bytes).unwrap();
-        let answer = Message::decode(&bytes[..len]).unwrap();
-        (answer.message_type().unwrap(), answer.xid, answer.yiaddr)
+        Message::decode(&bytes[..len]).unwrap()
     }
 
     /// Hears nothing until so many were not stored.
@@ -355,4 +361,31 @@ fn a_clock_that_is_set_moves_all_leases_and_ends_none() {
     HostClock::start_by(clocks.reader(), boot, &mut table, &mut store).unwrap();
     let ends: Vec<_> = store.leases().unwrap().into_iter().map(|lease| lease.until).collect();
     assert_eq!(ends, [Timestamp::from_secs(START + lease)]);
+}
+
+/// The test's relay hears only what comes from the address that it asks.
+#[test]
+fn a_relay_that_is_the_server_to_its_clients_is_answered_by_whom_it_asked() {
+    if !inside("dhcp::a_relay_that_is_the_server_to_its_clients_is_answered_by_whom_it_asked") {
+        return;
+    }
+    let running = start(|_| {});
+    let own = [&[11, 4], ip(1).octets().as_slice()].concat();
+    let mut discover = message(MessageType::Discover, 1);
+    discover.options.set(Code::RELAY_INFO, own.clone());
+    send(&running.relay, &discover);
+    let offer = running.message();
+    assert_eq!((offer.message_type(), offer.server_id()), (Some(MessageType::Offer), Some(ip(1))));
+
+    let mut request = message(MessageType::Request, 1);
+    request.options.set(Code::RELAY_INFO, own);
+    request.options.set_ip(Code::REQUESTED_IP, offer.yiaddr);
+    request.options.set_ip(Code::SERVER_ID, ip(1));
+    send(&running.relay, &request);
+    let ack = running.message();
+    assert_eq!((ack.message_type(), ack.server_id()), (Some(MessageType::Ack), Some(ip(1))));
+
+    running.discover(2);
+    assert_eq!(running.message().server_id(), Some(ip(10)), "without the wish it is our own");
+    running.stop();
 }

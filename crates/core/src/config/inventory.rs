@@ -17,13 +17,15 @@ use crate::model::Uuid;
 pub struct Machines {
     list: Vec<Machine>,
     by_mac: HashMap<Mac, usize>,
+    /// By its text.
+    by_client_id: HashMap<String, usize>,
     /// By the lower of the two byte orders.
     by_uuid: HashMap<Uuid, usize>,
     by_serial: HashMap<String, usize>,
     told_by: BTreeMap<Identity, Group>,
 }
 
-/// By what a machine can be told from others.
+/// By what a machine can be told from others, and be asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Identity {
     /// It lists MACs.
@@ -54,6 +56,11 @@ impl Machines {
     /// The machine that lists this MAC.
     pub fn by_mac(&self, mac: Mac) -> Option<&Machine> {
         self.by_mac.get(&mac).map(|at| &self.list[*at])
+    }
+
+    /// The machine with this client identifier, as its text.
+    pub fn by_client_id(&self, id: &str) -> Option<&Machine> {
+        self.by_client_id.get(id).map(|at| &self.list[*at])
     }
 
     /// The machine with this UUID, in either byte order.
@@ -87,6 +94,9 @@ impl Machines {
             // The first keeps what the check of a config reports for the second.
             for mac in &machine.macs {
                 self.by_mac.entry(*mac).or_insert(at);
+            }
+            if let Some(id) = &machine.client_id {
+                self.by_client_id.entry(id.to_string()).or_insert(at);
             }
             if let Some(uuid) = machine.uuid {
                 self.by_uuid.entry(either_order(uuid)).or_insert(at);

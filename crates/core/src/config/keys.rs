@@ -71,7 +71,18 @@ pub(super) static BOOT: Section = Section { title: "[boot.NAME]", keys: &["kind"
 pub(super) static MACHINE: Section = Section {
     title: "[[machine]]",
     keys: &[
-        "name", "mac", "uuid", "serial", "address", "boot", "loader", "proxy", "ignore", "options", "vars",
+        "name",
+        "mac",
+        "client_id",
+        "uuid",
+        "serial",
+        "address",
+        "boot",
+        "loader",
+        "proxy",
+        "ignore",
+        "options",
+        "vars",
     ],
 };
 

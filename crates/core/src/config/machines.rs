@@ -5,7 +5,7 @@ use std::collections::btree_map::Entry;
 use std::net::Ipv4Addr;
 use std::ops::Range;
 
-use bootlace_wire::Mac;
+use bootlace_wire::{HwAddr, Mac};
 
 use super::file::Table;
 use super::names::BootNames;
@@ -14,7 +14,7 @@ use super::report::{At, Report};
 use super::types::{DhcpMode, Machine, NAME_BYTES_MAX};
 use super::{overrides, scalar};
 use crate::finding::Finding;
-use crate::model::Uuid;
+use crate::model::{ClientId, Uuid};
 
 /// What tells machines apart, with the place where it stands first: each value may stand once in the file.
 /// Values are kept in a common form.
@@ -59,12 +59,13 @@ fn machine(
 ) -> Option<Machine> {
     let name = name(table, seen, report);
     let macs = macs(table, seen, report);
+    let client_id = client_id(table, seen, report);
     let uuid = uuid(table, seen, report);
     let serial = serial(table, seen, report);
-    if ["mac", "uuid", "serial"].iter().all(|key| table.get(key).is_none()) {
+    if ["mac", "client_id", "uuid", "serial"].iter().all(|key| table.get(key).is_none()) {
         let message = "nothing tells this machine from others";
         let finding = Finding::error("config-missing", message);
-        report.add(finding.fix("add mac, uuid or serial"), &table.span);
+        report.add(finding.fix("add mac, client_id, uuid or serial"), &table.span);
     }
     let address = table.parsed("address", scalar::address, report);
     if let Some(address) = &address {
@@ -72,7 +73,8 @@ fn machine(
         reservation(address, table, network, report);
     }
     let overrides = overrides::read(table, names, report);
-    Some(Machine { name: name?, macs, uuid, serial, address: address.map(|at| at.value), overrides })
+    let address = address.map(|at| at.value);
+    Some(Machine { name: name?, macs, client_id, uuid, serial, address, overrides })
 }
 
 fn name(table: &Table<'_>, seen: &mut Seen, report: &mut Report<'_>) -> Option<String> {
@@ -108,6 +110,27 @@ fn mac(text: &str) -> Result<Mac, scalar::Wrong> {
     Ok(mac)
 }
 
+fn client_id(table: &Table<'_>, seen: &mut Seen, report: &mut Report<'_>) -> Option<ClientId> {
+    let parse = |text: &str| -> Result<ClientId, scalar::Wrong> {
+        let id: ClientId = text.parse().map_err(|_| {
+            const FIX: &str = "write it as hex with colons, or as its text";
+            ("is no client identifier: these have 2 to 42 bytes", FIX)
+        })?;
+        match id.as_bytes() {
+            [HwAddr::ETHERNET, mac @ ..] if mac.len() == 6 => {
+                Err(("is a MAC with an Ethernet type before it", "write the MAC as mac"))
+            }
+            [0, uuid @ ..] if uuid.len() == 16 => {
+                Err(("is a UUID with a zero before it, as firmware sends", "write the UUID as uuid"))
+            }
+            _ => Ok(id),
+        }
+    };
+    let id = table.parsed("client_id", parse, report)?;
+    seen.once("client identifier", id.value.to_string(), &id, report);
+    Some(id.value)
+}
+
 fn uuid(table: &Table<'_>, seen: &mut Seen, report: &mut Report<'_>) -> Option<Uuid> {
     let parse = |text: &str| -> Result<Uuid, scalar::Wrong> {
         let uuid: Uuid =
@@ -137,7 +160,7 @@ fn serial(table: &Table<'_>, seen: &mut Seen, report: &mut Report<'_>) -> Option
 
 fn reservation(address: &At<Ipv4Addr>, table: &Table<'_>, network: &Network, report: &mut Report<'_>) {
     let wanted = address.value;
-    if table.get("mac").is_none() {
+    if table.get("mac").is_none() && table.get("client_id").is_none() {
         let message = "operating systems tell DHCP only their MAC: without it they do not get this address";
         report.add(Finding::warning("config-address-mac", message).fix("add mac"), &address.span);
     }

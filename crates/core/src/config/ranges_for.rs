@@ -12,8 +12,16 @@ use crate::finding::Finding;
 use crate::model::Var;
 
 /// What a machine can tell in the message that asks for an address. All else it could only report later.
-const TOLD_BY_DHCP: [Var; 7] =
-    [Var::Mac, Var::Firmware, Var::Loader, Var::Uuid, Var::Hostname, Var::UserClass, Var::VendorClass];
+const TOLD_BY_DHCP: [Var; 8] = [
+    Var::Mac,
+    Var::Firmware,
+    Var::Loader,
+    Var::Uuid,
+    Var::Hostname,
+    Var::UserClass,
+    Var::VendorClass,
+    Var::ClientId,
+];
 
 /// Reads the entries of a subnet; `keep` reports ranges that cannot be lent and gives the others back.
 pub(super) fn read(

@@ -13,7 +13,7 @@ use bootlace_wire::dhcp::{Code, Feature};
 use super::inventory::Machines;
 use crate::boot::rules::Match;
 use crate::boot::template::Template;
-use crate::model::Uuid;
+use crate::model::{ClientId, Uuid};
 
 /// Everything that `bootlace.toml` says, with its defaults filled in. Paths are absolute or relative to the
 /// working directory, never to the file.
@@ -461,13 +461,15 @@ pub struct Overrides {
     pub vars: Vars,
 }
 
-/// `[[machine]]`: has a name and at least one of MAC, UUID and serial.
+/// `[[machine]]`: has a name and at least one of MAC, client identifier, UUID and serial.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Machine {
     /// Unique among machines; an LDH host name.
     pub name: String,
     /// Its interfaces, unique among machines.
     pub macs: Vec<Mac>,
+    /// What it calls itself in DHCP, unique among machines.
+    pub client_id: Option<ClientId>,
     /// SMBIOS UUID, in whichever byte order the user wrote it.
     pub uuid: Option<Uuid>,
     /// SMBIOS serial; compared without case.

@@ -4,12 +4,12 @@ use std::fmt;
 use std::net::{Ipv4Addr, SocketAddrV4};
 
 use bootlace_wire::HwAddr;
-use bootlace_wire::dhcp::{Arch, HOPS_MAX, Message, MessageType, Op};
+use bootlace_wire::dhcp::{Arch, Code, HOPS_MAX, Message, MessageType, Op};
 
 use crate::boot::features::IpxeFeatures;
 use crate::config::Cidr;
 use crate::event::{ClientClass, DhcpMessage};
-use crate::model::{Facts, Firmware, Reporting, Text, Uuid, Var};
+use crate::model::{ClientId, Facts, Firmware, Reporting, Text, Uuid, Var};
 
 /// How a message came.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -306,6 +306,13 @@ fn facts(message: &Message, class: ClientClass, firmware: Option<Firmware>, uuid
     if let Some(user_class) = message.user_classes() {
         let counted = user_class.parts.join(&b',');
         facts.set(Var::UserClass, Text::clean(if counted.is_empty() { user_class.raw } else { &counted }));
+    }
+    // Most send their MAC or UUID as identifier: that tells nothing new.
+    let says_mac = |id: &[u8]| id.split_first() == Some((&message.hw.htype(), message.hw.as_bytes()));
+    let says_uuid = |id: &[u8]| message.options.get(Code::UUID) == Some(id);
+    if let Some(id) = message.client_id().filter(|id| !says_mac(id) && !says_uuid(id)).and_then(ClientId::new)
+    {
+        facts.set(Var::ClientId, id.to_string().as_str());
     }
     // Only what still loads something from us can be asked for more.
     if class == ClientClass::Os {

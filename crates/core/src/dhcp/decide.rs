@@ -10,8 +10,8 @@ use super::boot_fields::{BootFields, Booting, Fetch};
 use super::net::{self, Net};
 use super::reply::{self, Answer, INFINITE, Reply};
 use super::{
-    Attributes, Claim, Client, Declined, Found, Kind, LeaseChange, LeaseTable, Notice, Proof, Query, Request,
-    Role, proxy, relays, shares,
+    Attributes, Circuit, Claim, Client, Declined, Found, Kind, LeaseChange, LeaseTable, Notice, Proof, Query,
+    Request, Role, proxy, relays, shares,
 };
 use crate::boot::choose::{Choice, choose};
 use crate::boot::loader::LoaderInventory;
@@ -257,7 +257,8 @@ impl<'a> Case<'a> {
     }
 
     fn client(&self) -> Client<'a> {
-        Client { hw: self.query.hw, machine: self.choice.machine, share: 0 }
+        let circuit = Circuit::of(self.query);
+        Client { hw: self.query.hw, machine: self.choice.machine, share: 0, circuit }
     }
 
     /// The same when it needs an address, and the reason for its ranges, where there are several.
@@ -460,7 +461,8 @@ impl<'a> Case<'a> {
             Ok((claim, changes)) => {
                 self.note(trail, address, claim);
                 let kind = MessageType::Ack;
-                Verdict::Give(Gift { net, kind, address, lease: Some(secs), changes, notice: None })
+                let notice = table.almost_full(net.index).map(Notice::AlmostFull);
+                Verdict::Give(Gift { net, kind, address, lease: Some(secs), changes, notice })
             }
             Err(refusal) => self.nak(net.id, format!("{address}: {refusal}")),
         }

@@ -8,7 +8,9 @@ use std::time::Duration;
 use bootlace_wire::HwAddr;
 
 use super::addresses::AddressSet;
+use super::circuits::{Circuit, Circuits};
 use super::hash;
+use super::pressure::{AlmostFull, Pressure};
 use super::probe::Probes;
 use super::shares::Share;
 use super::superseded::Superseded;
@@ -25,6 +27,8 @@ pub const OFFER_HOLD: Duration = Duration::from_secs(60);
 pub(super) struct Offer {
     pub(super) address: Ipv4Addr,
     pub(super) until: Timestamp,
+    /// The way that the client came.
+    pub(super) circuit: Circuit,
 }
 
 /// Indices over the leases and offers of one subnet. The leases themselves are in the table.
@@ -35,6 +39,8 @@ pub(super) struct Pool {
     shares: Vec<Share>,
     /// Addresses that only their machine gets.
     reserved: BTreeSet<Ipv4Addr>,
+    /// How many of them are in the ranges.
+    reserved_in_ranges: u64,
     /// In a range, not reserved, without a lease or an offer.
     free: AddressSet,
     /// In a range, not reserved, with a lease, without an offer: can be lent again when `until` is past. By share.
@@ -46,6 +52,8 @@ pub(super) struct Pool {
     offers: BTreeMap<HwAddr, Offer>,
     offered: BTreeMap<Ipv4Addr, HwAddr>,
     offer_ends: BTreeSet<(Timestamp, HwAddr)>,
+    circuits: Circuits,
+    pressure: Pressure,
     /// Clients of the config that were offered something.
     known: BTreeSet<HwAddr>,
     /// Offers that somebody else got before they were taken.
@@ -67,10 +75,13 @@ impl Pool {
         for address in &reserved {
             free.remove(*address);
         }
+        let is_in_range = |address: &&Ipv4Addr| shares.iter().any(|share| share.contains(**address));
+        let reserved_in_ranges = reserved.iter().filter(is_in_range).count() as u64;
         Self {
             cidr: subnet.cidr,
             shares,
             reserved,
+            reserved_in_ranges,
             free,
             lapsing: BTreeSet::new(),
             released: BTreeSet::new(),
@@ -78,6 +89,8 @@ impl Pool {
             offers: BTreeMap::new(),
             offered: BTreeMap::new(),
             offer_ends: BTreeSet::new(),
+            circuits: Circuits::default(),
+            pressure: Pressure::default(),
             known: BTreeSet::new(),
             superseded: Superseded::default(),
             quarantine: BTreeSet::new(),
@@ -92,6 +105,38 @@ impl Pool {
     /// Number of addresses in the ranges.
     pub(super) fn size(&self) -> u64 {
         self.shares.iter().map(|share| share.size).sum()
+    }
+
+    /// A lease of an address was made.
+    pub(super) fn note_lease(&mut self, lease: &Lease) {
+        if self.is_lent(lease.address) && !self.is_reserved(lease.address) {
+            self.pressure.note(lease);
+        }
+    }
+
+    /// A lease was taken out.
+    pub(super) fn forget_lease(&mut self, lease: &Lease) {
+        self.pressure.forget(lease);
+    }
+
+    pub(super) fn end_leases(&mut self, now: Timestamp) {
+        self.pressure.end(self.lendable(), now);
+    }
+
+    /// That most addresses are held now, unless it was told before.
+    pub(super) fn almost_full(&mut self) -> Option<AlmostFull> {
+        let of = self.lendable();
+        self.pressure.ring(of).map(|held| AlmostFull { subnet: self.cidr, held, of })
+    }
+
+    /// What was told of this subnet before the config has changed.
+    pub(super) fn inherit(&mut self, former: &Self) {
+        self.pressure.inherit(&former.pressure);
+    }
+
+    /// Number of addresses in the ranges that anybody can get.
+    fn lendable(&self) -> u64 {
+        self.size() - self.reserved_in_ranges
     }
 
     pub(super) fn is_lent(&self, address: Ipv4Addr) -> bool {
@@ -193,6 +238,8 @@ impl Pool {
             offer.until = offer.until.moved(millis);
         }
         self.offer_ends = moved(&self.offer_ends, millis);
+        self.circuits.shift(millis);
+        self.pressure.shift(millis);
         self.quarantine = moved(&self.quarantine, millis);
         if let Some(probes) = &mut self.probes {
             probes.shift(millis);
@@ -238,9 +285,11 @@ impl Pool {
         self.offers.iter().map(|(hw, offer)| (*hw, *offer))
     }
 
-    /// Offers that stand, the one that was made first before all others.
-    pub(super) fn offers_by_age(&self) -> impl Iterator<Item = (HwAddr, Offer)> {
-        self.offer_ends.iter().filter_map(|(_, hw)| Some((*hw, *self.offers.get(hw)?)))
+    /// Offers that stand, in the order in which they are taken back: those of a circuit that has more than half of
+    /// them, then all; of each the one that was made first before all others.
+    pub(super) fn offers_to_take_back(&self) -> impl Iterator<Item = (HwAddr, Offer)> {
+        let by_age = self.offer_ends.iter().map(|(_, hw)| *hw);
+        self.circuits.crowd().chain(by_age).filter_map(|hw| Some((hw, self.offer_of(hw)?)))
     }
 
     /// In a range of this share, and not reserved.
@@ -259,11 +308,12 @@ impl Pool {
     }
 
     /// Notes an offer. The caller has taken back the client's former one and has unplaced the address.
-    pub(super) fn note_offer(&mut self, hw: HwAddr, address: Ipv4Addr, until: Timestamp) {
+    pub(super) fn note_offer(&mut self, hw: HwAddr, offer: Offer) {
         self.superseded.forget(hw);
-        self.offers.insert(hw, Offer { address, until });
-        self.offered.insert(address, hw);
-        self.offer_ends.insert((until, hw));
+        self.offers.insert(hw, offer);
+        self.offered.insert(offer.address, hw);
+        self.offer_ends.insert((offer.until, hw));
+        self.circuits.note(offer.circuit, offer.until, hw);
     }
 
     /// Forgets a client's offer; the caller places the address.
@@ -272,6 +322,7 @@ impl Pool {
         self.known.remove(&hw);
         self.offered.remove(&offer.address);
         self.offer_ends.remove(&(offer.until, hw));
+        self.circuits.forget(offer.circuit, offer.until, hw);
         Some(offer.address)
     }
 

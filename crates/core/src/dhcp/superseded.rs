@@ -1,7 +1,8 @@
 //! Offers that were made to somebody else before they were taken.
 //!
 //! A flood of made-up machines is offered every address of a subnet and takes none of them. Rather than to be silent
-//! until their minute is over, the server offers the oldest of those addresses anew. Whoever lost an offer so
+//! until their minute is over, the server offers the oldest of those addresses anew; where more than half of all offers
+//! went one way, to one port of a relay or one interface, the oldest of these. Whoever lost an offer so
 //! is remembered for as long as it would have lasted: of all who were offered an address, the first who asks for it
 //! gets it. So a real machine gets one as long as a flood only asks, however fast it is.
 
@@ -66,6 +67,7 @@ mod tests {
 
     use bootlace_wire::Mac;
 
+    use super::super::circuits::Circuit;
     use super::*;
 
     #[test]
@@ -79,7 +81,7 @@ mod tests {
         let address = Ipv4Addr::new(10, 0, 0, 60);
         for number in 0..=SUPERSEDED_MAX {
             let until = start.after(Duration::from_millis(1 + number as u64));
-            superseded.note(hw(number), Offer { address, until });
+            superseded.note(hw(number), Offer { address, until, circuit: Circuit::default() });
         }
         assert_eq!((superseded.offers.len(), superseded.ends.len()), (SUPERSEDED_MAX, SUPERSEDED_MAX));
         assert!(!superseded.has(hw(0), address, start), "the oldest made room");

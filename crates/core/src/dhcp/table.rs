@@ -12,10 +12,10 @@ use std::time::Duration;
 
 use bootlace_wire::HwAddr;
 
-use super::pool::Pool;
-use super::{Lease, LeaseState};
+use super::pool::{Offer, Pool};
+use super::{Circuit, Lease, LeaseState};
 use crate::config::{Cidr, Config, Machine, Standing};
-use crate::model::Timestamp;
+use crate::model::{ClientId, Timestamp};
 
 pub use changes::{Attributes, Declined};
 pub use claims::{Claim, Refusal};
@@ -57,6 +57,8 @@ pub struct Client<'a> {
     pub machine: Option<&'a Machine>,
     /// Which ranges of the subnet it gets a new address of: 0 is `ranges`, 1 the first of `ranges_for`, ...
     pub share: usize,
+    /// The way that it comes.
+    pub circuit: Circuit,
 }
 
 impl Client<'_> {
@@ -74,7 +76,9 @@ impl Client<'_> {
         let Some(machine) = self.machine.filter(|_| lease.hw != self.hw) else { return false };
         let by_mac = lease.hw.mac().is_some_and(|mac| machine.macs.contains(&mac));
         let by_uuid = machine.uuid.zip(lease.uuid).is_some_and(|(a, b)| a.same_machine(b));
-        by_mac || by_uuid
+        let own_id = machine.client_id.as_ref().map(ClientId::as_bytes);
+        let by_id = own_id.is_some() && own_id == lease.client_id.as_deref();
+        by_mac || by_id || by_uuid
     }
 }
 
@@ -113,6 +117,7 @@ impl LeaseTable {
             };
             pool.unplace(lease.address, None);
             pool.place(lease.address, Some(lease));
+            pool.note_lease(lease);
             if is_quarantine(lease) {
                 pool.quarantine.insert((lease.until, lease.address));
             }
@@ -126,6 +131,9 @@ impl LeaseTable {
             }
         }
         for pool in &mut self.pools {
+            if let Some(same) = former.iter().find(|same| same.cidr() == pool.cidr()) {
+                pool.inherit(same);
+            }
             if self.watched.contains(&pool.cidr()) {
                 pool.watch();
             }
@@ -133,7 +141,7 @@ impl LeaseTable {
         for (hw, offer) in former.iter().flat_map(Pool::offers) {
             let subnet = self.pools.iter().position(|pool| pool.cidr().contains(offer.address));
             let Some(subnet) = subnet.filter(|at| self.pools[*at].is_lent(offer.address)) else { continue };
-            self.note_offer(subnet, hw, offer.address, offer.until);
+            self.note_offer(subnet, hw, offer);
             if hw.mac().is_some_and(|mac| config.machines.by_mac(mac).is_some()) {
                 self.pools[subnet].note_known(hw);
             }
@@ -229,11 +237,11 @@ impl LeaseTable {
         }
     }
 
-    fn note_offer(&mut self, subnet: usize, hw: HwAddr, address: Ipv4Addr, until: Timestamp) {
+    fn note_offer(&mut self, subnet: usize, hw: HwAddr, offer: Offer) {
         self.withdraw(subnet, hw);
         let Some(pool) = self.pools.get_mut(subnet) else { return };
-        pool.unplace(address, self.leases.get(&address));
-        pool.note_offer(hw, address, until);
+        pool.unplace(offer.address, self.leases.get(&offer.address));
+        pool.note_offer(hw, offer);
     }
 
     fn end_what_has_ended(&mut self, subnet: usize, now: Timestamp) {
@@ -242,6 +250,7 @@ impl LeaseTable {
             let Some(address) = pool.forget_offer(hw) else { break };
             pool.place(address, self.leases.get(&address));
         }
+        pool.end_leases(now);
         while pool.quarantine.first().is_some_and(|(until, _)| *until <= now) {
             pool.quarantine.pop_first();
         }

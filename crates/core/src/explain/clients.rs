@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 use bootlace_wire::Mac;
 use bootlace_wire::dhcp::{Code, Feature, Message, MessageType, Op};
 
-use crate::model::{Firmware, Text, Uuid};
+use crate::model::{ClientId, Firmware, Text, Uuid};
 
 /// Who speaks.
 #[derive(Clone, Debug)]
@@ -66,6 +66,7 @@ pub(super) struct Client {
     pub(super) firmware: Firmware,
     pub(super) uuid: Option<Uuid>,
     pub(super) vendor_class: Option<Text>,
+    pub(super) client_id: Option<ClientId>,
 }
 
 impl Client {
@@ -90,6 +91,9 @@ impl Client {
             let mut bytes = vec![0];
             bytes.extend(uuid.swapped().0);
             options.set(Code::UUID, bytes);
+        }
+        if let Some(id) = &self.client_id {
+            options.set(Code::CLIENT_ID, id.as_bytes());
         }
         if let Speaker::Ipxe(features) = speaker {
             options.set(Code::USER_CLASS, *b"iPXE");

@@ -30,6 +30,7 @@ pub fn explain(world: World<'_>, subject: &Subject) -> Explanation {
         firmware: subject.firmware,
         uuid: subject.facts.uuid(),
         vendor_class: subject.facts.get(Var::VendorClass).map(Text::from),
+        client_id: subject.facts.get(Var::ClientId).and_then(|id| id.parse().ok()),
     };
     let session = Session::new(SessionId(0), subject.mac.into(), world.now);
     let server = Ipv4Addr::UNSPECIFIED;

@@ -73,11 +73,13 @@ fn cleaned(value: &[u8]) -> Text {
     if value.contains(&b'%') { Text::clean(&percent_decoded(value)) } else { Text::clean(value) }
 }
 
-/// What is known after the report: it wins over the session, but for what only DHCP tells.
+/// What is known after the report: it wins over the session, but for what only DHCP tells. Of that, the client
+/// identifier says which machine it is: nobody is asked for it, so nobody may claim one.
 pub(super) fn merged(session: &Facts, report: &Facts) -> Facts {
     let mut facts = session.clone();
     for (var, value) in report.texts() {
-        if var.ipxe_setting().is_some() || facts.get(var).is_none() {
+        let may_add = || facts.get(var).is_none() && var != Var::ClientId;
+        if var.ipxe_setting().is_some() || may_add() {
             facts.set(var, value.clone());
         }
     }
@@ -132,6 +134,21 @@ mod tests {
             [(Var::Mac, "52:54:00:12:34:56"), (Var::Asset, "a+b"), (Var::Manufacturer, "Dell Inc.")];
         assert_eq!(facts, expected);
         assert_eq!(report.pick.unwrap().as_str(), "rescue");
+    }
+
+    #[test]
+    fn what_only_dhcp_tells_is_not_overruled_and_a_client_identifier_not_claimed() {
+        let mut session = Facts::new();
+        session.set(Var::VendorClass, "PXEClient");
+        session.set(Var::Serial, "S1");
+        let report = read("vendor-class=x&client-id=aa:bb&serial=S2&platform=efi").facts;
+        let facts = merged(&session, &report);
+        assert_eq!(facts.get(Var::VendorClass), Some("PXEClient"));
+        assert_eq!(facts.get(Var::Serial), Some("S2"));
+        assert_eq!(facts.get(Var::ClientId), None);
+        session.set(Var::ClientId, "cc:dd");
+        assert_eq!(merged(&session, &report).get(Var::ClientId), Some("cc:dd"));
+        assert_eq!(merged(&Facts::new(), &report).get(Var::VendorClass), Some("x"));
     }
 
     #[test]

@@ -185,7 +185,11 @@ impl<'a> Answer<'a> {
         let has_secret = matches!(plan.action, Action::San { chap: Some(_), .. });
         let (message, fix) = match self.identity {
             _ if !has_secret => return Ok(plan),
-            Identity::Confirmed => return Ok(plan),
+            Identity::Confirmed if !self.has_another_card(choice) => return Ok(plan),
+            Identity::Confirmed => (
+                "this machine says to be one whose cards are others, so it gets no secret",
+                "if it has a new card, write its MAC into the machine's `mac`",
+            ),
             Identity::Contradicted => {
                 ("this address belongs to another machine, so it gets no secret", "start the machine again")
             }
@@ -199,6 +203,15 @@ impl<'a> Answer<'a> {
             key: "password_file",
             message: message.to_owned(),
             fix: Some(fix.to_owned()),
+        })
+    }
+
+    /// The config knows the MACs of the machine that this one says to be by UUID or serial, and its own is none of them:
+    /// anybody can say a serial.
+    fn has_another_card(&self, choice: &Choice<'_>) -> bool {
+        let mac = self.request.facts.mac();
+        choice.machine.is_some_and(|machine| {
+            !machine.macs.is_empty() && mac.is_none_or(|mac| !machine.macs.contains(&mac))
         })
     }
 

@@ -31,6 +31,7 @@ pub enum Var {
     Filename,
     UserClass,
     VendorClass,
+    ClientId,
     Buildarch,
     Platform,
     Version,
@@ -42,7 +43,7 @@ pub enum Var {
 }
 
 /// Each variable: its name, and the iPXE setting that reports it (empty: known from DHCP only).
-const VARS: [(Var, &str, &str); 27] = [
+const VARS: [(Var, &str, &str); 28] = [
     (Var::Mac, "mac", "netX/mac"),
     (Var::Ip, "ip", "ip"),
     (Var::Firmware, "firmware", ""),
@@ -62,6 +63,7 @@ const VARS: [(Var, &str, &str); 27] = [
     (Var::Filename, "filename", "filename"),
     (Var::UserClass, "user-class", "user-class"),
     (Var::VendorClass, "vendor-class", ""),
+    (Var::ClientId, "client-id", ""),
     (Var::Buildarch, "buildarch", "buildarch"),
     (Var::Platform, "platform", "platform"),
     (Var::Version, "version", "version"),

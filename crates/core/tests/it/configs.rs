@@ -75,6 +75,7 @@ pub(crate) fn machine(name: &str, macs: &[&str], address: &str) -> Machine {
         name: name.into(),
         macs: macs.iter().map(|mac| mac.parse().unwrap()).collect(),
         uuid: None,
+        client_id: None,
         serial: None,
         address: Some(ip(address)),
         overrides: Overrides::default(),

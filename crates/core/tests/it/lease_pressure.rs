@@ -1,9 +1,12 @@
 //! A flood of made-up machines, and real ones among it.
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddrV4};
 
-use bootlace_core::dhcp::{Attributes, Claim, Client, LeaseTable, Refusal};
+use bootlace_core::dhcp::{
+    AlmostFull, Attributes, Circuit, Claim, Client, LeaseTable, Received, Refusal, Service, Step, classify,
+};
 use bootlace_core::model::Timestamp;
+use bootlace_wire::dhcp::{Code, Message, MessageType, Op};
 use bootlace_wire::{HwAddr, Mac};
 
 use crate::configs::{config, ip, machine};
@@ -21,7 +24,7 @@ fn hw(number: u32) -> HwAddr {
 }
 
 fn anybody(number: u32) -> Client<'static> {
-    Client { hw: hw(number), machine: None, share: 0 }
+    Client { hw: hw(number), machine: None, share: 0, circuit: Circuit::default() }
 }
 
 fn offer(table: &mut LeaseTable, client: Client<'_>, millis: i64) -> Option<(Ipv4Addr, Claim)> {
@@ -90,7 +93,12 @@ fn an_offer_to_a_machine_of_the_config_is_not_taken_away() {
     known.address = None;
     config.machines = vec![known].into();
     let mut table = LeaseTable::new(&config, Vec::new());
-    let web1 = Client { hw: hw(7), machine: config.machines.by_mac(hw(7).mac().unwrap()), share: 0 };
+    let web1 = Client {
+        hw: hw(7),
+        machine: config.machines.by_mac(hw(7).mac().unwrap()),
+        share: 0,
+        circuit: Circuit::default(),
+    };
     let (address, _) = offer(&mut table, web1, 0).unwrap();
     let check = |table: &mut LeaseTable, from: u32| {
         for number in from..from + 50 {
@@ -116,4 +124,105 @@ fn who_renews_late_keeps_his_address() {
         "its lease ends within the minute"
     );
     assert_eq!(offer(&mut table, anybody(2), late + 1), None, "it is live");
+}
+
+/// Addresses of the pool that is fought for.
+const POOL: u32 = 64;
+
+fn circuit(port: u8) -> Circuit {
+    let mut message = Message::new(Op::Request, hw(1), 1);
+    message.giaddr = ip("10.0.0.1");
+    message.options.set_u8(Code::MESSAGE_TYPE, MessageType::Discover.code());
+    message.options.set(Code::RELAY_INFO, vec![1, 1, port]);
+    let received = Received {
+        interface: "eth0".into(),
+        local: Vec::new(),
+        mtu: 1500,
+        source: SocketAddrV4::new(message.giaddr, 67),
+        destination: ip("10.0.0.2"),
+        service: Service::Dhcp,
+    };
+    Circuit::of(&classify(&message, &received).unwrap())
+}
+
+/// 20 machines behind port 1 were offered addresses; then `others`, each behind its port, ask a thousand times as fast
+/// as a machine takes an offer up. The number of offers to the 20 that still stand.
+fn left_of_a_classroom(others: impl Iterator<Item = u8>) -> usize {
+    let mut table = LeaseTable::new(&config(&[("10.0.0.100", "10.0.0.163")]), Vec::new());
+    let room = circuit(1);
+    let offers: Vec<_> = (0..20)
+        .map(|number| (number, offer(&mut table, Client { circuit: room, ..anybody(number) }, 0).unwrap().0))
+        .collect();
+    for (number, port) in (1_000..).zip(others) {
+        let stranger = Client { circuit: circuit(port), ..anybody(number) };
+        assert!(offer(&mut table, stranger, i64::from(number)).is_some(), "nobody is met with silence");
+    }
+    // Whoever else were offered it by now would be told so.
+    let mut refusal = |address| table.claim(0, anybody(5_000), address, at(5_000));
+    offers.iter().filter(|(number, address)| refusal(*address) == Err(Refusal::Offered(hw(*number)))).count()
+}
+
+#[test]
+fn a_flood_on_one_circuit_takes_nothing_from_others() {
+    assert_eq!(left_of_a_classroom(std::iter::repeat_n(2, 1_000)), 20);
+}
+
+#[test]
+fn a_flood_that_makes_up_its_circuits_does_not_aim_at_the_largest_real_one() {
+    // As many as there are addresses besides, and then as few more: the classroom's are the oldest.
+    assert_eq!(left_of_a_classroom((2..).take(POOL as usize - 20)), 20);
+    assert_eq!(left_of_a_classroom((2..).take(POOL as usize - 20 + 5)), 15);
+}
+
+/// Leases an address; both times are in seconds. What is told then.
+fn lend(table: &mut LeaseTable, number: u32, secs: i64, until: i64) -> Option<AlmostFull> {
+    let (now, end) = (at(secs * 1000), at(until * 1000));
+    let found = table.offer(0, anybody(number), None, now).unwrap();
+    table.bind(0, anybody(number), found.address, end, now, SAID).unwrap();
+    table.almost_full(0)
+}
+
+#[test]
+fn it_is_told_once_that_most_addresses_are_lent_and_again_after_there_was_room() {
+    // Eleven, of which one is reserved.
+    let mut config = config(&[("10.0.0.60", "10.0.0.70")]);
+    config.machines = vec![machine("web1", &["02:00:00:00:ff:07"], "10.0.0.65")].into();
+    let subnet = config.dhcp.subnets[0].cidr;
+    let mut table = LeaseTable::new(&config, Vec::new());
+    for number in 1..=7 {
+        assert_eq!(lend(&mut table, number, 0, 600 + i64::from(number)), None, "{number}");
+    }
+    assert_eq!(lend(&mut table, 8, 0, 608), Some(AlmostFull { subnet, held: 8, of: 10 }));
+    assert_eq!(lend(&mut table, 9, 0, 609), None, "it was told");
+    table.reconfigure(&config);
+    assert_eq!(lend(&mut table, 8, 1, 608), None, "also before the config was read again");
+    // Two have ended: that is not enough to be news when they are lent again.
+    assert_eq!(lend(&mut table, 8, 602, 2_000), None);
+    assert_eq!(lend(&mut table, 9, 602, 2_000), None);
+    assert_eq!(lend(&mut table, 1, 602, 2_000), None);
+    // A clock that was set ends nothing.
+    let step = 1_000_000;
+    table.shift(Step { millis: step * 1000 });
+    assert_eq!(lend(&mut table, 1, step + 602, step + 2_000), None);
+    // Of the others five end, which leaves three; then there are eight again.
+    for number in [2, 3, 4, 5] {
+        assert_eq!(lend(&mut table, number, step + 700, step + 2_000), None, "{number}");
+    }
+    assert_eq!(lend(&mut table, 6, step + 700, step + 2_000), Some(AlmostFull { subnet, held: 8, of: 10 }));
+    let given_back = table.lease_of(0, hw(6)).unwrap().address;
+    table.release(0, hw(6), given_back, at((step + 701) * 1000)).unwrap();
+    assert_eq!(lend(&mut table, 7, step + 702, step + 2_000), None, "seven are not few enough");
+}
+
+#[test]
+fn what_was_stored_counts_as_lent() {
+    let config = config(&[("10.0.0.60", "10.0.0.69")]);
+    let mut table = LeaseTable::new(&config, Vec::new());
+    for number in 1..=7 {
+        lend(&mut table, number, 0, 600);
+    }
+    let mut restarted = LeaseTable::new(&config, table.iter().cloned().collect());
+    assert_eq!(lend(&mut restarted, 8, 1, 600).map(|full| full.held), Some(8));
+    let mut later = LeaseTable::new(&config, table.iter().cloned().collect());
+    assert_eq!(lend(&mut later, 8, 600, 1_200), None, "they have ended");
 }

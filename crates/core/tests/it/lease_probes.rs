@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bootlace_core::config::{Cidr, Config};
 use bootlace_core::dhcp::{
-    Attributes, Claim, Client, Conflict, Found, LeaseChange, LeaseState, LeaseTable, PROBE_WAIT,
+    Attributes, Circuit, Claim, Client, Conflict, Found, LeaseChange, LeaseState, LeaseTable, PROBE_WAIT,
     PROBES_AHEAD, PROBES_AHEAD_MAX, PROOF_AGE, Proof, QUARANTINE, QUARANTINES_PER_CLIENT_MAX, Refusal, Step,
 };
 use bootlace_core::model::Timestamp;
@@ -24,7 +24,7 @@ fn hw(number: u16) -> HwAddr {
 }
 
 fn anybody(number: u16) -> Client<'static> {
-    Client { hw: hw(number), machine: None, share: 0 }
+    Client { hw: hw(number), machine: None, share: 0, circuit: Circuit::default() }
 }
 
 /// A link: who answers ARP for what.
@@ -270,7 +270,8 @@ fn a_wish_is_probed_like_any_address_and_a_reservation_too() {
     let wish = ip("10.0.15.250");
     let found = link.table.offer(0, anybody(2), Some(wish), link.now).unwrap();
     assert_eq!((found.address, found.proof), (wish, Proof::Awaited));
-    let reserved = Client { hw: hw(1), machine: config.machines.first(), share: 0 };
+    let reserved =
+        Client { hw: hw(1), machine: config.machines.first(), share: 0, circuit: Circuit::default() };
     let found = link.offer(reserved);
     assert_eq!((found.address, found.proof), (ip("10.0.15.9"), Proof::Awaited));
     link.there.insert(ip("10.0.15.9"), hw(99));
@@ -331,7 +332,7 @@ fn what_was_lent_by_a_former_run_is_asked_about_first() {
     let conflicts = restarted.settle();
     assert_eq!(conflicts.iter().map(|conflict| conflict.address).collect::<Vec<_>>(), [found.address]);
     let holder = restarted.there[&found.address];
-    let back = restarted.offer(Client { hw: holder, machine: None, share: 0 });
+    let back = restarted.offer(Client { hw: holder, machine: None, share: 0, circuit: Circuit::default() });
     assert_eq!((back.address, back.proof), (found.address, Proof::Given));
     // Where nobody answers, the next one gets it. What is lent from now on is not asked about again.
     restarted.there.clear();

@@ -165,6 +165,8 @@ pub(super) fn exhausted(context: &Context) -> Result<()> {
     let given = second.dhclient("")?.0.context("the second got nothing")?;
     let lent = given.get("new_ip_address").context("no address")?;
     ensure!(kept.get("ip") != Some(lent), "two machines have {lent}");
+    let warned = server.log().any_line_from("most addresses of a subnet are lent", STEP_LIMIT)?;
+    ensure!(warned.contains("subnet=10.188.0.0/24 held=2 of=2"), "not what is lent: {warned}");
     ensure!(third.udhcpc(&["-t", "2", "-T", "1"])?.is_none(), "a third address of two");
     let line = server.log().line_from("no address was left", STEP_LIMIT)?;
     context.note(&line);

@@ -155,13 +155,15 @@ enum To {
 }
 
 impl Outgoing {
-    /// `station` is who sent the frame of the request, where only that is known of the way back.
-    pub(super) fn new(reply: &Reply, port: &Port, station: Option<Mac>) -> Self {
+    /// `station` is who sent the frame of the request, where only that is known of the way back; `asked` is whom the
+    /// request was sent to.
+    pub(super) fn new(reply: &Reply, port: &Port, station: Option<Mac>, asked: Ipv4Addr) -> Self {
         let interface = &port.interface;
         let bytes = reply.message.encode(reply.limit).bytes;
         log_packet("sent", &reply.message, &reply.destination);
-        let source =
-            reply.message.server_id().filter(|ip| interface.addresses.iter().any(|own| own.ip == *ip));
+        let is_own = |ip: &Ipv4Addr| interface.addresses.iter().any(|own| own.ip == *ip);
+        // A relay may be the server in its clients' eyes (RFC 5107): then it is answered by whom it asked.
+        let source = reply.message.server_id().filter(is_own).or(Some(asked).filter(is_own));
         let source = source.or_else(|| interface.addresses.first().map(|own| own.ip));
         let broadcast = SocketAddrV4::new(Ipv4Addr::BROADCAST, CLIENT_PORT);
         // A tap has no port to send from: all that it answers goes out as frames.

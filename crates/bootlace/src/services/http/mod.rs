@@ -18,6 +18,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -41,12 +42,28 @@ use self::table::{Place, Places, Table};
 use crate::counters::{Counter, Counters};
 use crate::resolver::Resolver;
 
+/// How long clients may take.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    /// For the whole head of a request.
+    pub head: Duration,
+    /// Without progress in an answer.
+    pub frame: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self { head: HEAD_TIME_MAX, frame: FRAME_TIME_MAX }
+    }
+}
+
 /// What the boot port serves.
 pub struct BootHttp {
     resolver: Arc<Resolver>,
     frames: Arc<Frames>,
     table: Arc<Table>,
     long_queues: Arc<Semaphore>,
+    patience: Patience,
     counters: Arc<Counters>,
 }
 
@@ -56,7 +73,13 @@ impl BootHttp {
         let limits = Places { all: CONNECTIONS_MAX, of_client: CONNECTIONS_PER_CLIENT_MAX };
         let table = Arc::new(Table::new(limits, STILL_MIN, Arc::clone(&counters)));
         let long_queues = Arc::new(Semaphore::new(LONG_QUEUES_MAX));
-        Self { resolver, frames: Arc::default(), table, long_queues, counters }
+        Self { resolver, frames: Arc::default(), table, long_queues, patience: Patience::default(), counters }
+    }
+
+    /// The same with other times.
+    #[must_use]
+    pub fn with_patience(self, patience: Patience) -> Self {
+        Self { patience, ..self }
     }
 }
 
@@ -137,7 +160,7 @@ async fn connection(
 ) {
     let extents = Arc::<Extents>::default();
     let queue = Queue::new(Arc::clone(&http.long_queues));
-    let stream = Watched::new(stream, Arc::clone(&extents), queue, place.pulse(), FRAME_TIME_MAX);
+    let stream = Watched::new(stream, Arc::clone(&extents), queue, place.pulse(), http.patience.frame);
     let stream = TokioIo::new(stream);
     let service = service_fn(|request| {
         let http = Arc::clone(&http);
@@ -150,7 +173,7 @@ async fn connection(
         // Placeholders of files must not be copied with other bytes.
         .writev(true)
         .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIME_MAX)
+        .header_read_timeout(http.patience.head)
         .max_headers(HEADERS_MAX)
         // Also what may be queued before the socket has to take it: one frame at a time.
         .max_buf_size(HEAD_BYTES_MAX)

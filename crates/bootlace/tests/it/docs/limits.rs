@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use bootlace::counters::Counter;
 use bootlace::files::LINKS_MAX;
+use bootlace::http::LEASES_MAX;
 use bootlace::hub;
 use bootlace::net::{INHERITED_MAX, RECV_BATCH_MAX, UNREST_MAX};
 use bootlace::services::dhcp::{CLOCK_CHECK, WAITING_MAX};
@@ -27,6 +28,9 @@ fn constants() -> Vec<(&'static str, String)> {
         ("SESSIONS_MAX", count(session::SESSIONS_MAX)),
         ("SILENCE", time(session::SILENCE)),
         ("REPORTED_MAX", count(hub::REPORTED_MAX)),
+        ("NEIGHBOURS_MAX", count(hub::NEIGHBOURS_MAX)),
+        ("HELD_WARNING", format!("{} %", dhcp::HELD_WARNING)),
+        ("HELD_CALM", format!("{} %", dhcp::HELD_CALM)),
         ("OFFER_HOLD", time(dhcp::OFFER_HOLD)),
         ("SUPERSEDED_MAX", count(dhcp::SUPERSEDED_MAX)),
         ("QUARANTINE", time(dhcp::QUARANTINE)),
@@ -59,6 +63,7 @@ fn constants() -> Vec<(&'static str, String)> {
         ("HEAD_TIME_MAX", time(http::HEAD_TIME_MAX)),
         ("FRAME_TIME_MAX", time(http::FRAME_TIME_MAX)),
         ("DRAIN_TIME_MAX", time(http::DRAIN_TIME_MAX)),
+        ("LEASES_MAX", count(LEASES_MAX)),
         ("AGE_DEFAULT", time(journal::AGE_DEFAULT)),
         ("BYTES_DEFAULT", bytes(journal::BYTES_DEFAULT)),
         ("MACHINES_MAX", count(usize::try_from(journal::MACHINES_MAX).unwrap())),

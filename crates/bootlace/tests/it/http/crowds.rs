@@ -1,5 +1,8 @@
 //! Many clients, slow ones, and those that go away.
 
+use std::io::ErrorKind;
+use std::time::Duration;
+
 use super::*;
 use socket2::{Domain, Socket, Type};
 
@@ -53,4 +56,43 @@ fn a_shutdown_lets_a_running_download_finish() {
     let events = server.stop();
     assert!(matches!(&events[1], EventKind::File(FileEvent { outcome: FileOutcome::Sent { bytes, .. }, .. })
         if *bytes == IMAGE_BYTES));
+}
+
+/// Nobody waits this long for anything here.
+const HANG_LIMIT: Duration = Duration::from_secs(30);
+/// Too short for anybody but a test that waits for its end.
+const IMPATIENT: Duration = Duration::from_millis(100);
+
+/// Reads on until the server has closed the connection: it counts before that.
+fn until_closed(client: &mut Client) -> u64 {
+    client.stream.get_ref().set_read_timeout(Some(HANG_LIMIT)).unwrap();
+    let mut buffer = [0; 65_536];
+    let mut bytes = 0;
+    loop {
+        match client.stream.read(&mut buffer) {
+            Ok(0) => return bytes,
+            Ok(more) => bytes += more as u64,
+            Err(error) if error.kind() == ErrorKind::ConnectionReset => return bytes,
+            Err(error) => panic!("the server holds on to it: {error}"),
+        }
+    }
+}
+
+#[test]
+fn a_download_that_nobody_takes_is_given_up_and_counted() {
+    let server = Server::with_patience(Patience { frame: IMPATIENT, ..Patience::default() });
+    fs::File::create(server.path("image")).unwrap().set_len(IMAGE_BYTES).unwrap();
+    let mut client = stalled(&server);
+    assert!(matches!(server.outcome(), FileOutcome::Aborted { .. }));
+    assert!(until_closed(&mut client) < IMAGE_BYTES);
+    assert_eq!(server.counters.get(Counter::HttpStalled), 1);
+}
+
+#[test]
+fn a_head_that_does_not_end_is_given_up_and_counted() {
+    let server = Server::with_patience(Patience { head: IMPATIENT, ..Patience::default() });
+    let mut client = server.connect();
+    client.send("GET /debian/linux HTTP/1.1\r\nHost:");
+    until_closed(&mut client);
+    assert_eq!(server.counters.get(Counter::HttpSlowHead), 1);
 }

@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex};
 use bootlace::counters::{Counter, Counters};
 use bootlace::files::FilePlane;
 use bootlace::resolver::{Ask, Resolver};
-use bootlace::services::http::{BootHttp, serve};
+use bootlace::services::http::{BootHttp, Patience, serve};
 use bootlace_core::event::{EventKind, FileEvent, FileOutcome, ScriptEvent, ScriptStep};
 use bootlace_core::files::{Resolution, Resource};
 use bootlace_core::model::Facts;
@@ -39,6 +39,10 @@ struct Server {
 
 impl Server {
     fn new() -> Self {
+        Self::with_patience(Patience::default())
+    }
+
+    fn with_patience(patience: Patience) -> Self {
         let dir = tempfile::tempdir().unwrap();
         fs::create_dir_all(dir.path().join("boot/debian")).unwrap();
         fs::write(dir.path().join("boot/debian/linux"), kernel()).unwrap();
@@ -60,8 +64,8 @@ impl Server {
         let addr = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel::<()>();
         let counters = Arc::new(Counters::default());
-        let http = Arc::new(BootHttp::new(Arc::new(resolver), Arc::clone(&counters)));
-        runtime.spawn(serve(listener, http, async { drop(stopped.await) }));
+        let http = BootHttp::new(Arc::new(resolver), Arc::clone(&counters)).with_patience(patience);
+        runtime.spawn(serve(listener, Arc::new(http), async { drop(stopped.await) }));
         Self { runtime: Some(runtime), dir, addr, stop: Some(stop), events: received, queries, counters }
     }
 

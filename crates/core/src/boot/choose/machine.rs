@@ -1,4 +1,5 @@
-//! Which `[[machine]]` this is: by MAC, then by UUID in either byte order, then by serial.
+//! Which `[[machine]]` this is: by MAC, then by client identifier, then by UUID in either byte order,
+//! then by serial.
 
 use std::collections::BTreeSet;
 
@@ -18,8 +19,10 @@ pub(super) enum Recognised<'c> {
 }
 
 pub(super) fn recognise<'c>(machines: &'c Machines, facts: &Facts, trail: &mut Trail) -> Recognised<'c> {
-    let found =
-        by_mac(machines, facts).or_else(|| by_uuid(machines, facts)).or_else(|| by_serial(machines, facts));
+    let found = by_mac(machines, facts)
+        .or_else(|| by_client_id(machines, facts))
+        .or_else(|| by_uuid(machines, facts))
+        .or_else(|| by_serial(machines, facts));
     if let Some((machine, why)) = found {
         let boot = machine.overrides.boot.as_ref();
         let boot = boot.map_or_else(|| "it sets no boot".to_owned(), |boot| format!("boot {boot}"));
@@ -49,6 +52,11 @@ pub(super) fn recognise<'c>(machines: &'c Machines, facts: &Facts, trail: &mut T
 fn by_mac<'c>(machines: &'c Machines, facts: &Facts) -> Option<(&'c Machine, String)> {
     let mac = facts.mac()?;
     Some((machines.by_mac(mac)?, format!("mac {mac}")))
+}
+
+fn by_client_id<'c>(machines: &'c Machines, facts: &Facts) -> Option<(&'c Machine, String)> {
+    let id = facts.get(Var::ClientId)?;
+    Some((machines.by_client_id(id)?, format!("client-id {id}")))
 }
 
 fn by_uuid<'c>(machines: &'c Machines, facts: &Facts) -> Option<(&'c Machine, String)> {
@@ -100,7 +108,7 @@ impl Reportable {
 }
 
 fn known(facts: &Facts) -> String {
-    let known: Vec<_> = [Var::Mac, Var::Uuid, Var::Serial]
+    let known: Vec<_> = [Var::Mac, Var::ClientId, Var::Uuid, Var::Serial]
         .into_iter()
         .filter_map(|var| Some(format!("{var} {}", facts.get(var)?)))
         .collect();

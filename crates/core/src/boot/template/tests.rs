@@ -60,6 +60,7 @@ fn web1() -> Machine {
         name: "web1".into(),
         macs: Vec::new(),
         uuid: None,
+        client_id: None,
         serial: Some("of the config".into()),
         address: Some(Ipv4Addr::new(10, 188, 0, 61)),
         overrides: Overrides::default(),

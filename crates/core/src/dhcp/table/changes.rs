@@ -4,7 +4,7 @@ use std::net::Ipv4Addr;
 
 use bootlace_wire::HwAddr;
 
-use super::super::{Lease, LeaseChange, LeaseState};
+use super::super::{AlmostFull, Lease, LeaseChange, LeaseState};
 use super::{
     Claim, Client, LeaseTable, QUARANTINE, QUARANTINES_MAX, QUARANTINES_PER_CLIENT_MAX, Refusal,
     is_quarantine,
@@ -73,6 +73,12 @@ impl LeaseTable {
         changes.push(LeaseChange::Put(lease.clone()));
         self.put_lease(subnet, lease);
         Ok((claim, changes))
+    }
+
+    /// Whether most addresses of a subnet are held by now. It is told once, until some are free again: to be asked
+    /// after [`LeaseTable::bind`].
+    pub fn almost_full(&mut self, subnet: usize) -> Option<AlmostFull> {
+        self.pools.get_mut(subnet)?.almost_full()
     }
 
     /// A client found somebody else on the address that it got.
@@ -155,6 +161,7 @@ impl LeaseTable {
             pool.clients.remove(&lease.hw);
         }
         pool.unplace(address, Some(&lease));
+        pool.forget_lease(&lease);
         Some(lease)
     }
 
@@ -162,6 +169,7 @@ impl LeaseTable {
         let Some(pool) = self.pools.get_mut(subnet) else { return };
         pool.unplace(lease.address, None);
         pool.place(lease.address, Some(&lease));
+        pool.note_lease(&lease);
         if let Some(probes) = pool.probes_mut() {
             probes.forget(lease.address);
         }

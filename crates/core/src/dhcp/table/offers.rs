@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 use bootlace_wire::HwAddr;
 
 use super::super::LeaseState;
-use super::super::pool::OFFER_HOLD;
+use super::super::pool::{OFFER_HOLD, Offer};
 use super::{Claim, Client, Found, LeaseTable, Proof, is_live};
 use crate::config::Standing;
 use crate::model::Timestamp;
@@ -25,7 +25,7 @@ impl LeaseTable {
             // Nobody else can get it meanwhile: a machine that starts again needs no offer beside its lease.
             self.withdraw(subnet, client.hw);
         } else {
-            self.note_offer(subnet, client.hw, address, until);
+            self.note_offer(subnet, client.hw, Offer { address, until, circuit: client.circuit });
             if let Some(pool) = self.pools.get_mut(subnet).filter(|_| client.machine.is_some()) {
                 pool.note_known(client.hw);
             }
@@ -39,13 +39,14 @@ impl LeaseTable {
         own.is_some_and(|own| own.state == LeaseState::Bound && own.until >= until)
     }
 
-    /// When [`LeaseTable::offer`] has nothing: takes back the oldest offer of the client's share, for the client. None
-    /// of a machine of the config, and no address with a lease.
+    /// When [`LeaseTable::offer`] has nothing: takes back an offer of the client's share, for the client: the oldest, of
+    /// a circuit that has more than half of them before all others. None of a machine of the config, and no address with
+    /// a lease.
     pub fn supersede(&mut self, subnet: usize, client: Client<'_>, now: Timestamp) -> Option<Found> {
         let pool = self.pools.get(subnet)?;
         let is_unclaimed = |address: &Ipv4Addr| !self.leases.get(address).is_some_and(|l| is_live(l, now));
         let (hw, offer) = pool
-            .offers_by_age()
+            .offers_to_take_back()
             .filter(|(hw, _)| *hw != client.hw && pool.standing_of(*hw) == Standing::Unknown)
             .find(|(_, offer)| {
                 pool.is_of_share(client.share, offer.address) && is_unclaimed(&offer.address)

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use bootlace_core::boot::template::Language;
-use bootlace_core::config::{BootKind, Config};
+use bootlace_core::config::{BootKind, Config, Machine};
 use bootlace_core::event::{DecidedBy, ScriptStep};
 use bootlace_core::files::{FileRequest, Identity, Resource, resolve};
 use bootlace_core::model::{Facts, Var};
@@ -153,6 +153,26 @@ fn a_secret_is_for_a_confirmed_machine_only() {
         let event = resolve(&config, "boot.ipxe", &request).script.unwrap();
         assert!(!format!("{event:?}").contains("geheim"));
     }
+}
+
+#[test]
+fn a_secret_is_not_for_who_says_a_serial() {
+    let mut config = config();
+    add_boot(&mut config, "login", san(Some(chap("geheim"))));
+    let with_serial = |mut machine: Machine| {
+        machine.serial = Some("S-1".into());
+        machine
+    };
+    config.machines.extend([with_serial(machine("web1", &["02:00:00:00:00:99"], Some("login")))]);
+    let (known, loaders) = (bios(), debian_loaders());
+    let (body, step) = ask(&config, "script", &request(&known, "serial=S-1", &loaders));
+    assert!(!body.contains("geheim") && matches!(step, ScriptStep::Problem { .. }), "{body}");
+    // An entry that knows no card can only go by what is said.
+    let mut config = self::config();
+    add_boot(&mut config, "login", san(Some(chap("geheim"))));
+    config.machines.extend([with_serial(machine("web1", &[], Some("login")))]);
+    let (body, _) = ask(&config, "script", &request(&known, "serial=S-1", &loaders));
+    assert!(body.contains("set password geheim\n"), "{body}");
 }
 
 #[test]

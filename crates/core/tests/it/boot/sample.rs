@@ -103,6 +103,7 @@ pub(super) fn machine(called: &str, mac: &[&str], boot: Option<&str>) -> Machine
         name: called.into(),
         macs: mac.iter().map(|mac| mac.parse().unwrap()).collect(),
         uuid: None,
+        client_id: None,
         serial: None,
         address: None,
         overrides: Overrides { boot: boot.map(name), ..Overrides::default() },

@@ -39,6 +39,7 @@ fn machines() -> impl Strategy<Value = Machines> {
             name: format!("m{at}"),
             macs: macs.into_iter().map(|number| mac(number).parse().unwrap()).collect(),
             uuid: uuid.map(|at| UUIDS[at].parse::<Uuid>().unwrap()),
+            client_id: None,
             serial,
             address: None,
             overrides: Overrides { boot: its_boot.map(boot), ignore, ..Overrides::default() },
