@@ -15,6 +15,7 @@ mod histories;
 mod hostile;
 mod kinds;
 mod links;
+mod names;
 mod probe;
 mod process;
 mod proxy;
@@ -45,6 +46,7 @@ const GROUPS: &[&[Scenario]] = &[
     boots::SCENARIOS,
     kinds::SCENARIOS,
     proxy::SCENARIOS,
+    names::SCENARIOS,
     process::SCENARIOS,
     probe::SCENARIOS,
     state::SCENARIOS,
