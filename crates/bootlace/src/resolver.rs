@@ -3,7 +3,7 @@
 use std::net::SocketAddrV4;
 use std::sync::Arc;
 
-use bootlace_core::event::{EventKind, FileEvent, Protocol};
+use bootlace_core::event::{EventKind, FileEvent, Protocol, ScriptEvent};
 use bootlace_core::files::{Resolution, Resource};
 
 use crate::files::{Content, FilePlane, OpenError};
@@ -93,17 +93,22 @@ impl Resolver {
     pub async fn find(&self, ask: &Ask<'_>) -> Found {
         let Decided { resolution: Resolution { resource, script }, plane } = (self.decide)(ask);
         match resource {
-            Resource::Text { body, mime } => {
-                let content = Content::text(body, mime);
-                let Some(script) = script else { return Found::Content(content) };
-                if ask.purpose == Purpose::Fetch {
-                    (self.record)(ask.peer, EventKind::Script(script));
-                }
-                Found::Script(content)
-            }
+            Resource::Text { body, mime } => self.text(ask, Content::text(body, mime), script),
             Resource::File(name) => open(&plane, &name).await,
+            Resource::FileOrText { file, body, mime } => match open(&plane, &file).await {
+                Found::Absent(_) => self.text(ask, Content::text(body, mime), script),
+                found => found,
+            },
             Resource::Absent(why) => Found::Absent(why),
         }
+    }
+
+    fn text(&self, ask: &Ask<'_>, content: Content, script: Option<ScriptEvent>) -> Found {
+        let Some(script) = script else { return Found::Content(content) };
+        if ask.purpose == Purpose::Fetch {
+            (self.record)(ask.peer, EventKind::Script(script));
+        }
+        Found::Script(content)
     }
 
     /// What became of it.

@@ -81,7 +81,7 @@ pub fn resolver(serving: Arc<ArcSwap<Serving>>, hub: Arc<Hub>) -> Resolver {
 fn find(serving: &Serving, hub: &Hub, ask: &Ask<'_>) -> Resolution {
     let now = hub::now();
     let ip = *ask.peer.ip();
-    let claimed = reported_mac(ask.query).map(HwAddr::from);
+    let claimed = reported_mac(ask.name, ask.query).map(HwAddr::from);
     let Who { hw, identity } = hub.identify(ip, claimed, now);
     if let (Some(claimed), Purpose::Fetch) = (claimed, ask.purpose) {
         match (identity, hw) {

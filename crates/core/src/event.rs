@@ -250,7 +250,7 @@ pub struct Given {
 /// A script and what decided it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ScriptEvent {
-    /// The served name: `boot.ipxe` or `script`.
+    /// The served name: `boot.ipxe`, `script`, or the whole name of a script in place of a file.
     pub name: String,
     /// What it says.
     pub step: ScriptStep,

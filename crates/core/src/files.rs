@@ -1,7 +1,8 @@
 //! The name space that TFTP and HTTP share: which name is which resource.
 //!
 //! Reserved names come first (`boot.ipxe`, `script`, `ipxe/NAME`; `answer/` and `done/` are kept for
-//! installers), then files. Resolving causes nothing: the same request gets the same answer, and whether an
+//! installers), then files, then names that are generated in every folder (`autoexec.ipxe`, `mac-*.ipxe`,
+//! `uuid-*.ipxe`, `hostname-*.ipxe`). Resolving causes nothing: the same request gets the same answer, and whether an
 //! event comes of it is the service's business.
 
 use std::net::Ipv4Addr;
@@ -15,9 +16,11 @@ use crate::config::Config;
 use crate::event::{Protocol, ScriptEvent};
 use crate::model::{Facts, Text};
 
+mod generated;
 mod query;
 mod script;
 
+use generated::{Claim, Generated};
 pub use query::QUERY_BYTES_MAX;
 pub(crate) use query::percent_decoded;
 
@@ -59,7 +62,7 @@ pub enum Identity {
 pub struct Resolution {
     /// What is sent.
     pub resource: Resource,
-    /// What there is to record of a script.
+    /// What there is to record of a script, when it is what was sent.
     pub script: Option<ScriptEvent>,
 }
 
@@ -75,13 +78,25 @@ pub enum Resource {
     },
     /// A cleaned name below `boot_dir`; a bare one may also be a loader in the distribution's folders.
     File(String),
+    /// The file as above where there is one, else text made for this request.
+    FileOrText {
+        /// The name of the file.
+        file: String,
+        /// The bytes of the text.
+        body: String,
+        /// Their type.
+        mime: &'static str,
+    },
     /// Nothing, and why.
     Absent(String),
 }
 
-/// The MAC that a machine reports in the query of `script`, if it does.
-pub fn reported_mac(query: &str) -> Option<Mac> {
-    query::mac(query)
+/// The MAC that a peer says is its own, if it does: in the query of `script`, or by the name that it asks for.
+pub fn reported_mac(name: &str, query: &str) -> Option<Mac> {
+    match look_up(name) {
+        Named::Generated { script: Generated::Of(Claim::Mac(mac)), .. } => Some(mac),
+        _ => query::mac(query),
+    }
 }
 
 /// Says what a name stands for. `name` is as the client wrote it, percent-decoded for HTTP.
@@ -90,6 +105,9 @@ pub fn resolve(config: &Config, name: &str, request: &FileRequest<'_>) -> Resolu
         Named::Boot => return script::boot(config, request),
         Named::Script => return script::script(config, request),
         Named::File(file) => Resource::File(file),
+        Named::Generated { asked, file, script } => {
+            return script::generated(config, request, (&asked, file), &script);
+        }
         Named::Absent(why) => Resource::Absent(why),
     };
     Resolution { resource, script: None }
@@ -103,6 +121,15 @@ pub(crate) enum Named {
     Script,
     /// A file of this name.
     File(String),
+    /// A file, else a script.
+    Generated {
+        /// The cleaned name.
+        asked: String,
+        /// The file of this name.
+        file: String,
+        /// The script that stands in for it.
+        script: Generated,
+    },
     /// Nothing, and why.
     Absent(String),
 }
@@ -120,7 +147,15 @@ pub(crate) fn look_up(name: &str) -> Named {
         ("ipxe", _) if rest.is_empty() || rest.contains('/') => {
             Named::Absent("ipxe/ is reserved for loaders: ipxe/NAME".to_owned())
         }
-        ("ipxe" | "files", _) if !rest.is_empty() => Named::File(rest.to_owned()),
-        _ => Named::File(cleaned),
+        ("ipxe" | "files", _) if !rest.is_empty() => file_or_generated(&cleaned, rest),
+        _ => file_or_generated(&cleaned, &cleaned),
+    }
+}
+
+fn file_or_generated(asked: &str, file: &str) -> Named {
+    let base = file.rsplit('/').next().unwrap_or(file);
+    match Generated::read(base) {
+        Some(script) => Named::Generated { asked: asked.to_owned(), file: file.to_owned(), script },
+        None => Named::File(file.to_owned()),
     }
 }

@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::time::Duration;
 
@@ -30,8 +30,19 @@ pub struct Machine {
     pub smbios: Smbios,
     /// Its disk, which the firmware tries after the network.
     pub disk: Option<Disk>,
+    /// What it starts at once, before the network and the disk.
+    pub inserted: Option<Inserted>,
     /// Memory in MiB. Kernel and initrd are in it twice while they load.
     pub memory_mib: u32,
+}
+
+/// A program in the format of a Linux kernel, with a file that it finds in memory: QEMU hands both over.
+#[derive(Debug, Clone)]
+pub struct Inserted {
+    /// The program.
+    pub kernel: PathBuf,
+    /// Its initial file system, or what it takes for one.
+    pub initrd: PathBuf,
 }
 
 /// SMBIOS strings; `None` leaves QEMU's own.
@@ -61,6 +72,7 @@ impl Machine {
             rom: Rom::ByFirmware,
             smbios: Smbios::default(),
             disk: None,
+            inserted: None,
             memory_mib: 512,
         }
     }
@@ -99,6 +111,9 @@ impl Machine {
         if let Some(disk) = &self.disk {
             args.extend(["-drive".into(), disk.drive()]);
             args.extend(["-device".into(), "virtio-blk-pci,drive=disk0,bootindex=2".into()]);
+        }
+        if let Some(Inserted { kernel, initrd }) = &self.inserted {
+            args.extend(["-kernel".into(), kernel.into(), "-initrd".into(), initrd.into()]);
         }
         for table in self.smbios.tables() {
             args.extend(["-smbios".into(), table.into()]);

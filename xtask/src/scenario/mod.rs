@@ -16,6 +16,7 @@ mod histories;
 mod hostile;
 mod kinds;
 mod links;
+mod names;
 mod probe;
 mod process;
 mod proxy;
@@ -46,6 +47,7 @@ const GROUPS: &[&[Scenario]] = &[
     boots::SCENARIOS,
     kinds::SCENARIOS,
     proxy::SCENARIOS,
+    names::SCENARIOS,
     process::SCENARIOS,
     probe::SCENARIOS,
     doctor::SCENARIOS,

@@ -94,7 +94,7 @@ fn boot(context: &Context, firmware: Firmware, beside: Beside, keys: &str) -> Re
     let stage = files.serve_on(lan)?;
     // After the proxy: nothing of it may keep the other server from starting.
     let _other = match beside {
-        Beside::OtherHost => start_dnsmasq(context, router.namespace())?,
+        Beside::OtherHost => start_dnsmasq(context, router.namespace(), &[])?,
         Beside::SameHost => start_kea(context.dir(), stage.server.host().namespace())?,
     };
     let mut boot = stage.switch_on(&Machine::new("web1", MAC, firmware))?;
@@ -117,7 +117,7 @@ fn leaves_alone(context: &Context) -> Result<()> {
     let router = lan.host("router", &format!("{ROUTER}/24"))?;
     let client = lan.client("client")?;
     let _stage = Files::on(context, "[dhcp]\nmode = \"proxy\"\n", LINUX)?.serve_on(lan)?;
-    let _dnsmasq = start_dnsmasq(context, router.namespace())?;
+    let _dnsmasq = start_dnsmasq(context, router.namespace(), &[])?;
     let raw = RawDhcp::open(client.namespace())?;
     let theirs = answer(&raw, &Packet::discover([2, 0, 0, 0, 0, 1], 1), ROUTER, OFFER)?;
     context.note(&format!("dnsmasq offers an operating system {}", theirs.address));
@@ -155,7 +155,7 @@ fn auto(context: &Context, afterwards: Afterwards) -> Result<()> {
     let own = raw.lease(&Packet::discover([2, 0, 0, 0, 0, 1], 1))?;
     context.note(&format!("alone, it lends {}", own.address));
 
-    let mut dnsmasq = start_dnsmasq(context, router.namespace())?;
+    let mut dnsmasq = start_dnsmasq(context, router.namespace(), &[])?;
     // Both offer; whoever takes dnsmasq's tells everybody by it.
     let other = Packet::discover([2, 0, 0, 0, 0, 2], 2);
     let theirs = answer(&raw, &other, ROUTER, OFFER)?;
@@ -219,12 +219,14 @@ fn server_of(reply: &Reply) -> String {
     reply.four(OPTION_SERVER_ID).map(|ip| Ipv4Addr::from(ip).to_string()).unwrap_or_default()
 }
 
-fn start_dnsmasq(context: &Context, ns: &Namespace) -> Result<Daemon> {
+/// `more`: what it says beside addresses.
+pub(super) fn start_dnsmasq(context: &Context, ns: &Namespace, more: &[&str]) -> Result<Daemon> {
     let mut command = Command::new("dnsmasq");
     command
         .args(["--conf-file=/dev/null", "--keep-in-foreground", "--log-facility=-", "--log-dhcp"])
         .args(["--port=0", "--interface=eth0", "--bind-interfaces", "--user=root", "--pid-file="])
         .args(["--dhcp-range=10.188.0.100,10.188.0.109,12h", "--dhcp-authoritative"])
+        .args(more)
         .arg(format!("--dhcp-leasefile={}", context.dir().join("dnsmasq.leases").display()));
     let dnsmasq = Daemon::start(ns, "dnsmasq", context.dir(), &mut command)?;
     dnsmasq.output().wait_for("DHCP, IP range", STEP_LIMIT)?;

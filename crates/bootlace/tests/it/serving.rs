@@ -163,3 +163,45 @@ async fn a_step_is_recorded_for_the_machine_of_the_address() {
     let [EventKind::Script(script)] = &events[..] else { panic!("{events:?}") };
     assert!(matches!(&script.step, ScriptStep::Boot { boot, .. } if boot.as_str() == "login"));
 }
+
+#[tokio::test]
+async fn a_file_comes_before_the_script_of_its_name() {
+    let peers = Peers::new();
+    peers.world.hub.leased([(ip(61), Some(held(1)))]);
+    peers.fetch(61, "script", WEB1).await;
+    let own = peers.fetch(61, "any/mac-525400000001.ipxe", "").await;
+    assert!(own.contains(SECRET), "{own}");
+    let autoexec = peers.fetch(61, "autoexec.ipxe", "").await;
+    assert!(autoexec.contains("dhcp ||\n") && autoexec.contains("/script?mac=${netX/mac}"), "{autoexec}");
+
+    let boot_dir = peers.world.dir.path().join("boot");
+    std::fs::write(boot_dir.join("autoexec.ipxe"), "#!ipxe\nshell\n").unwrap();
+    let before = peers.events().len();
+    let ask = Ask {
+        protocol: Protocol::Tftp,
+        name: "autoexec.ipxe",
+        query: "",
+        purpose: Purpose::Fetch,
+        peer: SocketAddrV4::new(ip(61), 50_000),
+        local: SocketAddrV4::new(ip(10), 0),
+        user_agent: None,
+    };
+    let found = peers.resolver.find(&ask).await;
+    let Found::Content(content) = found else { panic!("{found:?}") };
+    assert_eq!(content.len, 13, "the file");
+    assert_eq!(peers.events().len(), before, "no script was decided");
+}
+
+#[tokio::test]
+async fn who_asks_by_the_name_of_another_machine_is_noted_and_gets_no_secret() {
+    let peers = Peers::new();
+    peers.world.hub.leased([(ip(61), Some(held(1))), (ip(62), Some(held(2)))]);
+    peers.fetch(61, "script", WEB1).await;
+    for name in ["mac-525400000001.ipxe", "hostname-web1.ipxe", "mac-525400000001.ipxe"] {
+        let told = peers.fetch(62, name, "").await;
+        assert!(!told.contains(SECRET), "{name}: {told}");
+    }
+    let events = peers.events();
+    assert!(events.iter().any(|kind| matches!(kind, EventKind::Contradiction { .. })), "{events:?}");
+    assert!(!peers.fetch(62, "boot.ipxe", "").await.contains(SECRET), "it is itself again");
+}

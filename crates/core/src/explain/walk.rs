@@ -138,8 +138,12 @@ impl Walk<'_> {
             };
             resolve(self.world.config, &name, &request)
         };
+        let is_there = |file: &str| (self.world.look_up)(file).is_some();
         match resolution.resource {
-            Resource::Text { body, .. } => {
+            Resource::FileOrText { file, .. } if is_there(&file) => {
+                self.served(protocol, (&name, &file), url)
+            }
+            Resource::Text { body, .. } | Resource::FileOrText { body, .. } => {
                 self.exchanges
                     .push(Exchange { title: format!("{} {name}", protocol.name()), text: body.clone() });
                 let problem = resolution.script.as_ref().is_some_and(ScriptEvent::is_problem);
@@ -149,12 +153,7 @@ impl Walk<'_> {
                 let end = self.run(&body, url);
                 if problem { format!("says on its screen what is wrong, and {end}") } else { end }
             }
-            Resource::File(file) => {
-                if !self.file(protocol, &name) {
-                    return format!("does not find {name}");
-                }
-                self.program(protocol, &file, url)
-            }
+            Resource::File(file) => self.served(protocol, (&name, &file), url),
             Resource::Absent(why) => {
                 let outcome = FileOutcome::Absent(why.clone());
                 self.record(EventKind::File(FileEvent {
@@ -165,6 +164,14 @@ impl Walk<'_> {
                 format!("does not find {name}: {why}")
             }
         }
+    }
+
+    /// A file by the name that was asked for.
+    fn served(&mut self, protocol: Protocol, (name, file): (&str, &str), url: &str) -> String {
+        if !self.file(protocol, name) {
+            return format!("does not find {name}");
+        }
+        self.program(protocol, file, url)
     }
 
     /// A file that iPXE starts: a script, a loader, or something else.
@@ -240,7 +247,7 @@ impl Walk<'_> {
     /// A file by its name; whether it is there.
     fn file(&mut self, protocol: Protocol, name: &str) -> bool {
         let found = match look_up(name) {
-            Named::File(file) => (self.world.look_up)(&file),
+            Named::File(file) | Named::Generated { file, .. } => (self.world.look_up)(&file),
             Named::Boot | Named::Script | Named::Absent(_) => None,
         };
         let name = clean_name(name.as_bytes()).unwrap_or_default();

@@ -1,7 +1,9 @@
-//! The two scripts: `boot.ipxe`, which every iPXE gets, and `script`, which answers its report.
+//! The scripts: `boot.ipxe`, which every iPXE gets, `script`, which answers its report, and those that stand in for a
+//! file of a well-known name.
 
 use std::collections::BTreeSet;
 
+use super::generated::{Claim, Generated};
 use super::query::{self, Report};
 use super::{FileRequest, Identity, Resolution, Resource};
 use crate::boot::choose::{Choice, Outcome, choose};
@@ -33,25 +35,64 @@ pub(super) fn script(config: &Config, request: &FileRequest<'_>) -> Resolution {
     Answer::new(config, request, "script", facts, reported).decide(pick)
 }
 
+/// A script in place of a file, if that is not there.
+pub(super) fn generated(
+    config: &Config,
+    request: &FileRequest<'_>,
+    (asked, file): (&str, String),
+    script: &Generated,
+) -> Resolution {
+    let resolution = match script {
+        Generated::Autoexec => {
+            let mut facts = request.facts.clone();
+            query::complete(&mut facts);
+            Answer::new(config, request, asked, facts, Facts::new()).decide_after_a_report()
+        }
+        Generated::Of(claim) => named(config, request, asked, claim),
+    };
+    let resource = match resolution.resource {
+        Resource::Text { body, mime } => Resource::FileOrText { file, body, mime },
+        other => other,
+    };
+    Resolution { resource, ..resolution }
+}
+
+/// The script of the machine that a name names: as for `boot.ipxe` when it is the one that asks. What is known of
+/// another one tells nothing of it, and who only says its name gets no secret.
+fn named(config: &Config, request: &FileRequest<'_>, asked: &str, claim: &Claim) -> Resolution {
+    let machine = claim.machine(config);
+    let is_the_peer = claim.fits(machine, request.facts);
+    let mut facts = if is_the_peer { request.facts.clone() } else { claim.facts(machine) };
+    query::complete(&mut facts);
+    // Not a report: else asking twice would prove what asking once does not.
+    let mut answer = Answer::new(config, request, asked, facts, Facts::new());
+    if !is_the_peer && answer.identity == Identity::Confirmed {
+        answer.identity = Identity::Claimed;
+    }
+    answer.decide(None)
+}
+
 /// One answer in the making.
 struct Answer<'a> {
     config: &'a Config,
     request: &'a FileRequest<'a>,
-    name: &'static str,
+    name: &'a str,
     server: Server,
     facts: Facts,
     reported: Facts,
+    identity: Identity,
 }
 
 impl<'a> Answer<'a> {
     fn new(
         config: &'a Config,
         request: &'a FileRequest<'a>,
-        name: &'static str,
+        name: &'a str,
         facts: Facts,
         reported: Facts,
     ) -> Self {
-        Self { config, request, name, server: Server::new(config, request.server), facts, reported }
+        let server = Server::new(config, request.server);
+        Self { config, request, name, server, facts, reported, identity: request.identity }
     }
 
     fn platform(&self) -> Platform {
@@ -83,6 +124,23 @@ impl<'a> Answer<'a> {
             Ok(plan) => self.boot(&plan, by, trail),
             Err(error) => self.problem(boot, by, error.to_string(), trail),
         }
+    }
+
+    /// iPXE asks for `autoexec.ipxe` before its own DHCP: what is known is its firmware's, or that of another iPXE
+    /// which loaded it, and its interface may be closed. So it opens that and reports, whatever is known; the
+    /// DHCP that this takes may not follow the decision, where it would begin another session.
+    fn decide_after_a_report(self) -> Resolution {
+        let choice = choose(self.config, &self.facts, None);
+        let mut trail = choice.trail;
+        let vars = match choice.outcome {
+            Outcome::Ask { vars } => vars,
+            Outcome::Decided { boot, .. } => self.unreported(&boot),
+        };
+        trail.add("ask", "it may ask before its own DHCP: it reports first");
+        // EFI when nothing tells: a status is what only EFI looks at.
+        let platform = self.facts.firmware().map_or(Platform::Efi, Platform::from);
+        let body = ipxe::autoexec(&vars, &self.server, platform);
+        self.answer(body, ScriptStep::Identify, trail)
     }
 
     /// What the boot's templates read, and its script depends on, and the machine has yet to report.
@@ -125,7 +183,7 @@ impl<'a> Answer<'a> {
     fn plan(&self, choice: &Choice<'_>, boot: &BootName) -> Result<Plan, PlanError> {
         let plan = plan::build(self.config, choice, boot, &self.facts, &self.server)?;
         let has_secret = matches!(plan.action, Action::San { chap: Some(_), .. });
-        let (message, fix) = match self.request.identity {
+        let (message, fix) = match self.identity {
             _ if !has_secret => return Ok(plan),
             Identity::Confirmed if !self.has_another_card(choice) => return Ok(plan),
             Identity::Confirmed => (

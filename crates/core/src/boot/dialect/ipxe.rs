@@ -14,7 +14,7 @@ use crate::model::{Firmware, Var};
 
 mod report;
 
-pub use report::{identify, report_url};
+pub use report::{autoexec, identify, report_url};
 
 /// How long a message stays on the screen before the machine goes on.
 const MESSAGE_SECS: u64 = 10;
@@ -220,8 +220,7 @@ fn linux(
         words.extend((0..initrds.len()).map(|at| format!("initrd={}", name(at))));
     }
     words.extend(args.iter().map(|arg| script_word(arg.as_str())));
-    // Images of an earlier attempt would become initial file systems of this one.
-    script.line("imgfree");
+    free_images(script);
     script.step("kernel", &words.join(" "));
     for (at, initrd) in initrds.iter().enumerate() {
         let url = url_of(initrd, context.server);
@@ -233,8 +232,16 @@ fn linux(
     script.step("start", "boot");
 }
 
-/// A program or script at a URL. When it comes back without an error it has had its turn.
+/// Forgets what scripts before this one, or an earlier attempt, fetched: iPXE hands every image that it has to what it
+/// starts, and a kernel takes each for an initial file system. Scripts that run are on no list of images and stay.
+fn free_images(script: &mut Script) {
+    script.line("imgfree");
+}
+
+/// A program or script at a URL. It may be a kernel, too, also one with an EFI stub. When it comes back without an
+/// error it has had its turn.
 fn program(script: &mut Script, url: &str, platform: Platform) {
+    free_images(script);
     script.step("load", &format!("chain --autofree {url}"));
     script.leave(platform);
 }

@@ -27,7 +27,10 @@ fn resource(name: &str) -> Resource {
 fn ask(config: &Config, name: &str, request: &FileRequest<'_>) -> (String, ScriptStep) {
     let resolution = resolve(config, name, request);
     let event = resolution.script.unwrap();
-    let Resource::Text { body, mime } = resolution.resource else { panic!("{:?}", resolution.resource) };
+    let (Resource::Text { body, mime } | Resource::FileOrText { body, mime, .. }) = resolution.resource
+    else {
+        panic!("{:?}", resolution.resource)
+    };
     assert!(mime.starts_with("text/plain"), "{mime}");
     assert_eq!(event.bytes, body.len() as u64);
     assert_eq!(event.name, name);
@@ -43,7 +46,6 @@ fn files_and_reserved_names() {
     assert_eq!(resource("files"), file("files"));
     assert_eq!(resource("ipxe/undionly.kpxe"), file("undionly.kpxe"));
     assert_eq!(resource("pxelinux.cfg/default"), file("pxelinux.cfg/default"));
-    assert_eq!(resource("autoexec.ipxe"), file("autoexec.ipxe"));
     for name in ["../etc/passwd", "", "/", "answer/web1/preseed.cfg", "done/x", "ipxe", "ipxe/a/b", "a\nb"] {
         let Resource::Absent(why) = resource(name) else { panic!("{name}: {:?}", resource(name)) };
         assert!(!why.contains('\n'), "{why:?}");
@@ -180,4 +182,116 @@ fn asking_again_gives_the_same() {
     let request = request(&known, "serial=1", &loaders);
     let bodies: BTreeSet<_> = (0..3).map(|_| ask(&config, "script", &request).0).collect();
     assert_eq!(bodies.len(), 1);
+}
+
+/// The file that a name stands for before a script does.
+fn file_before_script(name: &str) -> String {
+    match resource(name) {
+        Resource::FileOrText { file, .. } => file,
+        other => panic!("{name}: {other:?}"),
+    }
+}
+
+#[test]
+fn generated_names_are_in_every_folder_and_a_file_comes_first() {
+    for (name, file) in [
+        ("autoexec.ipxe", "autoexec.ipxe"),
+        ("/debian/12/autoexec.ipxe", "debian/12/autoexec.ipxe"),
+        ("ipxe/autoexec.ipxe", "autoexec.ipxe"),
+        ("files/x/autoexec.ipxe", "x/autoexec.ipxe"),
+        ("tftp://10.188.0.10/MAC-525400123456.ipxe", "MAC-525400123456.ipxe"),
+    ] {
+        assert_eq!(file_before_script(name), file);
+    }
+    assert!(matches!(resource("answer/autoexec.ipxe"), Resource::Absent(_)));
+    assert_eq!(resource("mac-.ipxe"), Resource::File("mac-.ipxe".to_owned()), "no machine, no script");
+}
+
+#[test]
+fn autoexec_opens_the_interface_and_reports_what_the_decision_needs() {
+    let mut config = config();
+    rule(&mut config, &[("serial", &["X*"])], Some("rescue"));
+    let (known, loaders) = (bios(), debian_loaders());
+    let request = request(&known, "", &loaders);
+    let (body, step) = ask(&config, "grub/autoexec.ipxe", &request);
+    assert_eq!(step, ScriptStep::Identify, "a decision would be followed by the machine's DHCP");
+    let mut lines = body.lines().skip(1);
+    assert_eq!(lines.next(), Some("isset ${netX/ip} || dhcp ||"));
+    let report =
+        "chain --replace --autofree http://10.188.0.10/script?mac=${netX/mac}&serial=${serial:uristring} ||";
+    assert_eq!(lines.next(), Some(report));
+    config.rules.clear();
+    let (body, step) = ask(&config, "autoexec.ipxe", &request);
+    assert_eq!(step, ScriptStep::Identify, "also where all is known");
+    assert!(body.contains("/script?mac=${netX/mac} ||\n"), "{body}");
+}
+
+const UUID: &str = "44454c4c-3900-104e-804e-b9c04f4d344a";
+
+/// One machine with a password, two MACs and a UUID.
+fn with_a_secret() -> Config {
+    let mut config = config();
+    add_boot(&mut config, "login", san(Some(chap("geheim"))));
+    let mut web1 = machine("web1", &["52:54:00:00:00:77", MAC], Some("login"));
+    web1.uuid = Some(UUID.parse().unwrap());
+    config.machines.extend([web1]);
+    config
+}
+
+fn names_of_web1() -> [String; 3] {
+    [
+        "a/mac-52-54-00-12-34-56.ipxe".into(),
+        "uuid-4c4c4544-0039-4e10-804e-b9c04f4d344a.ipxe".into(),
+        "HOSTNAME-WEB1.ipxe".into(),
+    ]
+}
+
+#[test]
+fn a_machine_that_asks_by_its_own_name_gets_what_boot_ipxe_gives() {
+    let (known, loaders) = (bios(), debian_loaders());
+    let config = with_a_secret();
+    let request = request(&known, "", &loaders);
+    let asked = ask(&config, "boot.ipxe", &request);
+    assert!(asked.0.contains("geheim"), "{}", asked.0);
+    for name in names_of_web1() {
+        assert_eq!(ask(&config, &name, &request), asked, "{name}");
+    }
+}
+
+#[test]
+fn a_name_is_a_claim_and_brings_no_secret() {
+    let loaders = debian_loaders();
+    let config = with_a_secret();
+    let own = bios();
+    for name in names_of_web1() {
+        for identity in [Identity::Claimed, Identity::Contradicted] {
+            let (body, step) = ask(&config, &name, &FileRequest { identity, ..request(&own, "", &loaders) });
+            assert!(!body.contains("geheim") && matches!(step, ScriptStep::Problem { .. }), "{name}: {body}");
+        }
+    }
+    // It may say that it has the UUID: its MAC is what shows who it is.
+    let stranger = facts(&[(Var::Mac, "52:54:00:99:99:99"), (Var::Firmware, "uefi-x64"), (Var::Uuid, UUID)]);
+    for known in [stranger, Facts::new()] {
+        for name in names_of_web1() {
+            let event = resolve(&config, &name, &request(&known, "", &loaders)).script.unwrap();
+            assert_eq!(event.step, ScriptStep::Identify, "{name}: the firmware of another tells nothing");
+            assert_eq!(event.facts, Facts::new(), "{name}: to ask is not to report");
+        }
+    }
+}
+
+#[test]
+fn a_name_without_a_machine_is_decided_by_rules_and_the_default() {
+    let mut config = config();
+    rule(&mut config, &[("mac", &["52:54:00:00:00:*"])], Some("custom"));
+    rule(&mut config, &[("hostname", &["lab*"])], Some("custom"));
+    rule(&mut config, &[("uuid", &[UUID])], Some("custom"));
+    let script = template("#!ipxe\nshell\n", Language::Ipxe);
+    add_boot(&mut config, "custom", BootKind::Ipxe { script });
+    let (known, loaders) = (bios(), debian_loaders());
+    let request = request(&known, "", &loaders);
+    let boot_of = |name: &str| ask(&config, name, &request).1;
+    let custom = |number| ScriptStep::Boot { boot: name("custom"), by: DecidedBy::Rule(number) };
+    assert_eq!(boot_of("mac-525400000001.ipxe"), custom(1));
+    assert_eq!(boot_of("mac-525400123456.ipxe"), ScriptStep::Identify, "it is asked for the rest");
 }

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use bootlace_core::boot::dialect::ipxe::{Platform, chain_loader, identify, problem};
+use bootlace_core::boot::dialect::ipxe::{Platform, autoexec, chain_loader, identify, problem};
 use bootlace_core::boot::template::Server;
 use bootlace_core::config::{Config, LocalHow};
 use bootlace_core::event::ScriptStep;
@@ -62,6 +62,7 @@ fn scripts_without_a_boot() {
     let server = Server::new(&config, SERVER);
     let vars = [Var::Serial, Var::Firmware, Var::Uuid].into();
     golden("identify", &identify(&vars, &server, Platform::Efi));
+    golden("autoexec", &autoexec(&vars, &server, Platform::Efi));
     golden("chain-loader", &chain_loader("undionly.kpxe", "menu, https", &server, Platform::Bios));
     golden("chain-own-loader", &chain_loader("my loaders/snponly.efi", "iscsi", &server, Platform::Efi));
     let text = "boot custom, script: line 3: undefined value: `vars.role` is undefined; set it with `vars` \

@@ -74,5 +74,5 @@ pub(crate) fn check(bytes: &[u8]) {
         assert!(!body.chars().any(|c| c.is_control() && c != '\n'), "{body:?}");
         assert!(resolution.script.is_some());
     }
-    assert!(reported_mac(&query).is_none() || query.contains("mac="));
+    assert!(reported_mac("script", &query).is_none() || query.contains("mac="));
 }

@@ -17,10 +17,25 @@ const RETRY_SECS: u64 = 3;
 /// It replaces itself by what comes back (`--replace`), so that the exit status of the script that boots is
 /// the one that the firmware sees.
 pub fn identify(vars: &BTreeSet<Var>, server: &Server, platform: Platform) -> String {
+    report(vars, server, platform, None)
+}
+
+/// The same for an iPXE that may not have an open interface with an address yet.
+///
+/// `netX` is the interface that was opened last: without one, or without an address there, DHCP is asked. What
+/// an iPXE took over from its firmware's DHCP does not count, since most builds leave that interface closed.
+pub fn autoexec(vars: &BTreeSet<Var>, server: &Server, platform: Platform) -> String {
+    report(vars, server, platform, Some("isset ${netX/ip} || dhcp ||"))
+}
+
+fn report(vars: &BTreeSet<Var>, server: &Server, platform: Platform, before: Option<&str>) -> String {
     let reports: Vec<Var> = vars.iter().copied().collect();
     let url = report_url(&reports, server);
     let mut script = Script::new();
     for try_number in 1..=TRIES {
+        if let Some(before) = before {
+            script.line(before);
+        }
         script.line(&format!("chain --replace --autofree {url} ||"));
         if try_number < TRIES {
             script.line(&format!("sleep {RETRY_SECS} ||"));
