@@ -64,9 +64,8 @@ impl Network {
         let _ = fs::write("/proc/sys/net/ipv6/conf/default/disable_ipv6", "1");
         let links = Links::of_this_thread()?;
         let mac = mac.unwrap_or(DEFAULT_MAC);
-        add_macvlan(&outside, interface, mac, &inside)?;
         links.up("lo")?;
-        links.up(LINK)?;
+        add_macvlan(&outside, interface, mac, &links, &inside)?;
         links.wait_running(LINK)?;
         Ok(Self { frames, mac, links, host, own_host: BTreeSet::new(), has_route: false, buffer: Vec::new() })
     }
@@ -112,14 +111,19 @@ impl Network {
     }
 }
 
-/// The macvlan of a probe that was killed just now may still be there.
-fn add_macvlan(outside: &Links, interface: &str, mac: Mac, inside: &File) -> Result<()> {
+/// Makes the macvlan and brings it up. That of a probe that was ended just now may still be there; the kernel looks at
+/// MACs that are taken when a link is made, and again when it goes up.
+fn add_macvlan(outside: &Links, interface: &str, mac: Mac, links: &Links, inside: &File) -> Result<()> {
     let give_up = Instant::now() + BUSY_LIMIT;
     loop {
         let added =
             outside.add_stacked_in(Stacked::Macvlan, LINK, interface, LinkAddr(mac.0), inside.as_fd());
-        let Err(error) = added else { return Ok(()) };
+        let is_added = added.is_ok();
+        let Err(error) = added.and_then(|()| links.up(LINK)) else { return Ok(()) };
         let is_busy = error.root_cause().downcast_ref() == Some(&Errno::ADDRINUSE);
+        if is_added {
+            links.delete(LINK)?;
+        }
         if is_busy && Instant::now() < give_up {
             thread::sleep(BUSY_PAUSE);
             continue;
