@@ -91,7 +91,8 @@ impl Hub {
         let (session, progress) = self.apply(&event);
         // Not under the lock: the other threads need not wait for the log.
         logging::event(&event, session, progress);
-        if session.is_none() && event.is_plain_lease() && event.is_offer() {
+        let is_nothing = event.is_between_others() || (event.is_plain_lease() && event.is_offer());
+        if session.is_none() && is_nothing {
             return;
         }
         match self.journal.send(Record { session, event, repeats: 0 }) {
@@ -230,7 +231,11 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 mod tests {
     use std::time::Duration;
 
-    use bootlace_store::journal::{Journal, Retention, Writer};
+    use bootlace_core::event::{ClientClass, DhcpAnswer, DhcpEvent, DhcpMessage, EventKind, Peer};
+    use bootlace_core::finding::Trail;
+    use bootlace_core::model::Facts;
+    use bootlace_store::JournalReader;
+    use bootlace_store::journal::{EventId, Journal, Retention, Writer};
     use bootlace_wire::Mac;
 
     use super::*;
@@ -272,6 +277,37 @@ mod tests {
         hub.reported(further, hw(3), start.after(SILENCE));
         assert_eq!(hub.who(further, start.after(SILENCE)), Some(hw(3)), "the others have ended");
         assert_eq!(counts(&hub), [1, 1]);
+    }
+
+    #[test]
+    fn what_others_say_to_each_other_is_kept_of_our_own_boots_only() {
+        let dir = tempfile::tempdir().unwrap();
+        let writer = Writer::spawn(Journal::open(dir.path()).unwrap(), Retention::default()).unwrap();
+        let hub = Hub::new(SessionId(1), [], writer);
+        let asks = |machine, client| {
+            let answer = DhcpAnswer::Elsewhere { server: None, address: Some(IP) };
+            let dhcp = DhcpEvent {
+                message: DhcpMessage::Request,
+                client,
+                firmware: None,
+                interface: "eth0".into(),
+                xid: 1,
+                facts: Facts::new(),
+                features: None,
+                answer,
+                trail: Trail::default(),
+            };
+            let peer = Peer { hw: Some(hw(machine)), ip: None };
+            hub.record(Event { at: Timestamp::from_secs(1_800_000_000), peer, kind: EventKind::Dhcp(dhcp) });
+        };
+        asks(1, ClientClass::Os);
+        asks(2, ClientClass::Firmware);
+        asks(2, ClientClass::Os);
+        hub.journal().flush().unwrap();
+        let journal = JournalReader::open(dir.path()).unwrap();
+        let kept = journal.events_after(EventId(0), 10).unwrap().events;
+        let of: Vec<_> = kept.iter().map(|stored| stored.record.event.peer.hw.unwrap()).collect();
+        assert_eq!(of, [hw(2), hw(2)]);
     }
 
     #[test]

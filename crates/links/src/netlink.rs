@@ -1,4 +1,4 @@
-//! The part of rtnetlink that a lab needs: one request, one acknowledgement or answer.
+//! The part of rtnetlink that is needed here: one request, one acknowledgement or answer.
 //!
 //! A socket belongs for ever to the network namespace in which it was opened, so a [`Socket`] also works on a
 //! namespace that the calling thread is not in.
@@ -63,7 +63,7 @@ impl Request {
     }
 
     pub(crate) fn attr(mut self, kind: u16, value: &[u8]) -> Self {
-        let len = u16::try_from(4 + value.len()).expect("lab attributes are a few bytes long");
+        let len = u16::try_from(4 + value.len()).expect("attributes are a few bytes long");
         self.bytes.extend(len.to_ne_bytes());
         self.bytes.extend(kind.to_ne_bytes());
         self.bytes.extend(value);
@@ -93,7 +93,7 @@ impl Request {
         self.bytes.extend((kind | NLA_F_NESTED).to_ne_bytes());
         self.bytes.extend(fixed);
         let mut filled = fill(self);
-        let len = u16::try_from(filled.bytes.len() - start).expect("lab attributes are a few bytes long");
+        let len = u16::try_from(filled.bytes.len() - start).expect("attributes are a few bytes long");
         filled.bytes[start..start + 2].copy_from_slice(&len.to_ne_bytes());
         filled
     }
@@ -103,7 +103,7 @@ impl Request {
     }
 
     fn finish(mut self) -> Vec<u8> {
-        let len = u32::try_from(self.bytes.len()).expect("lab requests are a few hundred bytes long");
+        let len = u32::try_from(self.bytes.len()).expect("requests are a few hundred bytes long");
         self.bytes[..4].copy_from_slice(&len.to_ne_bytes());
         self.bytes
     }

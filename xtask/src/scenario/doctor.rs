@@ -11,6 +11,7 @@ use bootlace_lab::{Daemon, Host, Lan, Namespace};
 use serde_json::Value;
 
 use super::context::STEP_LIMIT;
+use super::peers::start_dnsmasq;
 use super::served::{SERVER, SUBNET, Served, write_config};
 use super::{Context, Scenario};
 
@@ -28,7 +29,8 @@ fn finds(context: &Context) -> Result<()> {
     let lan = Lan::new()?;
     let alone = Lan::new()?;
     let router = lan.host("router", "10.188.0.1/24")?;
-    let _dnsmasq = start_dnsmasq(context, router.namespace())?;
+    // Without its pings, since two doctors ask it at once, and it pings for one client at a time.
+    let _dnsmasq = start_dnsmasq(context, router.namespace(), &["--no-ping"])?;
     let sick = lan.host("sick", &format!("{SERVER}/24"))?;
     lan.join(&sick, "eth1", "10.189.0.10/24")?;
     let beside = lan.host("beside", "10.188.0.11/24")?;
@@ -149,25 +151,4 @@ fn wait_for_port(ns: &Namespace, port: u16) -> Result<()> {
         thread::yield_now();
     }
     Ok(())
-}
-
-/// It has addresses and says nothing of boots. Without its pings, since two doctors ask it at once, and it pings for one
-/// client at a time.
-fn start_dnsmasq(context: &Context, ns: &Namespace) -> Result<Daemon> {
-    let mut command = Command::new("dnsmasq");
-    command
-        .args(["--conf-file=/dev/null", "--keep-in-foreground", "--log-facility=-", "--log-dhcp"])
-        .args([
-            "--port=0",
-            "--interface=eth0",
-            "--bind-interfaces",
-            "--user=root",
-            "--pid-file=",
-            "--no-ping",
-        ])
-        .args(["--dhcp-range=10.188.0.100,10.188.0.109,12h", "--dhcp-authoritative"])
-        .arg(format!("--dhcp-leasefile={}", context.dir().join("dnsmasq.leases").display()));
-    let dnsmasq = Daemon::start(ns, "dnsmasq", context.dir(), &mut command)?;
-    dnsmasq.output().wait_for("DHCP, IP range", STEP_LIMIT)?;
-    Ok(dnsmasq)
 }

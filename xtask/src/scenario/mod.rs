@@ -17,6 +17,7 @@ mod hostile;
 mod kinds;
 mod links;
 mod names;
+mod peers;
 mod probe;
 mod process;
 mod proxy;

@@ -10,8 +10,8 @@ use bootlace_lab::{Firmware, Lan, Machine, Namespace};
 
 use super::context::BOOT_LIMIT;
 use super::served::SERVER;
-use super::stage::Files;
-use super::{Context, Scenario, proxy};
+use super::stage::{Files, WEB1, WEB1_MAC, web1_boots};
+use super::{Context, Scenario, peers};
 
 pub(super) const SCENARIOS: &[Scenario] = &[
     Scenario {
@@ -31,7 +31,6 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     },
 ];
 
-const MAC: &str = "52:54:00:12:34:57";
 /// What many networks have in such a place. The last line leads to no machine.
 const OWN_SCRIPT: &str = "#!ipxe
 isset ${hostname} && chain --replace --autofree hostname-${hostname}.ipxe ||
@@ -39,23 +38,11 @@ chain --replace --autofree mac-${mac:hexraw}.ipxe ||
 poweroff
 ";
 
-const CONFIG: &str = r#"
-[boot.rescue]
-kind = "linux"
-kernel = "vmlinuz"
-initrd = ["initrd"]
-cmdline = "console=ttyS0 hostname={{ machine.name }}"
-[[machine]]
-name = "web1"
-mac = ["52:54:00:12:34:57"]
-boot = "rescue"
-"#;
-
 /// Boots by the file that dnsmasq names; by way of `beside` when that file is one of our own.
 fn boot(context: &Context, file: &str, beside: Option<&str>) -> Result<()> {
     let lan = Lan::new()?;
     let router = lan.host("router", "10.188.0.1/24")?;
-    let mut files = Files::on(context, "[dhcp]\nmode = \"off\"\n", CONFIG)?.put_linux("")?;
+    let mut files = Files::on(context, "[dhcp]\nmode = \"off\"\n", WEB1)?.put_linux("")?;
     if beside.is_some() {
         files = files.put(file, OWN_SCRIPT)?;
     }
@@ -63,20 +50,18 @@ fn boot(context: &Context, file: &str, beside: Option<&str>) -> Result<()> {
     let named = format!("--dhcp-boot={file},server,{SERVER}");
     announce_ipv6(router.namespace())?;
     let more = [named.as_str(), "--enable-ra", "--dhcp-range=fd00:188::,ra-only"];
-    let _dnsmasq = proxy::start_dnsmasq(context, router.namespace(), &more)?;
+    let _dnsmasq = peers::start_dnsmasq(context, router.namespace(), &more)?;
 
-    let mut machine = Machine::new("web1", MAC, Firmware::SeaBios).start(&stage.lan, context.dir())?;
-    let line = machine.console().line_from("BOOTLACE-LAB cmdline:", BOOT_LIMIT)?;
-    context.note(&line);
-    ensure!(line.ends_with("console=ttyS0 hostname=web1"), "this is not what web1 boots: {line}");
+    let mut machine = Machine::new("web1", WEB1_MAC, Firmware::SeaBios).start(&stage.lan, context.dir())?;
+    web1_boots(context, &machine)?;
     machine.wait_off(BOOT_LIMIT)?;
     let boots = stage.server.ask_json("boots")?;
-    ensure!(boots.len() == 1 && boots[0]["mac"] == MAC, "the journal has another story: {boots:?}");
+    ensure!(boots.len() == 1 && boots[0]["mac"] == WEB1_MAC, "the journal has another story: {boots:?}");
     let told = stage.server.ask(&["boots", &boots[0]["session"].to_string(), "--json"])?;
     for name in [Some(file), beside, Some("script"), Some("vmlinuz")].into_iter().flatten() {
         ensure!(told.contains(&format!("\"{name}\"")), "nobody asked for {name}: {told}");
     }
-    context.note("one boot, in the journal under its MAC");
+    context.note("one boot, in the journal under its WEB1_MAC");
     Ok(())
 }
 
@@ -85,7 +70,7 @@ const IPXE: &str = "/usr/lib/ipxe/ipxe.lkrn";
 /// As builds of 2022 and later do: the script runs while all interfaces are closed. Debian's is older and does not ask
 /// for it, but runs what stands behind it in memory at the same point.
 fn before_dhcp(context: &Context) -> Result<()> {
-    let stage = Files::new(context, CONFIG)?.put_linux("")?.serve()?;
+    let stage = Files::new(context, WEB1)?.put_linux("")?.serve()?;
     let client = stage.lan.host("client", "10.188.0.20/24")?;
     let mut curl = Command::new("curl");
     let url = format!("http://{SERVER}/ipxe/autoexec.ipxe");
@@ -95,14 +80,12 @@ fn before_dhcp(context: &Context) -> Result<()> {
     fs::write(&script, &fetched.stdout)?;
 
     let inserted = Some(Inserted { kernel: IPXE.into(), initrd: script });
-    let machine = Machine { inserted, rom: Rom::Empty, ..Machine::new("web1", MAC, Firmware::SeaBios) };
+    let machine = Machine { inserted, rom: Rom::Empty, ..Machine::new("web1", WEB1_MAC, Firmware::SeaBios) };
     let mut machine = machine.start(&stage.lan, context.dir())?;
-    let line = machine.console().line_from("BOOTLACE-LAB cmdline:", BOOT_LIMIT)?;
-    context.note(&line);
-    ensure!(line.ends_with("console=ttyS0 hostname=web1"), "this is not what web1 boots: {line}");
+    web1_boots(context, &machine)?;
     machine.wait_off(BOOT_LIMIT)?;
     let boots: Vec<_> =
-        stage.server.ask_json("boots")?.into_iter().filter(|boot| boot["mac"] == MAC).collect();
+        stage.server.ask_json("boots")?.into_iter().filter(|boot| boot["mac"] == WEB1_MAC).collect();
     ensure!(boots.len() == 1, "the journal has another story: {boots:?}");
     let told = stage.server.ask(&["boots", &boots[0]["session"].to_string(), "--json"])?;
     ensure!(told.contains("\"lease\"") && told.contains("\"name\":\"script\""), "a step is missing: {told}");

@@ -13,7 +13,7 @@ use anyhow::{Context as _, Result, ensure};
 use bootlace_lab::Host;
 use serde_json::Value;
 
-use super::{Context, Scenario, context, served};
+use super::{Context, Scenario, context, peers, served};
 
 pub(super) const SCENARIOS: &[Scenario] = &[
     Scenario {

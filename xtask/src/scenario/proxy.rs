@@ -1,18 +1,17 @@
 //! Beside another DHCP server, which gives out the addresses and knows nothing of booting.
 
 use std::net::Ipv4Addr;
-use std::path::Path;
-use std::process::Command;
 use std::time::Instant;
 
 use anyhow::{Result, bail, ensure};
-use bootlace_lab::{Daemon, Firmware, Lan, Machine, Namespace};
+use bootlace_lab::{Firmware, Lan, Machine};
 use rustix::process::Signal;
 
 use super::context::{BOOT_LIMIT, STEP_LIMIT};
+use super::peers::{start_dnsmasq, start_kea};
 use super::rawdhcp::{ACK, OFFER, OPTION_SERVER_ID, Packet, RawDhcp, Reply};
 use super::served::SERVER;
-use super::stage::Files;
+use super::stage::{Files, WEB1, WEB1_MAC, web1_boots};
 use super::{Context, Scenario};
 
 pub(super) const SCENARIOS: &[Scenario] = &[
@@ -67,40 +66,23 @@ enum Beside {
     SameHost,
 }
 
-const MAC: &str = "52:54:00:12:34:57";
 const FIRMWARE_MAC: [u8; 6] = [0x52, 0x54, 0, 0x12, 0x34, 0x57];
-const CMDLINE: &str = "BOOTLACE-LAB cmdline:";
-const ARGUMENTS: &str = "console=ttyS0 hostname=web1";
 const ROUTER: &str = "10.188.0.1";
-
-const LINUX: &str = r#"
-[boot.rescue]
-kind = "linux"
-kernel = "vmlinuz"
-initrd = ["initrd"]
-cmdline = "console=ttyS0 hostname={{ machine.name }}"
-[[machine]]
-name = "web1"
-mac = ["52:54:00:12:34:57"]
-boot = "rescue"
-"#;
 
 fn boot(context: &Context, firmware: Firmware, beside: Beside, keys: &str) -> Result<()> {
     let lan = Lan::new()?;
     let router = lan.host("router", &format!("{ROUTER}/24"))?;
     let network = format!("[dhcp]\nmode = \"proxy\"\n{keys}");
     let files =
-        Files::on(context, &network, LINUX)?.put_linux("ip link set eth0 up\nudhcpc -i eth0 -n -q -f")?;
+        Files::on(context, &network, WEB1)?.put_linux("ip link set eth0 up\nudhcpc -i eth0 -n -q -f")?;
     let stage = files.serve_on(lan)?;
     // After the proxy: nothing of it may keep the other server from starting.
     let _other = match beside {
         Beside::OtherHost => start_dnsmasq(context, router.namespace(), &[])?,
         Beside::SameHost => start_kea(context.dir(), stage.server.host().namespace())?,
     };
-    let mut boot = stage.switch_on(&Machine::new("web1", MAC, firmware))?;
-    let line = boot.machine.console().line_from(CMDLINE, BOOT_LIMIT)?;
-    context.note(&line);
-    ensure!(line.ends_with(ARGUMENTS), "the kernel was told something else than {ARGUMENTS}: {line}");
+    let mut boot = stage.switch_on(&Machine::new("web1", WEB1_MAC, firmware))?;
+    web1_boots(context, &boot.machine)?;
     let lease = boot.machine.console().line_from("BOOTLACE-LAB lease: bound", BOOT_LIMIT)?;
     context.note(&lease);
     ensure!(
@@ -116,7 +98,7 @@ fn leaves_alone(context: &Context) -> Result<()> {
     let lan = Lan::new()?;
     let router = lan.host("router", &format!("{ROUTER}/24"))?;
     let client = lan.client("client")?;
-    let _stage = Files::on(context, "[dhcp]\nmode = \"proxy\"\n", LINUX)?.serve_on(lan)?;
+    let _stage = Files::on(context, "[dhcp]\nmode = \"proxy\"\n", WEB1)?.serve_on(lan)?;
     let _dnsmasq = start_dnsmasq(context, router.namespace(), &[])?;
     let raw = RawDhcp::open(client.namespace())?;
     let theirs = answer(&raw, &Packet::discover([2, 0, 0, 0, 0, 1], 1), ROUTER, OFFER)?;
@@ -148,7 +130,7 @@ fn auto(context: &Context, afterwards: Afterwards) -> Result<()> {
     let lan = Lan::new()?;
     let router = lan.host("router", &format!("{ROUTER}/24"))?;
     let client = lan.client("client")?;
-    let stage = Files::on(context, AUTO, LINUX)?.serve_on(lan)?;
+    let stage = Files::on(context, AUTO, WEB1)?.serve_on(lan)?;
     let log = stage.server.log();
     log.wait_for("no other DHCP server answers", BOOT_LIMIT)?;
     let raw = RawDhcp::open(client.namespace())?;
@@ -217,39 +199,4 @@ fn offers_before_firmware(raw: &RawDhcp, mac: [u8; 6]) -> Result<Vec<String>> {
 
 fn server_of(reply: &Reply) -> String {
     reply.four(OPTION_SERVER_ID).map(|ip| Ipv4Addr::from(ip).to_string()).unwrap_or_default()
-}
-
-/// `more`: what it says beside addresses.
-pub(super) fn start_dnsmasq(context: &Context, ns: &Namespace, more: &[&str]) -> Result<Daemon> {
-    let mut command = Command::new("dnsmasq");
-    command
-        .args(["--conf-file=/dev/null", "--keep-in-foreground", "--log-facility=-", "--log-dhcp"])
-        .args(["--port=0", "--interface=eth0", "--bind-interfaces", "--user=root", "--pid-file="])
-        .args(["--dhcp-range=10.188.0.100,10.188.0.109,12h", "--dhcp-authoritative"])
-        .args(more)
-        .arg(format!("--dhcp-leasefile={}", context.dir().join("dnsmasq.leases").display()));
-    let dnsmasq = Daemon::start(ns, "dnsmasq", context.dir(), &mut command)?;
-    dnsmasq.output().wait_for("DHCP, IP range", STEP_LIMIT)?;
-    Ok(dnsmasq)
-}
-
-/// With a UDP socket, as it has it where relays are: it must be able to take port 67.
-fn start_kea(dir: &Path, ns: &Namespace) -> Result<Daemon> {
-    let leases = dir.join("kea-leases.csv");
-    let config = format!(
-        r#"{{ "Dhcp4": {{
-            "interfaces-config": {{ "interfaces": [ "eth0" ] }},
-            "lease-database": {{ "type": "memfile", "persist": true, "name": "{}", "lfc-interval": 0 }},
-            "subnet4": [ {{ "subnet": "10.188.0.0/24", "pools": [ {{ "pool": "10.188.0.200 - 10.188.0.209" }} ] }} ],
-            "loggers": [ {{ "name": "kea-dhcp4", "severity": "INFO", "output_options": [ {{ "output": "stdout" }} ] }} ]
-        }} }}"#,
-        leases.display()
-    );
-    let path = dir.join("kea.json");
-    std::fs::write(&path, config)?;
-    let mut command = Command::new("kea-dhcp4");
-    command.arg("-c").arg(&path).env("KEA_PIDFILE_DIR", dir).env("KEA_LOCKFILE_DIR", dir);
-    let kea = Daemon::start(ns, "kea", dir, &mut command)?;
-    kea.output().wait_for("DHCP4_STARTED", STEP_LIMIT)?;
-    Ok(kea)
 }

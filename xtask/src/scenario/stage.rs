@@ -3,13 +3,14 @@
 use std::fs;
 use std::path::PathBuf;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use bootlace_lab::initrd::{Initrd, NETWORK_MODULES};
 use bootlace_lab::machine::Running;
 use bootlace_lab::{Capture, Lan, Machine};
 
 use super::Context;
 use super::compare::{self, Foretold};
+use super::context::BOOT_LIMIT;
 use super::served::Served;
 
 /// The network of the documentation's examples.
@@ -23,6 +24,30 @@ ranges = ["10.188.0.60-10.188.0.70"]
 router = ["10.188.0.1"]
 domain = "example.com"
 "#;
+
+/// The MAC of the machine of [`WEB1`].
+pub(super) const WEB1_MAC: &str = "52:54:00:12:34:57";
+/// A machine whose boot is decided, for scenarios that are about the way to it.
+pub(super) const WEB1: &str = r#"
+[boot.rescue]
+kind = "linux"
+kernel = "vmlinuz"
+initrd = ["initrd"]
+cmdline = "console=ttyS0 hostname={{ machine.name }}"
+[[machine]]
+name = "web1"
+mac = ["52:54:00:12:34:57"]
+boot = "rescue"
+"#;
+
+/// Waits for its kernel, which has its arguments.
+pub(super) fn web1_boots(context: &Context, machine: &Running) -> Result<()> {
+    const ARGUMENTS: &str = "console=ttyS0 hostname=web1";
+    let line = machine.console().line_from("BOOTLACE-LAB cmdline:", BOOT_LIMIT)?;
+    context.note(&line);
+    ensure!(line.ends_with(ARGUMENTS), "the kernel was told something else than {ARGUMENTS}: {line}");
+    Ok(())
+}
 
 /// A scenario's files before the server starts.
 #[derive(Debug)]

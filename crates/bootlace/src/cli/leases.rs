@@ -6,6 +6,7 @@ use clap::Args;
 use super::client::Server;
 use super::{Format, JsonFlag, say, table};
 use crate::api::LeaseView;
+use crate::http::LEASES_MAX;
 
 /// Addresses and who holds them.
 #[derive(Args)]
@@ -37,7 +38,8 @@ impl Leases {
         let mut leases: Vec<LeaseView> = Vec::new();
         loop {
             let after = leases.last().map_or("0.0.0.0", |lease| lease.address.as_str());
-            let part: Vec<LeaseView> = self.server.read(&format!("/api/v1/leases?after={after}"))?;
+            let part: Vec<LeaseView> =
+                self.server.read(&format!("/api/v1/leases?after={after}&limit={LEASES_MAX}"))?;
             if part.is_empty() {
                 return Ok(leases);
             }

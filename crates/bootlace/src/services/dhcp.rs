@@ -91,7 +91,7 @@ struct Pending {
 }
 
 /// Where a message came from.
-struct From {
+struct Origin {
     port: usize,
     /// The sender of its frame, where that is known.
     station: Option<Mac>,
@@ -244,7 +244,7 @@ impl Dhcp {
             received.source = heard.source;
             received.destination = heard.destination;
             let round = Round { serving, now, pending, changes };
-            self.decide_one(From { port, station: heard.station }, message, &received, round);
+            self.decide_one(Origin { port, station: heard.station }, message, &received, round);
         }
     }
 
@@ -271,13 +271,13 @@ impl Dhcp {
         for Waiting { port, message, source, destination, .. } in ready {
             let received = Received { source, destination, ..received(&self.ports[port]) };
             let round = Round { serving, now, pending, changes };
-            self.decide_one(From { port, station: None }, message, &received, round);
+            self.decide_one(Origin { port, station: None }, message, &received, round);
         }
     }
 
-    fn decide_one(&mut self, from: From, message: Message, received: &Received, round: Round<'_>) {
+    fn decide_one(&mut self, from: Origin, message: Message, received: &Received, round: Round<'_>) {
         let Round { serving, now, pending, changes } = round;
-        let From { port, station } = from;
+        let Origin { port, station } = from;
         let query = match classify(&message, received) {
             Ok(query) => query,
             Err(why) => {

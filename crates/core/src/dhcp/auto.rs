@@ -38,7 +38,8 @@ pub enum Role {
 }
 
 impl Role {
-    /// By the config alone: what `explain` goes by. With ranges `auto` means to be the server.
+    /// By the config alone: what `explain` goes by. With ranges `auto` means to be the server. Where DHCP is off nobody is
+    /// heard, and `explain` tells what a server without subnets says: nothing.
     pub fn of(config: &Config) -> Self {
         match config.dhcp.mode {
             DhcpMode::Server | DhcpMode::Off => Self::Server,
@@ -103,13 +104,15 @@ impl Watch {
 
     /// How long nothing is to be done.
     pub fn pause(&self, now: Timestamp) -> Option<Duration> {
-        self.next.map(|next| next.since(now))
+        let pause = self.next?.since(now);
+        // Longer than any: the clock was set back since, and nobody would ask until it is as late again.
+        Some(if pause > ASK_LATER + SPREAD_MAX { Duration::ZERO } else { pause })
     }
 
     /// The question that is due, if one is, and what the silence after the former ones means. It is a DISCOVER that no
     /// REQUEST follows: no server lends an address for it.
     pub fn ask(&mut self, now: Timestamp) -> Option<(Message, Option<Change>)> {
-        if self.next? > now {
+        if !self.pause(now)?.is_zero() {
             return None;
         }
         let change = (self.quiet >= QUIET_TRIES && self.role != Role::Server).then(|| {
@@ -228,6 +231,15 @@ mod tests {
             watch.heard(OTHER);
             assert_eq!(watch.role(), Role::Guest);
         }
+    }
+
+    #[test]
+    fn a_clock_that_was_set_back_keeps_it_from_nothing() {
+        let config = config("\"10.188.0.60-10.188.0.70\"");
+        let mut watch = Watch::new(&config, [7; 6], at(1_000_000));
+        assert_eq!(pass(&mut watch, 1_000_000, 1_000_005), []);
+        assert!(matches!(pass(&mut watch, 0, 20)[..], [(4, Change::Quiet)]));
+        assert!(watch.pause(at(20)).is_some_and(|pause| pause <= ASK_LATER + SPREAD_MAX));
     }
 
     #[test]

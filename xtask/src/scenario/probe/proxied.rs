@@ -1,12 +1,10 @@
 //! Against our server as a proxy beside dnsmasq, in both of its recipes.
 
-use std::process::Command;
-
 use anyhow::{Result, ensure};
-use bootlace_lab::{Daemon, Lan, Namespace};
+use bootlace_lab::Lan;
 
 use super::bootlace::{CMDLINE, CONFIG, fill};
-use super::context::STEP_LIMIT;
+use super::peers::start_dnsmasq;
 use super::served::Served;
 use super::{Context, leaves_nothing, play_all};
 
@@ -24,7 +22,11 @@ pub(super) fn boots(context: &Context, keys: &str) -> Result<()> {
     let lan = Lan::new()?;
     let _capture = lan.capture(context.dir(), "lan")?;
     let router = lan.host("router", "10.188.0.1/24")?;
-    let _dnsmasq = start_dnsmasq(context, router.namespace())?;
+    // dnsmasq holds no address for the four seconds that UEFI thinks: another machine would get it.
+    let hold = |at: usize| format!("--dhcp-host={},10.188.0.{}", MACHINES[at].1, 100 + at);
+    let held: Vec<String> = (0..MACHINES.len()).map(hold).collect();
+    let more: Vec<&str> = held.iter().map(String::as_str).chain(["--no-ping"]).collect();
+    let _dnsmasq = start_dnsmasq(context, router.namespace(), &more)?;
     fill(context)?;
     let _server = Served::start(context, &lan, &format!("[dhcp]\nmode = \"proxy\"\n{keys}{CONFIG}"))?;
     let host = lan.client("probe")?;
@@ -36,26 +38,4 @@ pub(super) fn boots(context: &Context, keys: &str) -> Result<()> {
         ensure!(is_right, "{kind} {mac}: {:#}", played.view);
     }
     leaves_nothing(&host)
-}
-
-/// It has addresses and nothing else.
-fn start_dnsmasq(context: &Context, ns: &Namespace) -> Result<Daemon> {
-    let mut command = Command::new("dnsmasq");
-    command
-        .args(["--conf-file=/dev/null", "--keep-in-foreground", "--log-facility=-", "--log-dhcp"])
-        .args([
-            "--port=0",
-            "--interface=eth0",
-            "--bind-interfaces",
-            "--user=root",
-            "--pid-file=",
-            "--no-ping",
-        ])
-        .args(["--dhcp-range=10.188.0.100,10.188.0.119,12h", "--dhcp-authoritative"])
-        // It holds no address for the four seconds that UEFI thinks: another machine would get it.
-        .args((0..MACHINES.len()).map(|at| format!("--dhcp-host={},10.188.0.{}", MACHINES[at].1, 100 + at)))
-        .arg(format!("--dhcp-leasefile={}", context.dir().join("dnsmasq.leases").display()));
-    let dnsmasq = Daemon::start(ns, "dnsmasq", context.dir(), &mut command)?;
-    dnsmasq.output().wait_for("DHCP, IP range", STEP_LIMIT)?;
-    Ok(dnsmasq)
 }

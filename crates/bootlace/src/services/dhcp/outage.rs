@@ -48,12 +48,15 @@ impl Outage {
 
 /// Whether an answer leads its client to rely on leases: an offer would keep it from a server that can store them, and
 /// an ACK of what the table holds already may be of what was never stored. A refusal, an INFORM's answer and BOOTP's,
-/// whose addresses are the config's, need no lease.
+/// whose addresses are the config's, need no lease; nor does what a proxy says, which gives no address.
 pub(super) fn relies_on_leases(event: &DhcpEvent) -> bool {
-    !matches!(
+    let gives_none = event.answer.given().is_some_and(|given| given.address.is_unspecified());
+    let needs_none = matches!(
         (event.message, &event.answer),
-        (_, DhcpAnswer::Nak(_)) | (DhcpMessage::Inform | DhcpMessage::Bootp, _)
-    )
+        (_, DhcpAnswer::Nak(_) | DhcpAnswer::Elsewhere { .. })
+            | (DhcpMessage::Inform | DhcpMessage::Bootp, _)
+    );
+    !gives_none && !needs_none
 }
 
 /// What an event says of an answer that was held back.
@@ -69,6 +72,9 @@ pub(super) fn withheld(answer: &DhcpAnswer, error: &StoreError) -> DhcpAnswer {
 mod tests {
     use std::time::Duration;
 
+    use bootlace_core::event::{ClientClass, Given};
+    use bootlace_core::finding::Trail;
+    use bootlace_core::model::Facts;
     use bootlace_store::Cause;
 
     use super::*;
@@ -80,6 +86,36 @@ mod tests {
             cause,
             detail: "no".into(),
         }
+    }
+
+    #[test]
+    fn what_gives_no_address_goes_on() {
+        let event = |message, answer| DhcpEvent {
+            message,
+            client: ClientClass::Firmware,
+            firmware: None,
+            interface: "eth0".into(),
+            xid: 1,
+            facts: Facts::new(),
+            features: None,
+            answer,
+            trail: Trail::default(),
+        };
+        let giving = |address: [u8; 4]| Given {
+            address: address.into(),
+            boot_file: Some("snponly.efi".into()),
+            next_server: None,
+            boot: None,
+            chained: false,
+        };
+        let relies = |message, answer| relies_on_leases(&event(message, answer));
+        let (discover, request) = (DhcpMessage::Discover, DhcpMessage::Request);
+        assert!(relies(discover, DhcpAnswer::Offer(giving([10, 0, 0, 1]))));
+        assert!(relies(request, DhcpAnswer::Ack(giving([10, 0, 0, 1]))));
+        assert!(!relies(discover, DhcpAnswer::Offer(giving([0; 4]))), "a proxy's");
+        assert!(!relies(request, DhcpAnswer::Ack(giving([0; 4]))), "a boot server's");
+        assert!(!relies(request, DhcpAnswer::Nak("no".into())));
+        assert!(!relies(DhcpMessage::Bootp, DhcpAnswer::Ack(giving([10, 0, 0, 1]))));
     }
 
     #[test]
