@@ -311,9 +311,9 @@ impl fmt::Display for SettingError {
             Self::SaltCharacter(Method::Yescrypt | Method::Bcrypt) => {
                 f.write_str("the salt may have letters, digits, `.` and `/`")
             }
-            Self::SaltCharacter(_) => {
-                f.write_str("the salt may have printable ASCII without blanks, `$`, `:`, `;`, `*`, `!` and `\\`")
-            }
+            Self::SaltCharacter(_) => f.write_str(
+                "the salt may have printable ASCII without blanks, `$`, `:`, `;`, `*`, `!` and `\\`",
+            ),
             Self::SaltLength(Method::Bcrypt) => {
                 write!(f, "a salt of bcrypt has {BCRYPT_SALT_CHARS} characters")
             }
