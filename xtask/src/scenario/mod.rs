@@ -17,6 +17,7 @@ mod hostile;
 mod kinds;
 mod links;
 mod names;
+mod passwd;
 mod peers;
 mod probe;
 mod process;
@@ -52,6 +53,7 @@ const GROUPS: &[&[Scenario]] = &[
     process::SCENARIOS,
     probe::SCENARIOS,
     doctor::SCENARIOS,
+    passwd::SCENARIOS,
     state::SCENARIOS,
     soak::SCENARIOS,
     fuzz::SCENARIOS,
