@@ -5,7 +5,8 @@ use std::io::{self, Read};
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
-use bootlace_core::config::{self, Files, Loaded, Source};
+use bootlace_core::config::{self, Files, Loaded, Passwords, Source};
+use rustix::rand::{GetRandomFlags, getrandom};
 
 use crate::cli::render::{self, Colour, Texts};
 
@@ -25,6 +26,18 @@ pub(crate) fn check(source: &Source, files: &Files) -> Result<Loaded> {
         let shown = render::findings(&findings, &texts(source, files), colour);
         anyhow::anyhow!("{} cannot be used\n\n{shown}", source.name)
     })
+}
+
+/// Hashes the passwords of a config before it is served; what is in force keeps its hash as long as the password is the same.
+/// May take seconds, which `PASSWORDS_MAX` and its like bound.
+pub(crate) fn hash_passwords(passwords: &mut Passwords, in_force: Option<&Passwords>) -> Result<()> {
+    in_force.into_iter().for_each(|in_force| passwords.keep_made(in_force));
+    passwords
+        .make(|| {
+            let mut salt = [0; 16];
+            getrandom(&mut salt, GetRandomFlags::empty()).map(|_| salt)
+        })
+        .context("cannot get random bytes")
 }
 
 /// The config's text and the texts of the files that it names.

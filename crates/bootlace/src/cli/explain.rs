@@ -55,7 +55,7 @@ pub(super) struct Explain {
 impl Explain {
     pub(super) fn run(&self) -> Result<()> {
         let subject = self.subject()?;
-        let config = sources::load(&self.file.config)?.config;
+        let config = sources::load(&self.file.config)?.config.without_secrets();
         let plane = Arc::new(plane(&config)?);
         let Serving { config, loaders, .. } = Serving::new(config, Arc::clone(&plane), Edition::first());
         let leases = leases(&config.state_dir)?;

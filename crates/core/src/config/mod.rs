@@ -16,11 +16,13 @@ mod names;
 mod network;
 mod options;
 mod overrides;
+mod passwords;
 mod ranges_for;
 mod report;
 mod rules;
 mod san;
 mod scalar;
+mod secrets;
 mod services;
 mod templates;
 #[cfg(test)]
@@ -32,6 +34,7 @@ use std::path::PathBuf;
 
 pub use changes::{Changed, keep_what_needs_restart};
 pub use inventory::{Identity, Machines};
+pub use passwords::{BCRYPT_ROUNDS_MAX, PASSWORDS_MAX, Passwords, SHA_ROUNDS_MAX, YESCRYPT_ROUNDS_MAX};
 pub use types::*;
 
 use crate::finding::Finding;
@@ -108,6 +111,7 @@ fn read(main: &Source, report: &mut Report<'_>) -> Option<Config> {
         }
     }
 
+    let (passwords, password_names) = passwords::read(&top, report);
     let server = top.parsed("server", scalar::address, report);
     let network = network::read(&top, report);
     let machine_tables = top.sections("machine", &MACHINE, report);
@@ -121,7 +125,9 @@ fn read(main: &Source, report: &mut Report<'_>) -> Option<Config> {
     let set: BTreeSet<_> =
         overrides.flat_map(|overrides| overrides.vars.keys()).map(String::as_str).collect();
     for (name, _) in &boot_tables {
-        boots.get(&name.value).into_iter().for_each(|boot| boots::vars_are_set(boot, name, &set, report));
+        let Some(boot) = boots.get(&name.value) else { continue };
+        boots::vars_are_set(boot, name, &set, report);
+        boots::passwords_exist(boot, name, &password_names, report);
     }
     let default = top.text("default", report).and_then(|text| names.find(&text, report));
     Some(Config {
@@ -141,6 +147,7 @@ fn read(main: &Source, report: &mut Report<'_>) -> Option<Config> {
         ipv6_wait: services::ipv6_wait(&top, report),
         admin: services::admin(&top, report),
         boots,
+        passwords,
         machines: machines.into(),
         rules,
     })

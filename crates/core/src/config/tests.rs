@@ -10,6 +10,7 @@ use proptest::prelude::*;
 
 use super::keys::{Kind, SECTIONS};
 use super::*;
+use crate::crypt::{Hash, Phrase};
 use crate::finding::Severity;
 
 const DESIGN: &str = include_str!("../../../../fixtures/config/valid/design.toml");
@@ -150,6 +151,51 @@ fn secrets_are_not_shown() {
 }
 
 #[test]
+fn a_password_is_shown_once_its_hash_is_made() {
+    let shown = |config: &Config, name: &str| config.passwords.shown(name).unwrap();
+    let read = |contents: &str| {
+        let main =
+            source("[password.root]\nfile = \"p\"\nmethod = \"md5\"\n[password.other]\nfile = \"q\"\n");
+        let files = [("/etc/bootlace/p", contents), ("/etc/bootlace/q", "of others\n")];
+        let files = files.map(|(path, text)| (PathBuf::from(path), Ok(text.to_owned())));
+        load(&main, &files.into()).unwrap().config
+    };
+    let mut number = 0;
+    let mut salt = || {
+        number += 1;
+        Ok::<_, ()>([number; 16])
+    };
+    let mut first = read("hello\n");
+    assert_eq!(shown(&first, "root"), "[password.root]");
+    first.passwords.make(&mut salt).unwrap();
+    let made = shown(&first, "root");
+    assert!(made.starts_with("$1$") && made.parse::<Hash>().unwrap().matches(Phrase::new(b"hello").unwrap()));
+    assert_eq!(first.passwords.concealed(&format!("a {made}.")), "a [password.root].");
+    assert!(!format!("{first:?}").contains(&made));
+
+    // Read again: only what has changed is made again.
+    let mut same = read("hello");
+    same.passwords.keep_made(&first.passwords);
+    same.passwords.make(|| Err("no salt is needed")).unwrap();
+    assert_eq!(shown(&same, "root"), made);
+    let mut next = read("hallo\n");
+    next.passwords.keep_made(&first.passwords);
+    assert_eq!(
+        (shown(&next, "root"), shown(&next, "other")),
+        ("[password.root]".into(), shown(&first, "other"))
+    );
+    assert_eq!(next.passwords.make(|| Err("salt")), Err("salt"));
+    next.passwords.make(&mut salt).unwrap();
+    assert!(shown(&next, "root").parse::<Hash>().unwrap().matches(Phrase::new(b"hallo").unwrap()));
+
+    // Who writes a hash into the file gets that one, by whatever method it is.
+    let hash = "$5$rounds=1000$abc$UxKib5kobt2BZp/yfOEWbjik.BPMiS9MzbXyO6zXMC0";
+    let mut hashed = read(hash);
+    hashed.passwords.make(&mut salt).unwrap();
+    assert_eq!(shown(&hashed, "root"), hash);
+}
+
+#[test]
 fn thousands_of_machines_and_findings_are_no_problem() {
     let machine = |n: u32| {
         let mac = format!("02:00:00:00:{:02x}:{:02x}", n >> 8, n & 0xff);
@@ -206,7 +252,7 @@ fn loads_or_explains(text: &str) {
 const MACHINES: u32 = 2000;
 const KEYS_EACH_MAX: usize = 8;
 const SECTIONS_MAX: usize = 8;
-const HEADS: [&str; 10] = [
+const HEADS: [&str; 11] = [
     "[dhcp]",
     "[[dhcp.subnet]]",
     "[tftp]",
@@ -214,6 +260,7 @@ const HEADS: [&str; 10] = [
     "[admin]",
     "[boot.a]",
     "[boot.b]",
+    "[password.a]",
     "[[machine]]",
     "[[rule]]",
     "[iscsi]",
