@@ -72,6 +72,8 @@ fn constants() -> Vec<(&'static str, String)> {
         ("QUEUE_MAX", count(journal::QUEUE_MAX)),
         ("INHERITED_MAX", count(INHERITED_MAX.into())),
         ("LINKS_MAX", count(LINKS_MAX)),
+        ("FOLDER_BYTES_MAX", bytes(bootlace_iso::FOLDER_BYTES_MAX)),
+        ("PIECES_MAX", count(bootlace_iso::PIECES_MAX)),
         ("UNREST_MAX", time(UNREST_MAX)),
         ("BOOT_TIME_MAX", time(probe::BOOT_TIME_MAX)),
         ("FETCHES_MAX", count(probe::FETCHES_MAX as usize)),
