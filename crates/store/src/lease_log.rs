@@ -24,7 +24,8 @@ const APPEND: &str = "INSERT INTO lease_log (id, address, hw, state, since, note
      uuid, hostname) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
 const AGAIN: &str = "INSERT INTO lease_log (id, address, hw, state, since, noted, until, client_id, uuid, hostname) \
      SELECT $1, address, hw, state, since, noted, until, client_id, uuid, hostname FROM lease_log WHERE id = $2";
-const OLDEST: &str = "SELECT id, address FROM lease_log ORDER BY id LIMIT $1";
+/// Without a LIMIT: SQLite compiles a statement anew for each value that is bound to one.
+const OLDEST: &str = "SELECT id, address FROM lease_log ORDER BY id";
 const DROP: &str = "DELETE FROM lease_log WHERE id <= $1";
 const CURRENT: &str = "SELECT id, address FROM leases";
 const EXTENT: &str = "SELECT COUNT(*), COALESCE(MAX(id), 0) FROM lease_log";
@@ -97,7 +98,7 @@ impl LeaseLog {
 
     fn sweep(&self, conn: &Connection, count: usize, draft: &mut Draft) -> rusqlite::Result<()> {
         let mut oldest = conn.prepare_cached(OLDEST)?;
-        let oldest = oldest.query_map([count as i64], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        let oldest = oldest.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.take(count);
         let oldest = oldest.collect::<rusqlite::Result<Vec<(i64, String)>>>()?;
         let mut again = conn.prepare_cached(AGAIN)?;
         for (id, address) in &oldest {

@@ -547,7 +547,7 @@ impl<'a> Case<'a> {
     }
 
     fn note(&self, trail: &mut Trail, address: Ipv4Addr, claim: Claim) {
-        trail.add(format!("address {address}"), claim.to_string());
+        trail.add(format!("address {address}"), claim.words());
     }
 
     fn nak(&self, server: Ipv4Addr, why: String) -> Verdict<'a> {
