@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use bootlace_core::config::{Config, Files};
-use bootlace_core::dhcp::{LeaseState, LeaseTable};
+use bootlace_core::dhcp::LeaseTable;
 use bootlace_core::session::SessionId;
 use bootlace_store::{Journal, Store};
 
@@ -104,6 +104,5 @@ fn shut_in(path: &Path, config: &Config, files: &Files) -> Sandbox {
 
 /// Addresses in use at the start.
 fn held(leases: &LeaseTable) -> impl Iterator<Item = (std::net::Ipv4Addr, Held)> {
-    let bound = leases.iter().filter(|lease| lease.state == LeaseState::Bound);
-    bound.map(|lease| (lease.address, Held { hw: lease.hw, until: lease.until }))
+    leases.iter().filter_map(|lease| Some((lease.address, Held::by(lease)?)))
 }
