@@ -54,6 +54,7 @@ fn constants() -> Vec<(&'static str, String)> {
         ("RTO_INITIAL", time(wire::RTO_INITIAL)),
         ("RTO_MAX", time(wire::RTO_MAX)),
         ("TRIES_MAX", count(wire::TRIES_MAX.into())),
+        ("STALL_MAX", time(wire::STALL_MAX)),
         ("UNPROVEN_PACKETS_MAX", count(wire::UNPROVEN_PACKETS_MAX.into())),
         ("CONNECTIONS_MAX", count(http::CONNECTIONS_MAX)),
         ("CONNECTIONS_PER_CLIENT_MAX", count(http::CONNECTIONS_PER_CLIENT_MAX)),
