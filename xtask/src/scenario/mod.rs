@@ -18,6 +18,7 @@ mod images;
 mod kinds;
 mod links;
 mod names;
+mod passwd;
 mod peers;
 mod probe;
 mod process;
@@ -54,6 +55,7 @@ const GROUPS: &[&[Scenario]] = &[
     process::SCENARIOS,
     probe::SCENARIOS,
     doctor::SCENARIOS,
+    passwd::SCENARIOS,
     state::SCENARIOS,
     soak::SCENARIOS,
     fuzz::SCENARIOS,
