@@ -14,6 +14,7 @@ mod doctor;
 mod fuzz;
 mod histories;
 mod hostile;
+mod images;
 mod kinds;
 mod links;
 mod names;
@@ -49,6 +50,7 @@ const GROUPS: &[&[Scenario]] = &[
     boots::SCENARIOS,
     kinds::SCENARIOS,
     proxy::SCENARIOS,
+    images::SCENARIOS,
     names::SCENARIOS,
     process::SCENARIOS,
     probe::SCENARIOS,
