@@ -6,10 +6,12 @@ use std::process::{Command, Stdio};
 use std::thread;
 
 use anyhow::{Context as _, Result, bail, ensure};
-use bootlace_lab::{Host, Lan};
+use bootlace_lab::{Firmware, Host, Lan, Machine};
 
-use super::context::STEP_LIMIT;
+use super::boots::MAC;
+use super::context::{BOOT_LIMIT, STEP_LIMIT};
 use super::served::{SERVER, Served};
+use super::stage::Files;
 use super::{Context, Scenario};
 use crate::mutate::Mutator;
 
@@ -28,6 +30,11 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         name: "password-served",
         shows: "a machine gets the hash of a password, the same one until that changes, a stranger none, and explain shows none",
         run: served,
+    },
+    Scenario {
+        name: "password-seabios",
+        shows: "a kernel started by iPXE finds the hashes on its command line as they were made",
+        run: on_the_command_line,
     },
 ];
 
@@ -211,6 +218,44 @@ fn served(context: &Context) -> Result<()> {
     }
     context.note("none for a stranger, in the log or by explain");
     Ok(())
+}
+
+/// Every sign that a hash can have goes through iPXE, which has no quoting.
+const ALL_METHODS: &str = r#"
+[password.a]
+file = "root.password"
+rounds = 1000
+[password.b]
+file = "root.password"
+method = "yescrypt"
+[password.c]
+file = "root.password"
+method = "bcrypt"
+rounds = 4
+[boot.installer]
+kind = "linux"
+kernel = "vmlinuz"
+initrd = "initrd"
+cmdline = "console=ttyS0 first={{ password.a }} second={{ password.b }} third={{ password.c }}"
+[[machine]]
+name = "web1"
+mac = ["00:12:34:56:78:90"]
+boot = "installer"
+"#;
+
+fn on_the_command_line(context: &Context) -> Result<()> {
+    fs::write(context.dir().join("root.password"), "of the root\n")?;
+    let stage = Files::new(context, ALL_METHODS)?.put_linux("")?.serve()?;
+    let boot = stage.switch_on(&Machine::new("web1", MAC, Firmware::SeaBios))?;
+    let line = boot.machine.console().line_from("BOOTLACE-LAB cmdline:", BOOT_LIMIT)?;
+    for (key, start) in [("first=", "$6$rounds=1000$"), ("second=", "$y$j9T$"), ("third=", "$2b$04$")] {
+        let hash = line.split_whitespace().find_map(|word| word.strip_prefix(key));
+        let hash =
+            hash.filter(|hash| hash.starts_with(start)).with_context(|| format!("no {start} in {line}"))?;
+        fits(context, hash, "of the root")?;
+        context.note(&format!("the kernel has {hash}"));
+    }
+    boot.went_as_foretold(&stage)
 }
 
 /// The hash in the script that the client gets.

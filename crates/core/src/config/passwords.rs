@@ -62,12 +62,11 @@ impl Passwords {
             password.made = match &password.content {
                 Content::Hash(hash) => Some(hash.clone()),
                 Content::Clear { text, method, rounds } => {
-                    let setting = Setting::new(*method, *rounds, Salt::Random(salt()?));
-                    // Both were good when the config was read.
-                    Phrase::new(text.expose().as_bytes())
-                        .ok()
-                        .zip(setting.ok())
-                        .map(|(phrase, setting)| Hash::of(phrase, &setting))
+                    let setting = Setting::new(*method, *rounds, Salt::Random(salt()?))
+                        .expect("rounds of another range were a mistake of the config");
+                    let phrase = Phrase::new(text.expose().as_bytes())
+                        .expect("bytes that are no password were a mistake of the config");
+                    Some(Hash::of(phrase, &setting))
                 }
             };
         }
@@ -138,6 +137,7 @@ fn content(name: &At<&str>, table: &Table<'_>, report: &mut Report<'_>) -> Optio
     if !looks_like_a_hash(text.value.expose()) {
         if let Err(error) = Phrase::new(text.value.expose().as_bytes()) {
             report.add(Finding::error("config-file", error.to_string()), &text.span);
+            return None;
         }
         return Some(Content::Clear { text: text.value, method, rounds });
     }
@@ -146,7 +146,7 @@ fn content(name: &At<&str>, table: &Table<'_>, report: &mut Report<'_>) -> Optio
             for key in ["method", "rounds"] {
                 if let Some(value) = table.get(key) {
                     let message = format!("`{key}` has no effect: the file holds a hash already");
-                    report.add(Finding::warning("config-no-effect", message).fix("remove it"), &value.span);
+                    report.add(Finding::warning("config-unused", message).fix("remove it"), &value.span);
                 }
             }
             Some(Content::Hash(hash))

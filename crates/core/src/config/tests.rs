@@ -138,9 +138,9 @@ fn the_other_spellings_mean_the_same() {
 fn wanted_names_scripts_and_secrets_even_of_a_broken_config() {
     let main = source(
         "colour = 1\ntemplates = \"../t\"\n[boot.a]\nkind = \"ipxe\"\nscript = \"a.ipxe\"\n\
-         [boot.b]\nkind = \"san\"\npassword_file = \"/run/secret\"\n",
+         [boot.b]\nkind = \"san\"\npassword_file = \"/run/secret\"\n[password.1]\nfile = \"p\"\nrounds = 0\n",
     );
-    let expected = ["/etc/bootlace/../t/a.ipxe", "/run/secret"].map(PathBuf::from);
+    let expected = ["/etc/bootlace/../t/a.ipxe", "/etc/bootlace/p", "/run/secret"].map(PathBuf::from);
     assert_eq!(wanted(&main), BTreeSet::from(expected));
 }
 
