@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use super::context::STEP_LIMIT;
 use super::peers::start_dnsmasq;
-use super::served::{SERVER, SUBNET, Served, write_config};
+use super::served::{SERVER, SUBNET, Served, serve_also, write_config};
 use super::{Context, Scenario};
 
 pub(super) const SCENARIOS: &[Scenario] = &[Scenario {
@@ -49,9 +49,7 @@ fn finds(context: &Context) -> Result<()> {
 fn on_sick(context: &Context, host: &Host) -> Result<()> {
     let dir = context.dir().join("sick");
     write_config(&dir, &format!("follow = []\n[dhcp]\nmode = \"server\"\n{SUBNET}"))?;
-    let config = dir.join("bootlace.toml");
-    let text = fs::read_to_string(&config)?.replacen("[\"eth0\"]", "[\"eth0\", \"eth1\"]", 1);
-    fs::write(&config, text)?;
+    serve_also(&dir, "eth1")?;
     fs::write(dir.join("boot").join(LOADERS[0]), "loader")?;
     let ns = host.namespace();
     ns.links().down("eth1")?;

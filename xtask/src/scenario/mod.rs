@@ -48,6 +48,7 @@ const GROUPS: &[&[Scenario]] = &[
     boots::SCENARIOS,
     kinds::SCENARIOS,
     proxy::SCENARIOS,
+    proxy::auto::SCENARIOS,
     names::SCENARIOS,
     process::SCENARIOS,
     probe::SCENARIOS,

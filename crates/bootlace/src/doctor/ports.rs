@@ -9,7 +9,7 @@ use bootlace_core::config::{Config, DhcpMode};
 use bootlace_core::finding::Finding;
 use bootlace_wire::dhcp::{PXE_PORT, SERVER_PORT};
 
-use super::{Code, error};
+use super::{Code, error, note};
 use crate::net::{DatagramSocket, Interface};
 
 /// The state of a TCP socket that listens (`include/net/tcp_states.h`).
@@ -163,13 +163,18 @@ fn judge(config: &Config, needed: Needed, attempt: Attempt, held: &Held) -> Opti
             Some(ending) => ending,
             None => format!("see who it is as root: ss -lnp '( sport = :{port} )'"),
         };
-        let fix = match (port, config.dhcp.mode) {
-            (SERVER_PORT, DhcpMode::Server | DhcpMode::Auto) => {
-                format!("{fix}; or be the proxy of that DHCP server: mode = \"proxy\" in [dhcp]")
+        let finding = match (port, config.dhcp.mode) {
+            // It starts all the same.
+            (SERVER_PORT, DhcpMode::Auto) => {
+                let message =
+                    format!("UDP port {port} is taken: Bootlace would start as the proxy of who has it");
+                note(Code::PortTaken, message).fix(format!("for Bootlace to be the DHCP server: {fix}"))
             }
-            _ => fix,
+            (SERVER_PORT, DhcpMode::Server) => error(Code::PortTaken, message)
+                .fix(format!("{fix}; or be the proxy of that DHCP server: mode = \"proxy\" in [dhcp]")),
+            _ => error(Code::PortTaken, message).fix(fix),
         };
-        error(Code::PortTaken, message).evidence(described(&holders)).fix(fix)
+        finding.evidence(described(&holders))
     })
 }
 
@@ -234,6 +239,7 @@ mod tests {
     use std::path::PathBuf;
 
     use bootlace_core::config::{Files, Source, load};
+    use bootlace_core::finding::Severity;
 
     use super::*;
 
@@ -283,6 +289,8 @@ mod tests {
         assert!(found.fix.unwrap().contains("ss -lnp"));
         let found = judge(&config("server"), dhcp, Attempt::Taken, &held(None)).unwrap();
         assert!(found.fix.unwrap().contains("mode = \"proxy\""));
+        let found = judge(&config("auto"), dhcp, Attempt::Taken, &held(None)).unwrap();
+        assert_eq!(found.severity, Severity::Note, "{found:?}");
     }
 
     #[test]
