@@ -32,6 +32,11 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         run: |context| boot(context, Firmware::SeaBios, Beside::SameHost, ""),
     },
     Scenario {
+        name: "proxy-seabios-kea",
+        shows: "the same beside a Kea on another host",
+        run: |context| boot(context, Firmware::SeaBios, Beside::KeaElsewhere, ""),
+    },
+    Scenario {
         name: "proxy-ovmf",
         shows: "OVMF's own PXE asks port 4011 of the proxy for its loader",
         run: |context| boot(context, Firmware::Ovmf, Beside::OtherHost, ""),
@@ -53,6 +58,8 @@ pub(super) const SCENARIOS: &[Scenario] = &[
 enum Beside {
     /// dnsmasq on 10.188.0.1.
     OtherHost,
+    /// Kea there.
+    KeaElsewhere,
     /// Kea on the proxy's own.
     SameHost,
 }
@@ -70,6 +77,7 @@ fn boot(context: &Context, firmware: Firmware, beside: Beside, keys: &str) -> Re
     // After the proxy: nothing of it may keep the other server from starting.
     let _other = match beside {
         Beside::OtherHost => start_dnsmasq(context, router.namespace(), &[])?,
+        Beside::KeaElsewhere => start_kea(context.dir(), router.namespace())?,
         Beside::SameHost => start_kea(context.dir(), stage.server.host().namespace())?,
     };
     let mut boot = stage.switch_on(&Machine::new("web1", WEB1_MAC, firmware))?;
