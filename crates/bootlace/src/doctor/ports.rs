@@ -130,7 +130,12 @@ pub(super) fn taken(config: &Config, served: &[Interface], held: &Held) -> Vec<F
         let worst = attempts.max_by_key(|attempt| *attempt == Attempt::Taken);
         judge(config, needed, worst.unwrap_or(Attempt::Denied), held)
     });
-    found.collect()
+    let admin = config.admin.listen.and_then(|address| {
+        let needed =
+            Needed { transport: Transport::Tcp, port: address.port(), service: "the API ([admin] listen)" };
+        judge(config, needed, outcome(TcpListener::bind(address).map(drop)), held)
+    });
+    found.chain(admin).collect()
 }
 
 fn attempt(interface: &Interface, needed: Needed) -> Attempt {
@@ -141,6 +146,10 @@ fn attempt(interface: &Interface, needed: Needed) -> Attempt {
             .iter()
             .try_for_each(|own| TcpListener::bind(SocketAddrV4::new(own.ip, needed.port)).map(drop)),
     };
+    outcome(bound)
+}
+
+fn outcome(bound: io::Result<()>) -> Attempt {
     match bound.map_err(|error| error.kind()) {
         Ok(()) => Attempt::Free,
         Err(io::ErrorKind::AddrInUse) => Attempt::Taken,
