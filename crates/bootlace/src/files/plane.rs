@@ -6,7 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use bootlace_core::boot::loader::LoaderInventory;
+use bootlace_core::boot::loader::{LoaderInventory, PE_HEADER_BYTES_MAX, Signature, carries_signature};
 
 use super::root::{LEADS_OUT, Lookup, NOT_REGULAR, Patience, Root};
 use super::{Body, Content, OpenError, OpenFile, mime_of};
@@ -70,7 +70,13 @@ impl FilePlane {
 
     /// Those of `names` that can be served: what DHCP may name as a boot file.
     pub fn inventory<'a>(&self, names: impl IntoIterator<Item = &'a str>) -> LoaderInventory {
-        names.into_iter().filter(|name| self.open(name).is_ok()).collect()
+        let mut inventory = LoaderInventory::default();
+        for name in names {
+            if let Ok(content) = self.open(name) {
+                inventory.insert(name, signature_of(&content));
+            }
+        }
+        inventory
     }
 
     /// `Ok(None)`: the kernel would have to wait for a disk to tell.
@@ -160,6 +166,14 @@ fn content(file: File, name: &str) -> Result<Content, OpenError> {
     let file = Arc::new(OpenFile::new(file, &metadata));
     let (len, version) = (file.len(), Some(file.version().clone()));
     Ok(Content { len, mime: mime_of(name), version, body: Body::File(file) })
+}
+
+/// One that cannot be read is not signed.
+fn signature_of(content: &Content) -> Signature {
+    let Body::File(file) = &content.body else { return Signature::Absent };
+    let mut beginning = vec![0; PE_HEADER_BYTES_MAX];
+    let len = file.read_waiting(0, &mut beginning).unwrap_or(0);
+    if carries_signature(&beginning[..len]) { Signature::Present } else { Signature::Absent }
 }
 
 fn is_missing(error: &io::Error) -> bool {
