@@ -51,6 +51,7 @@ const GROUPS: &[&[Scenario]] = &[
     kinds::SCENARIOS,
     proxy::SCENARIOS,
     images::SCENARIOS,
+    proxy::auto::SCENARIOS,
     names::SCENARIOS,
     process::SCENARIOS,
     probe::SCENARIOS,

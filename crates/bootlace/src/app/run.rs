@@ -62,7 +62,7 @@ pub(super) fn run(opened: Opened) -> Result<()> {
         Some((ports, frames)) => {
             let (serving, hub) = (Arc::clone(&serving), Arc::clone(&hub));
             let prober = dhcp::Prober::new(probed, &serving.load().config, &mut table);
-            let neighbourhood = dhcp::Neighbourhood::new(&serving.load().config, hub::now())
+            let neighbourhood = dhcp::Neighbourhood::new(&serving.load().config, &ports, hub::now())
                 .context("cannot get random bytes")?;
             let service = |inbox| dhcp::Dhcp {
                 ports,

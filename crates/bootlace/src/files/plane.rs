@@ -6,7 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use bootlace_core::boot::loader::LoaderInventory;
+use bootlace_core::boot::loader::{LoaderInventory, PE_HEADER_BYTES_MAX, Signature, carries_signature};
 
 use bootlace_iso::{self as iso, Entry};
 
@@ -74,7 +74,13 @@ impl FilePlane {
 
     /// Those of `names` that can be served: what DHCP may name as a boot file.
     pub fn inventory<'a>(&self, names: impl IntoIterator<Item = &'a str>) -> LoaderInventory {
-        names.into_iter().filter(|name| self.open(name).is_ok()).collect()
+        let mut inventory = LoaderInventory::default();
+        for name in names {
+            if let Ok(content) = self.open(name) {
+                inventory.insert(name, signature_of(&content));
+            }
+        }
+        inventory
     }
 
     /// `Ok(None)`: the kernel would have to wait for a disk to tell.
@@ -204,6 +210,14 @@ fn member(image: Arc<OpenFile>, path: &str, name: &str) -> Result<Content, OpenE
 fn of_file(file: OpenFile, name: &str) -> Content {
     let (len, version) = (file.len(), Some(file.version().clone()));
     Content { len, mime: mime_of(name), version, body: Body::File(Arc::new(file)) }
+}
+
+/// One that cannot be read is not signed.
+fn signature_of(content: &Content) -> Signature {
+    let Body::File(file) = &content.body else { return Signature::Absent };
+    let mut beginning = vec![0; PE_HEADER_BYTES_MAX];
+    let len = file.read_waiting(0, &mut beginning).unwrap_or(0);
+    if carries_signature(&beginning[..len]) { Signature::Present } else { Signature::Absent }
 }
 
 fn is_missing(error: &io::Error) -> bool {

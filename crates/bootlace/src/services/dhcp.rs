@@ -119,7 +119,7 @@ impl Dhcp {
         loop {
             let now = self.clock.now();
             self.neighbourhood.ask(&self.ports, &self.frames, now);
-            let pauses = [pause, self.neighbourhood.watch().pause(now)];
+            let pauses = [pause, self.neighbourhood.pause(now)];
             let ready = self.wait(pauses.into_iter().flatten().fold(CLOCK_CHECK, Duration::min))?;
             let Some(ready) = ready else { return Ok(()) };
             self.follow_clock(&mut changes);
@@ -238,7 +238,7 @@ impl Dhcp {
             };
             log_packet("received", &message, &heard.source);
             if let Ear::Watch(_) = self.ports[port].ear {
-                self.neighbourhood.answered(&serving.config, &self.ports[port], &message);
+                self.neighbourhood.answered(&serving.config, &self.ports, port, &message);
                 continue;
             }
             received.source = heard.source;
@@ -286,12 +286,12 @@ impl Dhcp {
                 return;
             }
         };
-        self.neighbourhood.overheard(&serving.config, &query, now);
+        self.neighbourhood.overheard(&serving.config, &self.ports, port, &query, now);
         let hw = query.hw;
         let view = self.hub.with_session(hw, now, |session| {
             session.map(|session| session.dhcp_view(&query, now)).unwrap_or_default()
         });
-        let role = self.neighbourhood.role();
+        let role = self.neighbourhood.role(port);
         let decision = decide(&serving.config, role, &serving.loaders, &mut self.table, view, &query, now);
         if let Some(address) = decision.after_probe {
             let (source, destination) = (received.source, received.destination);

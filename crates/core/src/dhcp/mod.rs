@@ -21,7 +21,9 @@ mod shares;
 mod superseded;
 mod table;
 
-pub use auto::{ASK_AGAIN, ASK_LATER, Change, QUIET_TRIES, Role, Watch, foreign_server, question};
+pub use auto::{
+    ASK_AGAIN, ASK_LATER, Change, QUIET_TRIES, Role, ServerPort, Watch, foreign_server, lends, question,
+};
 pub use circuits::Circuit;
 pub use classify::{Kind, Query, Received, Request, Service, Unserved, classify};
 pub use clock::{CLOCK_STEP_MIN, ClockMark, LeaseClock, Reading, Step};
