@@ -11,14 +11,14 @@ use super::types::Secret;
 use crate::crypt::{Hash, Method, Phrase, Salt, Setting};
 use crate::finding::Finding;
 
-/// Passwords of one config. With all others of these limits it bounds how long their hashes keep a start waiting: some
-/// eight seconds on a machine of 2020.
+/// Passwords of one config. With the other limits here it bounds how long their hashes keep a start waiting: some ten
+/// seconds at the worst.
 pub const PASSWORDS_MAX: usize = 32;
-/// Rounds of SHA-256 and SHA-512 in the config: a quarter of a second.
+/// Rounds of SHA-256 and SHA-512 in the config: a third of a second.
 pub const SHA_ROUNDS_MAX: u32 = 1_000_000;
-/// Binary logarithm of bcrypt's rounds in the config: a fifth of a second.
+/// Binary logarithm of bcrypt's rounds in the config: a quarter of a second.
 pub const BCRYPT_ROUNDS_MAX: u32 = 12;
-/// Cost of yescrypt in the config: a tenth of a second, and 128 MiB of memory meanwhile.
+/// Cost of yescrypt in the config: a quarter of a second, and 128 MiB of memory meanwhile.
 pub const YESCRYPT_ROUNDS_MAX: u32 = 8;
 
 /// The passwords of a config by name.

@@ -196,6 +196,17 @@ fn a_password_is_shown_once_its_hash_is_made() {
 }
 
 #[test]
+fn so_many_passwords_and_no_more() {
+    let config =
+        |count| -> String { (0..count).map(|n| format!("[password.p{n}]\nfile = \"p{n}\"\n")).collect() };
+    assert!(load_valid(&config(PASSWORDS_MAX)).warnings.is_empty());
+    let main = source(&config(PASSWORDS_MAX + 1));
+    let findings = load(&main, &named_files(&main)).unwrap_err();
+    let [finding] = &findings[..] else { panic!("{findings:#?}") };
+    assert!(finding.message.starts_with("more than 32 passwords"), "{}", finding.message);
+}
+
+#[test]
 fn thousands_of_machines_and_findings_are_no_problem() {
     let machine = |n: u32| {
         let mac = format!("02:00:00:00:{:02x}:{:02x}", n >> 8, n & 0xff);
