@@ -3,6 +3,7 @@
 mod bootlace;
 mod broken;
 mod dnsmasq;
+mod local;
 mod proxied;
 mod web;
 
@@ -25,6 +26,11 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         name: "probe-ends",
         shows: "a probe that is interrupted or killed leaves nothing behind, and one on the server's own host says so",
         run: bootlace::ends,
+    },
+    Scenario {
+        name: "probe-local",
+        shows: "played machines boot from the running server of their own host, unheard by the network, and only while a probe lasts",
+        run: local::own_host,
     },
     Scenario {
         name: "probe-storm",

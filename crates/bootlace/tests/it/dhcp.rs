@@ -86,7 +86,7 @@ fn start_by(
     let clock = clock(&mut table, &mut store).unwrap();
     let config = serving.load().config.clone();
     let service = Dhcp {
-        ports: vec![Port { interface, ear: Ear::Server(socket) }],
+        ports: vec![Port::on(&interface, Ear::Server(socket))],
         frames: PacketSocket::open().unwrap(),
         prober: Prober::default(),
         serving: Arc::clone(&serving),
