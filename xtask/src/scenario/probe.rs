@@ -1,5 +1,6 @@
 //! `bootlace probe` against servers: ours, others' and one that is broken in ten ways.
 
+mod apache;
 mod bootlace;
 mod broken;
 mod dnsmasq;
@@ -51,6 +52,11 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         name: "probe-dnsmasq",
         shows: "dnsmasq and a plain HTTP server with the files of the classic setup boot played machines",
         run: dnsmasq::classic,
+    },
+    Scenario {
+        name: "probe-apache",
+        shows: "dnsmasq, apache and PHP as the classic setup has them boot played machines, and of eight mistakes in the script the first finding is right",
+        run: apache::classic,
     },
     Scenario {
         name: "probe-broken",
