@@ -20,6 +20,7 @@ use bootlace_core::model::{Timestamp, Uuid};
 use bootlace_store::journal::EventId;
 use bootlace_store::{JournalReader, LeaseReader, Store, StoreError};
 use bootlace_wire::dhcp::{Code, Message, MessageType, Op};
+use tokio::sync::oneshot;
 
 use crate::world::{World, ip, mac};
 
@@ -181,6 +182,34 @@ impl Running {
         self.thread.join().unwrap().unwrap();
         self.dir
     }
+}
+
+#[test]
+fn a_link_that_stands_in_is_served_while_it_is_there() {
+    if !inside("dhcp::a_link_that_stands_in_is_served_while_it_is_there") {
+        return;
+    }
+    let running = start(|_| {});
+    let link = SocketAddrV4::new(ip(9), 67);
+    let interface = interfaces().unwrap()["lo"].clone();
+    let socket = DatagramSocket::bind_address(link).unwrap();
+    let port = Port::on(&interface, Ear::Server(socket)).standing_in_for(&interface);
+    running.stop.send(Order::StandIn(vec![port]));
+    let discover = message(MessageType::Discover, 1).encode(1472).bytes;
+    running.relay.send_to(&discover, link).unwrap();
+    let (kind, machine, _) = running.answer();
+    assert_eq!((kind, machine), (MessageType::Offer, 1));
+
+    // What comes at that moment is for nobody.
+    running.relay.send_to(&discover, link).unwrap();
+    running.stop.send(Order::StandIn(Vec::new()));
+    let (turn, turned) = oneshot::channel();
+    running.stop.send(Order::Turn(turn));
+    turned.blocking_recv().unwrap();
+    DatagramSocket::bind_address(link).expect("its socket is closed");
+    running.discover(2);
+    while running.answer().1 != 2 {}
+    running.stop();
 }
 
 #[test]
