@@ -15,9 +15,11 @@ mod firmware;
 mod fuzz;
 mod histories;
 mod hostile;
+mod images;
 mod kinds;
 mod links;
 mod names;
+mod passwd;
 mod peers;
 mod probe;
 mod process;
@@ -50,11 +52,13 @@ const GROUPS: &[&[Scenario]] = &[
     firmware::SCENARIOS,
     kinds::SCENARIOS,
     proxy::SCENARIOS,
+    images::SCENARIOS,
     proxy::auto::SCENARIOS,
     names::SCENARIOS,
     process::SCENARIOS,
     probe::SCENARIOS,
     doctor::SCENARIOS,
+    passwd::SCENARIOS,
     state::SCENARIOS,
     soak::SCENARIOS,
     fuzz::SCENARIOS,

@@ -22,7 +22,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use bootlace_core::dhcp::{
-    AlmostFull, Decision, LeaseChange, LeaseState, LeaseTable, Notice, Received, Reply, classify, decide,
+    AlmostFull, Decision, LeaseChange, LeaseTable, Notice, Received, Reply, classify, decide,
 };
 use bootlace_core::event::{DhcpAnswer, DhcpEvent, Event, EventKind, Peer};
 use bootlace_core::model::Timestamp;
@@ -420,10 +420,7 @@ fn latest(changes: Vec<LeaseChange>) -> Vec<LeaseChange> {
 /// Who holds the address after a change.
 fn holder(change: &LeaseChange) -> (Ipv4Addr, Option<Held>) {
     match change {
-        LeaseChange::Put(lease) => {
-            let held = Held { hw: lease.hw, until: lease.until };
-            (lease.address, (lease.state == LeaseState::Bound).then_some(held))
-        }
+        LeaseChange::Put(lease) => (lease.address, Held::by(lease)),
         LeaseChange::Remove(address) => (*address, None),
     }
 }

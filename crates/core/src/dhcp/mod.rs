@@ -28,7 +28,7 @@ pub use circuits::Circuit;
 pub use classify::{Kind, Query, Received, Request, Service, Unserved, classify};
 pub use clock::{CLOCK_STEP_MIN, ClockMark, LeaseClock, Reading, Step};
 pub use decide::{Decision, SessionView, decide};
-pub use lease::{Lease, LeaseChange, LeaseState};
+pub use lease::{Lease, LeaseChange, LeaseState, Told};
 pub use notice::Notice;
 pub use pool::OFFER_HOLD;
 pub use pressure::{AlmostFull, HELD_CALM, HELD_WARNING};

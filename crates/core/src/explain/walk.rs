@@ -250,7 +250,8 @@ impl Walk<'_> {
     /// A file by its name; whether it is there.
     fn file(&mut self, protocol: Protocol, name: &str) -> bool {
         let found = match look_up(name) {
-            Named::File(file) | Named::Generated { file, .. } => (self.world.look_up)(&file),
+            Named::File(file) => (self.world.look_up)(self.world.loaders.behind(&file)),
+            Named::Generated { file, .. } => (self.world.look_up)(&file),
             Named::Boot | Named::Script | Named::Absent(_) => None,
         };
         let name = clean_name(name.as_bytes()).unwrap_or_default();
