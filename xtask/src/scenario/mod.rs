@@ -11,6 +11,7 @@ pub(crate) mod conformance;
 mod context;
 mod dnsmasq;
 mod doctor;
+mod firmware;
 mod fuzz;
 mod histories;
 mod hostile;
@@ -48,6 +49,7 @@ const GROUPS: &[&[Scenario]] = &[
     clients::SCENARIOS,
     hostile::SCENARIOS,
     boots::SCENARIOS,
+    firmware::SCENARIOS,
     kinds::SCENARIOS,
     proxy::SCENARIOS,
     images::SCENARIOS,

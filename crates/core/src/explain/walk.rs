@@ -11,7 +11,7 @@ use super::clients::{self, Client, Speaker};
 use super::{Exchange, Explanation, Rom, Subject, World, ipxe, pxelinux};
 use crate::boot::loader::candidates;
 use crate::boot::template::Server;
-use crate::config::Cidr;
+use crate::config::{Cidr, DhcpMode};
 use crate::dhcp::{Decision, Received, Role, Service, classify, decide};
 use crate::event::{
     ClientClass, DhcpAnswer, Event, EventKind, FileEvent, FileOutcome, Given, Peer, Protocol, ScriptEvent,
@@ -60,7 +60,7 @@ impl Walk<'_> {
                     return self.nothing_to_load();
                 }
                 match self.dhcp(&Speaker::Firmware) {
-                    None if Role::of(self.world.config) == Role::Server => NO_ANSWER.to_owned(),
+                    None if self.role() == Role::Server => NO_ANSWER.to_owned(),
                     Some(Given { boot_file: Some(loader), .. }) => self.loader(Protocol::Tftp, &loader),
                     _ => self.nothing_to_load(),
                 }
@@ -267,7 +267,7 @@ impl Walk<'_> {
     fn dhcp(&mut self, speaker: &Speaker<'_>) -> Option<Given> {
         let discover = self.client.discover(speaker, self.hops);
         let offer = self.exchange(&discover, Service::Dhcp)?;
-        if Role::of(self.world.config) == Role::Proxy {
+        if self.role() == Role::Proxy {
             return self.told(&discover, offer);
         }
         let offer = offer.reply?.message;
@@ -295,6 +295,14 @@ impl Walk<'_> {
         self.exchange(&request, Service::BootServer)?.event.answer.given().cloned()
     }
 
+    /// By the config; where that leaves it open, beside another server if the machine has an address of one.
+    fn role(&self) -> Role {
+        match (self.world.config.dhcp.mode, self.subject.address()) {
+            (DhcpMode::Auto, Some(_)) => Role::Proxy,
+            _ => Role::of(self.world.config),
+        }
+    }
+
     /// The address that the other server gives the machine; unless that is known, one that it may have.
     fn neighbour(&self) -> Ipv4Addr {
         if let Some(address) = self.subject.address() {
@@ -312,11 +320,15 @@ impl Walk<'_> {
         }
         let query = classify(message, &received).ok()?;
         let view = self.session.dhcp_view(&query, self.world.now);
+        let role = self.role();
         let World { config, loaders, table, now, .. } = &mut self.world;
-        let role = Role::of(config);
         let mut decision = decide(config, role, loaders, table, view, &query, *now);
-        if role == Role::Proxy && self.subject.address().is_none() {
-            decision.event.trail.add("address", OF_ANOTHER_SERVER);
+        match (config.dhcp.mode, role) {
+            (DhcpMode::Auto, Role::Server) => decision.event.trail.add("mode", ALONE),
+            (_, Role::Proxy) if self.subject.address().is_none() => {
+                decision.event.trail.add("address", OF_ANOTHER_SERVER);
+            }
+            _ => {}
         }
         if let Some(reply) = &decision.reply {
             self.server = reply.message.server_id().unwrap_or(self.server);
@@ -382,5 +394,7 @@ impl Walk<'_> {
 }
 
 const NO_ANSWER: &str = "gets no answer";
+const ALONE: &str =
+    "auto, as where no other DHCP server answers: --set ip=ADDRESS tells the boot beside one that gives this";
 const OF_ANOTHER_SERVER: &str =
     "unknown here, as another server gives it: where names or rules go by it, say it with --set ip=ADDRESS";
