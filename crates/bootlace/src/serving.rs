@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use bootlace_core::boot::loader::{LoaderInventory, all_candidates};
+use bootlace_core::boot::loader::{Loader, LoaderInventory, known_files};
 use bootlace_core::config::Config;
 use bootlace_core::event::{Event, EventKind, Peer};
 use bootlace_core::files::{FileRequest, Identity, Resolution, reported_mac, resolve};
@@ -52,13 +52,18 @@ impl Edition {
 impl Serving {
     /// Looks which loaders there are: those of every firmware, and those that machines and rules name.
     pub fn new(config: Config, plane: Arc<FilePlane>, edition: Edition) -> Self {
-        let named = config.machines.iter().map(|machine| &machine.overrides);
-        let named = named.chain(config.rules.iter().map(|rule| &rule.overrides));
-        let mut names: Vec<&str> = all_candidates().collect();
-        names.extend(named.filter_map(|overrides| overrides.loader.as_deref()));
+        let mut names: Vec<&str> = known_files().collect();
+        names.extend(named_loaders(&config).filter_map(Loader::file));
         let loaders = plane.inventory(names);
         Self { config, loaders, plane, edition }
     }
+}
+
+/// The loaders that machines and rules name.
+pub fn named_loaders(config: &Config) -> impl Iterator<Item = &Loader> {
+    let overrides = config.machines.iter().map(|machine| &machine.overrides);
+    let overrides = overrides.chain(config.rules.iter().map(|rule| &rule.overrides));
+    overrides.filter_map(|overrides| overrides.loader.as_ref())
 }
 
 /// The resolver of a running server: names are decided by the config in force and by what the hub knows of the
@@ -99,6 +104,10 @@ fn find(serving: &Serving, hub: &Hub, ask: &Ask<'_>) -> Resolution {
         })
     });
     let (mut facts, features, chained) = told.unwrap_or((Facts::new(), None, false));
+    // After a restart there is no session yet that would know.
+    if let Some(told) = hub.remembered(ip, now).and_then(|told| told.missing_in(&facts)) {
+        told.tell(&mut facts);
+    }
     // A machine that is known by its address need not be asked who it is, and what it once claimed to be does
     // not make it that.
     if let Some(mac) = hw.and_then(|hw| hw.mac()) {

@@ -104,7 +104,7 @@ pub fn resolve(config: &Config, name: &str, request: &FileRequest<'_>) -> Resolu
     let resource = match look_up(name) {
         Named::Boot => return script::boot(config, request),
         Named::Script => return script::script(config, request),
-        Named::File(file) => Resource::File(file),
+        Named::File(file) => Resource::File(request.loaders.behind(&file).to_owned()),
         Named::Generated { asked, file, script } => {
             return script::generated(config, request, (&asked, file), &script);
         }

@@ -14,9 +14,11 @@ mod doctor;
 mod fuzz;
 mod histories;
 mod hostile;
+mod images;
 mod kinds;
 mod links;
 mod names;
+mod passwd;
 mod peers;
 mod probe;
 mod process;
@@ -48,10 +50,13 @@ const GROUPS: &[&[Scenario]] = &[
     boots::SCENARIOS,
     kinds::SCENARIOS,
     proxy::SCENARIOS,
+    images::SCENARIOS,
+    proxy::auto::SCENARIOS,
     names::SCENARIOS,
     process::SCENARIOS,
     probe::SCENARIOS,
     doctor::SCENARIOS,
+    passwd::SCENARIOS,
     state::SCENARIOS,
     soak::SCENARIOS,
     fuzz::SCENARIOS,

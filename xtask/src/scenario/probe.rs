@@ -34,12 +34,17 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     Scenario {
         name: "probe-proxy",
         shows: "played firmware gets its address from dnsmasq and its boot from the proxy's port 4011, systems the address alone",
-        run: |context| proxied::boots(context, ""),
+        run: |context| proxied::boots(context, proxied::Beside::Dnsmasq, ""),
+    },
+    Scenario {
+        name: "probe-proxy-kea",
+        shows: "the same beside a Kea on another host",
+        run: |context| proxied::boots(context, proxied::Beside::Kea, ""),
     },
     Scenario {
         name: "probe-proxy-offer",
-        shows: "the same with the boot file in the proxy's offer",
-        run: |context| proxied::boots(context, "proxy = \"offer\"\n"),
+        shows: "the same beside dnsmasq with the boot file in the proxy's offer",
+        run: |context| proxied::boots(context, proxied::Beside::Dnsmasq, "proxy = \"offer\"\n"),
     },
     Scenario {
         name: "probe-dnsmasq",

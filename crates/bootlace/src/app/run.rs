@@ -26,7 +26,7 @@ use crate::http::{Admin, Guard, Token, routes};
 use crate::hub::{self, Hub};
 use crate::services::http::BootHttp;
 use crate::services::{dhcp, ndp, tftp};
-use crate::{logging, serving};
+use crate::{logging, net, serving};
 
 /// How long everything together may take to end: more than what the services grant their transfers.
 const STOP_TIME_MAX: Duration = Duration::from_secs(10);
@@ -34,7 +34,8 @@ const STOP_TIME_MAX: Duration = Duration::from_secs(10);
 const BLOCKED_TIME_MAX: Duration = Duration::from_secs(1);
 
 pub(super) fn run(opened: Opened) -> Result<()> {
-    let Opened { origin, manager, serving, store, clock, mut table, journal, next_session, bound } = opened;
+    let Opened { origin, read, manager, serving, store, clock, mut table, journal, next_session, bound } =
+        opened;
     let state_dir = Arc::new(serving.config.state_dir.clone());
     let tftp_config = serving.config.tftp.clone();
     let links = Links::of(&bound).context("cannot keep the sockets of the interfaces")?;
@@ -61,7 +62,7 @@ pub(super) fn run(opened: Opened) -> Result<()> {
         Some((ports, frames)) => {
             let (serving, hub) = (Arc::clone(&serving), Arc::clone(&hub));
             let prober = dhcp::Prober::new(probed, &serving.load().config, &mut table);
-            let neighbourhood = dhcp::Neighbourhood::new(&serving.load().config, hub::now())
+            let neighbourhood = dhcp::Neighbourhood::new(&serving.load().config, &ports, hub::now())
                 .context("cannot get random bytes")?;
             let service = |inbox| dhcp::Dhcp {
                 ports,
@@ -107,7 +108,7 @@ pub(super) fn run(opened: Opened) -> Result<()> {
     let served = runtime.block_on(async {
         let Signals { mut terminate, mut interrupt, hang_up } =
             Signals::new().context("cannot wait for signals")?;
-        let keeper = Keeper::new(hands, links, origin).context("cannot watch config and interfaces")?;
+        let keeper = Keeper::new(hands, links, origin, read).context("cannot watch config and interfaces")?;
         let (stopping, stop) = watch::channel(());
         let mut services = JoinSet::new();
         let boot_http = BootHttp::new(resolver, Arc::clone(hub.counters()));
@@ -123,6 +124,7 @@ pub(super) fn run(opened: Opened) -> Result<()> {
             courtesies.spawn(watchdog(manager.clone(), pause, orders));
         }
         spawn_admin(&mut services, admin_socket, admin, admin_state, &stop)?;
+        net::give_back_freed();
         tracing::info!(interfaces = names.join(","), version = env!("CARGO_PKG_VERSION"), "ready");
         manager.ready("serving config 1");
         let told = async {

@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 
 use anyhow::{Result, bail};
-use bootlace_core::boot::loader::LoaderInventory;
+use bootlace_core::boot::loader::{Loader, LoaderInventory};
 use bootlace_core::config::{self, BootKind, Config, Location};
 use bootlace_core::finding::{Finding, Severity};
 use clap::Args;
@@ -12,8 +12,8 @@ use clap::Args;
 use super::render::{self, Colour};
 use super::{ConfigFile, say};
 use crate::files::FilePlane;
-use crate::serving::{Edition, Serving};
-use crate::sources;
+use crate::serving::{Edition, Serving, named_loaders};
+use crate::sources::{self, Checked};
 
 /// Names that are answered before any file: a file of such a name is never served.
 const RESERVED: [&str; 2] = ["boot.ipxe", "script"];
@@ -28,8 +28,8 @@ pub(super) struct Check {
 impl Check {
     pub(super) fn run(&self) -> Result<()> {
         let path = &self.file.config;
-        let (source, files) = sources::read(path)?;
-        let findings = match config::load(&source, &files) {
+        let Checked { source, files, result } = sources::check(path)?;
+        let findings = match result {
             Ok(loaded) => {
                 let mut findings = loaded.warnings;
                 findings.extend(of_files(loaded.config));
@@ -62,6 +62,7 @@ fn of_files(config: Config) -> Vec<Finding> {
     let mut findings: Vec<Finding> = missing_files(&config, &plane).collect();
     findings.extend(RESERVED.into_iter().filter(|name| plane.open(name).is_ok()).map(hidden));
     findings.extend(no_loader(&loaders));
+    findings.extend(no_signed_loader(&config, &loaders));
     findings
 }
 
@@ -98,10 +99,19 @@ fn hidden(name: &str) -> Finding {
 }
 
 fn no_loader(loaders: &LoaderInventory) -> Option<Finding> {
-    let none = *loaders == LoaderInventory::default();
-    none.then(|| {
+    (!loaders.has_ipxe()).then(|| {
         let message = "there is no loader: machines whose firmware is not iPXE cannot boot";
         Finding::warning("loader-missing", message)
             .fix("install the package ipxe, or put undionly.kpxe and snponly.efi into boot_dir")
     })
+}
+
+/// Machines that get the signed boot or nothing would get nothing.
+fn no_signed_loader(config: &Config, loaders: &LoaderInventory) -> Option<Finding> {
+    named_loaders(config).find(|loader| **loader == Loader::Secure)?;
+    let why = loaders.without_signed_boot()?;
+    Some(
+        Finding::warning("loader-missing", why.to_string())
+            .fix("install the packages shim-signed and grub-efi-amd64-signed"),
+    )
 }

@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use bootlace_core::boot::loader::candidates;
+use bootlace_core::boot::loader::{Loader, candidates};
 use bootlace_core::config::Config;
 use bootlace_core::finding::Finding;
 use bootlace_core::model::Firmware;
 
 use super::{Code, error, warning};
 use crate::files::FilePlane;
-use crate::serving::{Edition, Serving};
+use crate::serving::{Edition, Serving, named_loaders};
 
 /// What nearly every network has. Others are only missed when a machine comes with one, which its boot then says.
 const COMMON: [Firmware; 2] = [Firmware::Bios, Firmware::UefiX64];
@@ -30,16 +30,21 @@ pub(super) fn missing(config: &Config) -> Vec<Finding> {
             ))
             .fix(format!("apt-get install ipxe, or put one of them into {folder}"))
     });
-    let overrides = config.machines.iter().map(|machine| &machine.overrides);
-    let overrides = overrides.chain(config.rules.iter().map(|rule| &rule.overrides));
-    let mut named: Vec<&str> = overrides.filter_map(|overrides| overrides.loader.as_deref()).collect();
+    let secure = named_loaders(config).any(|loader| *loader == Loader::Secure);
+    let secure = secure.then(|| serving.loaders.without_signed_boot()).flatten();
+    let secure = secure.map(|why| {
+        warning(Code::LoaderMissing, "the config has `loader = \"secure\"`, and no signed loader is there")
+            .evidence(why.to_string())
+            .fix("apt-get install shim-signed grub-efi-amd64-signed")
+    });
+    let mut named: Vec<&str> = named_loaders(config).filter_map(Loader::file).collect();
     named.sort_unstable();
     named.dedup();
     let named = named.into_iter().filter(|name| plane.open(name).is_err()).map(|name| {
         warning(Code::LoaderMissing, format!("the config names the loader {name}, which is not there"))
             .fix(format!("put it into {folder}"))
     });
-    common.chain(named).collect()
+    common.chain(secure).chain(named).collect()
 }
 
 fn no_folder(config: &Config, why: &std::io::Error) -> Finding {
@@ -81,5 +86,22 @@ mod tests {
         fs::write(boot.join("snponly.efi"), "x").unwrap();
         fs::write(boot.join("mine.efi"), "x").unwrap();
         assert!(said().is_empty());
+    }
+
+    #[test]
+    fn a_signed_boot_without_its_packages_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let text = "boot_dir = \"boot\"\nfollow = []\n[[rule]]\nmatch = {}\nloader = \"secure\"\n";
+        let source = Source { name: "x".into(), folder: folder.path().to_owned(), text: text.into() };
+        let config = load(&source, &Files::new()).unwrap().config;
+        let boot = folder.path().join("boot");
+        fs::create_dir(&boot).unwrap();
+        for name in ["undionly.kpxe", "snponly.efi", "shimx64.efi"] {
+            fs::write(boot.join(name), "x").unwrap();
+        }
+        let found = missing(&config);
+        assert_eq!(found.len(), 1, "{found:?}");
+        let evidence = found[0].evidence.as_deref().unwrap_or_default();
+        assert!(evidence.contains("shimx64.efi") && evidence.contains("shim-signed"), "{found:?}");
     }
 }

@@ -24,8 +24,12 @@ const TYPES: [(&str, &str); 15] = [
     ("zst", "application/zstd"),
 ];
 
+/// What Debian's packages add to the name of a program that carries a signature.
+const SIGNED: &str = ".signed";
+
 /// The media type of a file name.
 pub fn mime_of(name: &str) -> &'static str {
+    let name = name.strip_suffix(SIGNED).unwrap_or(name);
     let Some((_, suffix)) = name.rsplit_once('.') else { return BINARY };
     TYPES.iter().find(|(known, _)| known.eq_ignore_ascii_case(suffix)).map_or(BINARY, |&(_, mime)| mime)
 }
@@ -41,6 +45,7 @@ mod tests {
             ("debian-12.iso", "application/vnd.efi-iso"),
             ("boot.img", "application/vnd.efi-img"),
             ("custom.ipxe", "text/plain; charset=utf-8"),
+            ("grubnetx64.efi.signed", "application/efi"),
             ("undionly.kpxe", BINARY),
             ("debian/linux", BINARY),
             ("efi", BINARY),

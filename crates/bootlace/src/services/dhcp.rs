@@ -22,7 +22,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use bootlace_core::dhcp::{
-    AlmostFull, Decision, LeaseChange, LeaseState, LeaseTable, Notice, Received, classify, decide,
+    AlmostFull, Decision, LeaseChange, LeaseTable, Notice, Received, classify, decide,
 };
 use bootlace_core::event::{DhcpAnswer, DhcpEvent, Event, EventKind, Peer};
 use bootlace_core::model::Timestamp;
@@ -116,7 +116,7 @@ impl Dhcp {
         loop {
             let now = self.clock.now();
             self.neighbourhood.ask(&self.ports, &self.frames, now);
-            let pauses = [pause, self.neighbourhood.watch().pause(now)];
+            let pauses = [pause, self.neighbourhood.pause(now)];
             let ready = self.wait(pauses.into_iter().flatten().fold(CLOCK_CHECK, Duration::min))?;
             let Some(ready) = ready else { return Ok(()) };
             self.follow_clock(&mut changes);
@@ -235,7 +235,7 @@ impl Dhcp {
             };
             log_received(&message, heard.source);
             if let Ear::Watch(_) = self.ports[port].ear {
-                self.neighbourhood.answered(&serving.config, &self.ports[port], &message);
+                self.neighbourhood.answered(&serving.config, &self.ports, port, &message);
                 continue;
             }
             received.source = heard.source;
@@ -283,12 +283,12 @@ impl Dhcp {
                 return;
             }
         };
-        self.neighbourhood.overheard(&serving.config, &query, now);
+        self.neighbourhood.overheard(&serving.config, &self.ports, port, &query, now);
         let hw = query.hw;
         let view = self.hub.with_session(hw, now, |session| {
             session.map(|session| session.dhcp_view(&query, now)).unwrap_or_default()
         });
-        let role = self.neighbourhood.role();
+        let role = self.neighbourhood.role(port);
         let decision = decide(&serving.config, role, &serving.loaders, &mut self.table, view, &query, now);
         if let Some(address) = decision.after_probe {
             let (source, destination) = (received.source, received.destination);
@@ -412,10 +412,7 @@ fn latest(changes: Vec<LeaseChange>) -> Vec<LeaseChange> {
 /// Who holds the address after a change.
 fn holder(change: &LeaseChange) -> (Ipv4Addr, Option<Held>) {
     match change {
-        LeaseChange::Put(lease) => {
-            let held = Held { hw: lease.hw, until: lease.until };
-            (lease.address, (lease.state == LeaseState::Bound).then_some(held))
-        }
+        LeaseChange::Put(lease) => (lease.address, Held::by(lease)),
         LeaseChange::Remove(address) => (*address, None),
     }
 }

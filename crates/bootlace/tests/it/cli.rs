@@ -136,6 +136,8 @@ fn explain_says_what_it_does_not_know() {
     explain(&["--firmware", "bois"], "there is no firmware \"bois\"");
     explain(&["--set", "serail=1"], "did you mean serial?");
     explain(&["--set", "serial"], "write KEY=VALUE");
+    explain(&["--set", "ip=10.188"], "no IPv4 address");
+    explain(&["--set", "ip=10.188.0.61"], "it is this server that gives the address");
     explain(&["--features", "htpp"], "no feature \"htpp\"");
 }
 

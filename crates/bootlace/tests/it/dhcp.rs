@@ -85,13 +85,15 @@ fn start_by(
     let mut table = LeaseTable::new(&serving.load().config, Vec::new());
     let clock = clock(&mut table, &mut store).unwrap();
     let config = serving.load().config.clone();
+    let ports = vec![Port { interface, ear: Ear::Server(socket) }];
+    let neighbourhood = Neighbourhood::new(&config, &ports, bootlace::hub::now()).unwrap();
     let service = Dhcp {
-        ports: vec![Port { interface, ear: Ear::Server(socket) }],
+        ports,
         frames: PacketSocket::open().unwrap(),
         prober: Prober::default(),
         serving: Arc::clone(&serving),
         clock,
-        neighbourhood: Neighbourhood::new(&config, bootlace::hub::now()).unwrap(),
+        neighbourhood,
         table,
         store,
         hub: Arc::clone(&hub),

@@ -95,7 +95,7 @@ pub(crate) fn folder(toml: &str) -> TempDir {
 
 /// A lease without end.
 pub(crate) fn held(last: u8) -> Held {
-    Held { hw: mac(last), until: Timestamp::NEVER }
+    Held { hw: mac(last), until: Timestamp::NEVER, told: None }
 }
 
 pub(crate) fn mac(last: u8) -> HwAddr {

@@ -1,57 +1,161 @@
-//! Which iPXE binary a firmware can run, by the file names of the distributions' packages.
+//! Which program a firmware is sent first, by the file names of the distributions' packages.
+//!
+//! Two kinds: iPXE, which no key in firmware has signed, and the distribution's signed shim with its GRUB, for machines
+//! with Secure Boot. Which of them a machine gets is the config's word. What is signed is never replaced by what is not:
+//! a machine with `loader = "secure"` gets the signed files or none.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::fmt;
 
 use crate::model::Firmware;
 
-/// The loader files that exist: in `boot_dir` or in one of the distribution's folders. The binary looks, the
-/// decision only reads.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct LoaderInventory(BTreeSet<String>);
+mod pe;
+mod signed;
 
-impl LoaderInventory {
-    /// Whether there is a file of this name.
-    pub fn has(&self, name: &str) -> bool {
-        self.0.contains(name)
-    }
+pub use pe::{PE_HEADER_BYTES_MAX, carries_signature};
+pub use signed::{SignedBoot, SignedFile, signed_boot, signed_files};
 
-    /// The loader for a firmware: what machine or rule ask for, else the first of [`candidates`] that exists.
-    /// A name that the config gives is not looked up: it may lie deeper than the inventory goes.
-    pub fn pick(&self, firmware: Firmware, wanted: Option<&str>) -> Result<String, NoLoader> {
-        if let Some(wanted) = wanted {
-            return Ok(wanted.to_owned());
+/// The value of `loader`: what firmware is sent instead of iPXE.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Loader {
+    /// A file of this served name.
+    File(String),
+    /// `"secure"`: the distribution's signed shim and GRUB.
+    Secure,
+}
+
+impl Loader {
+    /// [`Loader::Secure`] in the config.
+    pub const SECURE: &str = "secure";
+
+    /// The file that it names.
+    pub fn file(&self) -> Option<&str> {
+        match self {
+            Self::File(name) => Some(name),
+            Self::Secure => None,
         }
-        candidates(firmware)
-            .iter()
-            .find(|name| self.has(name))
-            .map(|&name| name.to_owned())
-            .ok_or(NoLoader { firmware })
     }
 }
 
+impl fmt::Display for Loader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.file().unwrap_or(Self::SECURE))
+    }
+}
+
+/// Whether a loader file carries a signature.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Signature {
+    /// It does; whose it is, the firmware sees.
+    Present,
+    /// It does not, or has a format that knows none.
+    Absent,
+}
+
+/// The loader files that exist: in `boot_dir` or in one of the distribution's folders. The binary looks, the
+/// decision only reads.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LoaderInventory(BTreeMap<String, Signature>);
+
+impl LoaderInventory {
+    /// Adds a file.
+    pub fn insert(&mut self, name: impl Into<String>, signature: Signature) {
+        self.0.insert(name.into(), signature);
+    }
+
+    /// Whether there is a file of this name.
+    pub fn has(&self, name: &str) -> bool {
+        self.0.contains_key(name)
+    }
+
+    /// Whether there is an iPXE for any firmware.
+    pub fn has_ipxe(&self) -> bool {
+        all_candidates().any(|name| self.has(name))
+    }
+
+    /// The file that is served for a file of the signed boot: one of the name that machines ask for, else one as
+    /// its package calls it; signed, or it counts as missing. Debian keeps an unsigned `shimx64.efi` beside the
+    /// signed one.
+    pub fn signed(&self, file: &SignedFile) -> Option<&str> {
+        let names = [file.name].into_iter().chain(file.packaged.iter().copied());
+        let mut entries = names.filter_map(|name| self.0.get_key_value(name));
+        entries.find(|(_, signature)| **signature == Signature::Present).map(|(name, _)| name.as_str())
+    }
+
+    /// The file behind a served name: that of the signed boot has another name in its package.
+    pub fn behind<'a>(&'a self, name: &'a str) -> &'a str {
+        let signed = signed_files().find(|file| file.name == name);
+        signed.and_then(|file| self.signed(file)).unwrap_or(name)
+    }
+
+    /// The loader for a firmware: what machine or rule ask for, else the first of [`candidates`] that exists.
+    /// A file that the config names is not looked up: it may lie deeper than the inventory goes.
+    pub fn pick(&self, firmware: Firmware, wanted: Option<&Loader>) -> Result<String, NoLoader> {
+        match wanted {
+            Some(Loader::File(name)) => Ok(name.clone()),
+            Some(Loader::Secure) => self.pick_signed(firmware),
+            None => candidates(firmware)
+                .iter()
+                .find(|name| self.has(name))
+                .map(|&name| name.to_owned())
+                .ok_or(NoLoader::Ipxe(firmware)),
+        }
+    }
+
+    /// What is missing of the signed boot, when there is none for any firmware. That of `uefi-x64` is named:
+    /// it is what nearly every network has.
+    pub fn without_signed_boot(&self) -> Option<NoLoader> {
+        let mut all = Firmware::all().map(|firmware| self.pick_signed(firmware));
+        if all.any(|picked| picked.is_ok()) { None } else { self.pick_signed(Firmware::UefiX64).err() }
+    }
+
+    fn pick_signed(&self, firmware: Firmware) -> Result<String, NoLoader> {
+        let boot = signed_boot(firmware).ok_or(NoLoader::Unsigned(firmware))?;
+        match boot.needed().into_iter().find(|file| self.signed(file).is_none()) {
+            Some(file) => Err(NoLoader::Signed(file)),
+            None => Ok(boot.shim.name.to_owned()),
+        }
+    }
+}
+
+/// Files without a signature.
 impl<S: Into<String>> FromIterator<S> for LoaderInventory {
     fn from_iter<I: IntoIterator<Item = S>>(names: I) -> Self {
-        Self(names.into_iter().map(Into::into).collect())
+        Self(names.into_iter().map(|name| (name.into(), Signature::Absent)).collect())
     }
 }
 
 /// There is no loader for a firmware.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct NoLoader {
-    /// The firmware.
-    pub firmware: Firmware,
+pub enum NoLoader {
+    /// No iPXE for it was found.
+    Ipxe(Firmware),
+    /// Nobody signs a loader for it.
+    Unsigned(Firmware),
+    /// This file of the signed boot was not found, or only one without a signature.
+    Signed(&'static SignedFile),
 }
 
 impl fmt::Display for NoLoader {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match candidates(self.firmware) {
-            [] => write!(f, "no iPXE is known for {}: name a `loader` for it", self.firmware),
-            names => write!(
+        match self {
+            Self::Ipxe(firmware) => match candidates(*firmware) {
+                [] => write!(f, "no iPXE is known for {firmware}: name a `loader` for it"),
+                names => write!(
+                    f,
+                    "no iPXE for {firmware} was found: install the package ipxe or put {} into boot_dir",
+                    names.join(" or ")
+                ),
+            },
+            Self::Unsigned(firmware) => write!(
                 f,
-                "no iPXE for {} was found: install the package ipxe or put {} into boot_dir",
-                self.firmware,
-                names.join(" or ")
+                "loader = \"{}\" has nothing for {firmware}, and an unsigned loader is not sent instead",
+                Loader::SECURE
+            ),
+            Self::Signed(SignedFile { name, package, .. }) => write!(
+                f,
+                "no signed {name} was found: install the package {package} or put {name} into boot_dir; an unsigned \
+                 loader is not sent instead"
             ),
         }
     }
@@ -79,23 +183,41 @@ pub fn candidates(firmware: Firmware) -> &'static [&'static str] {
     }
 }
 
-/// Every name that some firmware may be given: what an inventory has to look for.
+/// Every file name of iPXE that some firmware may be given.
 pub fn all_candidates() -> impl Iterator<Item = &'static str> {
     Firmware::all().filter(|firmware| !firmware.is_http()).flat_map(candidates).copied()
 }
 
+/// Every name that an inventory has to look for, whatever the config says.
+pub fn known_files() -> impl Iterator<Item = &'static str> {
+    let signed = signed_files().flat_map(|file| [file.name].into_iter().chain(file.packaged.iter().copied()));
+    all_candidates().chain(signed)
+}
+
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
+
+    fn unsigned(names: &[&str]) -> LoaderInventory {
+        names.iter().copied().collect()
+    }
+
+    fn signed(names: &[&str]) -> LoaderInventory {
+        let mut inventory = LoaderInventory::default();
+        names.iter().for_each(|&name| inventory.insert(name, Signature::Present));
+        inventory
+    }
 
     #[test]
     fn the_first_that_exists_unless_the_config_names_one() {
-        let debian: LoaderInventory =
-            ["ipxe.efi", "snponly.efi", "undionly.kpxe", "ipxe.pxe"].into_iter().collect();
+        let debian = unsigned(&["ipxe.efi", "snponly.efi", "undionly.kpxe", "ipxe.pxe"]);
         assert_eq!(debian.pick(Firmware::Bios, None).unwrap(), "undionly.kpxe");
         assert_eq!(debian.pick(Firmware::UefiX64, None).unwrap(), "snponly.efi");
-        assert_eq!(debian.pick(Firmware::UefiX64, Some("mine.efi")).unwrap(), "mine.efi");
-        let only_full: LoaderInventory = ["ipxe.efi"].into_iter().collect();
+        let mine = Loader::File("mine.efi".to_owned());
+        assert_eq!(debian.pick(Firmware::UefiX64, Some(&mine)).unwrap(), "mine.efi");
+        let only_full = unsigned(&["ipxe.efi"]);
         assert_eq!(only_full.pick(Firmware::HttpX64, None).unwrap(), "ipxe.efi");
     }
 
@@ -109,9 +231,38 @@ mod tests {
     }
 
     #[test]
+    fn the_signed_boot_is_whole_or_not_at_all() {
+        let secure = |inventory: &LoaderInventory, firmware| inventory.pick(firmware, Some(&Loader::Secure));
+        let debian = signed(&["shimx64.efi.signed", "grubnetx64.efi.signed"]);
+        assert_eq!(secure(&debian, Firmware::UefiX64).unwrap(), "shimx64.efi");
+        assert_eq!(secure(&debian, Firmware::HttpX64).unwrap(), "shimx64.efi");
+        assert_eq!(debian.behind("grubx64.efi"), "grubnetx64.efi.signed");
+        assert_eq!(debian.behind("mmx64.efi"), "mmx64.efi", "not there, by its own name");
+        let arm = signed(&["shimaa64.efi", "grubaa64.efi"]);
+        assert_eq!(secure(&arm, Firmware::UefiArm64).unwrap(), "shimaa64.efi");
+        let half = signed(&["shimx64.efi.signed", "grubx64.efi.signed", "snponly.efi"]);
+        let said = secure(&half, Firmware::UefiX64).unwrap_err().to_string();
+        assert!(said.contains("grubx64.efi") && said.contains("grub-efi-amd64-signed"), "{said}");
+        for firmware in [Firmware::Bios, Firmware::UefiRiscv64, Firmware::Other(12)] {
+            assert_eq!(secure(&half, firmware), Err(NoLoader::Unsigned(firmware)));
+        }
+    }
+
+    #[test]
+    fn an_unsigned_file_never_stands_for_a_signed_one() {
+        let unsigned = unsigned(&["shimx64.efi", "grubx64.efi", "grubnetx64.efi.signed"]);
+        assert!(unsigned.pick(Firmware::UefiX64, Some(&Loader::Secure)).is_err());
+        let mut beside = signed(&["shimx64.efi.signed", "grubx64.efi"]);
+        beside.insert("shimx64.efi", Signature::Absent);
+        assert_eq!(beside.pick(Firmware::UefiX64, Some(&Loader::Secure)).unwrap(), "shimx64.efi");
+        assert_eq!(beside.behind("shimx64.efi"), "shimx64.efi.signed");
+        assert_eq!(beside.behind("grubx64.efi"), "grubx64.efi");
+    }
+
+    #[test]
     fn every_named_firmware_has_candidates() {
         assert!(Firmware::all().all(|firmware| !candidates(firmware).is_empty()));
-        let all: Vec<_> = all_candidates().collect();
+        let all: Vec<_> = known_files().collect();
         assert_eq!(all.len(), all.iter().collect::<BTreeSet<_>>().len(), "no name twice");
     }
 }

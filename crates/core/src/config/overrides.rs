@@ -6,18 +6,27 @@ use super::options::{self, Reach};
 use super::report::Report;
 use super::scalar;
 use super::types::{Overrides, ProxyRecipe, Vars};
+use crate::boot::loader::Loader;
 use crate::finding::Finding;
 
 /// Reads `boot`, `loader`, `proxy`, `ignore`, `options` and `vars`.
 pub(super) fn read(table: &Table<'_>, names: &BootNames, report: &mut Report<'_>) -> Overrides {
     Overrides {
         boot: table.text("boot", report).and_then(|text| names.find(&text, report)),
-        loader: table.parsed("loader", scalar::boot_file, report).map(|name| name.value),
+        loader: table.parsed("loader", loader, report).map(|loader| loader.value),
         proxy: proxy(table, report),
         ignore: table.flag("ignore", report).unwrap_or(false),
         options: options::options(table, Reach::Chosen, report),
         vars: vars(table, report),
     }
+}
+
+/// The word for the signed boot, else a served name.
+fn loader(text: &str) -> Result<Loader, scalar::Wrong> {
+    if text == Loader::SECURE {
+        return Ok(Loader::Secure);
+    }
+    scalar::boot_file(text).map(Loader::File)
 }
 
 /// Reads `proxy`, which `[dhcp]` has too.

@@ -11,8 +11,9 @@ use super::types::{AdminConfig, HttpConfig, Ipv6Wait, SandboxMode, TftpConfig};
 use crate::finding::Finding;
 
 /// Where the distributions put loaders and what they need beside them: Debian's packages ipxe, pxelinux,
-/// syslinux-common, syslinux-efi, shim-signed and grub-efi-amd64-signed. Files or folders.
-const LOADER_FOLDERS: [&str; 11] = [
+/// syslinux-common, syslinux-efi, shim-signed, shim-helpers-amd64-signed and grub-efi-amd64-signed, and the last two
+/// for other processors. Files or folders.
+const LOADER_FOLDERS: [&str; 13] = [
     "/usr/lib/ipxe",
     "/boot/ipxe.efi",
     "/usr/lib/PXELINUX",
@@ -24,6 +25,8 @@ const LOADER_FOLDERS: [&str; 11] = [
     "/usr/lib/shim",
     "/usr/lib/grub/x86_64-efi-signed",
     "/usr/lib/grub/x86_64-efi",
+    "/usr/lib/grub/i386-efi-signed",
+    "/usr/lib/grub/arm64-efi-signed",
 ];
 const TFTP_PORT: u16 = 69;
 const HTTP_PORT: u16 = 80;

@@ -72,7 +72,7 @@ fn the_example_of_the_design_means_what_it_says() {
     assert_eq!((machine.name.as_str(), machine.macs[0].to_string().as_str()), ("web1", "00:12:34:56:78:90"));
     assert_eq!(machine.address, Some([10, 188, 0, 61].into()));
     assert_eq!(machine.overrides.boot, Some(boot("pxelinux")));
-    assert_eq!(machine.overrides.loader.as_deref(), Some("snponly.efi"));
+    assert_eq!(machine.overrides.loader.as_ref().and_then(|loader| loader.file()), Some("snponly.efi"));
     assert_eq!(machine.overrides.vars["role"], "web");
     let [rule] = &config.rules[..] else { panic!("{:?}", config.rules) };
     assert_eq!((rule.number, &rule.overrides.boot), (1, &Some(boot("rescue"))));

@@ -11,6 +11,7 @@ use bootlace_wire::Mac;
 use bootlace_wire::dhcp::{Code, Feature};
 
 use super::inventory::Machines;
+use crate::boot::loader::Loader;
 use crate::boot::rules::Match;
 use crate::boot::template::Template;
 use crate::model::{ClientId, Uuid};
@@ -449,8 +450,8 @@ impl fmt::Debug for Secret {
 pub struct Overrides {
     /// The boot; a rule may only set options or a loader and leave the boot to later rules.
     pub boot: Option<BootName>,
-    /// The first-stage loader file, instead of the one for its firmware.
-    pub loader: Option<String>,
+    /// What its firmware fetches first, instead of the iPXE for it.
+    pub loader: Option<Loader>,
     /// How a proxy tells its firmware what to boot; without it, the way that most firmware of its kind takes.
     pub proxy: Option<ProxyRecipe>,
     /// Answer this machine's DHCP never.

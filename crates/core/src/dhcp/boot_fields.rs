@@ -168,7 +168,7 @@ impl Booting<'_> {
     }
 
     fn loader(&self) -> Result<String, NoLoader> {
-        self.loaders.pick(self.firmware_family(), self.choice.settings.loader.as_deref())
+        self.loaders.pick(self.firmware_family(), self.choice.settings.loader.as_ref())
     }
 
     fn firmware_family(&self) -> Firmware {

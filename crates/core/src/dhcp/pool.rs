@@ -54,8 +54,8 @@ pub(super) struct Pool {
     offer_ends: BTreeSet<(Timestamp, HwAddr)>,
     circuits: Circuits,
     pressure: Pressure,
-    /// Clients of the config that were offered something.
-    known: BTreeSet<HwAddr>,
+    /// Clients of the config that were offered something, with their machines' names.
+    known: BTreeMap<HwAddr, String>,
     /// Offers that somebody else got before they were taken.
     pub(super) superseded: Superseded,
     /// Declined addresses by the end of their quarantine.
@@ -91,7 +91,7 @@ impl Pool {
             offer_ends: BTreeSet::new(),
             circuits: Circuits::default(),
             pressure: Pressure::default(),
-            known: BTreeSet::new(),
+            known: BTreeMap::new(),
             superseded: Superseded::default(),
             quarantine: BTreeSet::new(),
             probes: None,
@@ -299,12 +299,17 @@ impl Pool {
 
     /// What the client of an offer is to the config.
     pub(super) fn standing_of(&self, hw: HwAddr) -> Standing {
-        if self.known.contains(&hw) { Standing::Known } else { Standing::Unknown }
+        if self.known.contains_key(&hw) { Standing::Known } else { Standing::Unknown }
     }
 
-    /// Notes that the client of an offer is a machine of the config.
-    pub(super) fn note_known(&mut self, hw: HwAddr) {
-        self.known.insert(hw);
+    /// The machine of an offer's client, when it was made.
+    pub(super) fn machine_of(&self, hw: HwAddr) -> Option<&str> {
+        self.known.get(&hw).map(String::as_str)
+    }
+
+    /// Notes that the client of an offer is this machine of the config.
+    pub(super) fn note_known(&mut self, hw: HwAddr, machine: &str) {
+        self.known.insert(hw, machine.to_owned());
     }
 
     /// Notes an offer. The caller has taken back the client's former one and has unplaced the address.

@@ -6,7 +6,7 @@ mod offers;
 mod probing;
 mod steps;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
@@ -140,12 +140,25 @@ impl LeaseTable {
                 pool.watch();
             }
         }
-        for (hw, offer) in former.iter().flat_map(Pool::offers) {
-            let subnet = self.pools.iter().position(|pool| pool.cidr().contains(offer.address));
-            let Some(subnet) = subnet.filter(|at| self.pools[*at].is_lent(offer.address)) else { continue };
-            self.note_offer(subnet, hw, offer);
-            if hw.mac().is_some_and(|mac| config.machines.by_mac(mac).is_some()) {
-                self.pools[subnet].note_known(hw);
+        self.keep_offers(config, &former);
+    }
+
+    /// Offers stand where they can. What tells a client's machine was in its message: it still is the machine of that
+    /// name, or the one of its MAC.
+    fn keep_offers(&mut self, config: &Config, former: &[Pool]) {
+        let names: HashSet<&str> = config.machines.iter().map(|machine| machine.name.as_str()).collect();
+        for pool in former {
+            for (hw, offer) in pool.offers() {
+                let subnet = self.pools.iter().position(|pool| pool.cidr().contains(offer.address));
+                let Some(subnet) = subnet.filter(|at| self.pools[*at].is_lent(offer.address)) else {
+                    continue;
+                };
+                self.note_offer(subnet, hw, offer);
+                let by_mac = || Some(config.machines.by_mac(hw.mac()?)?.name.as_str());
+                let same = pool.machine_of(hw).filter(|name| names.contains(name));
+                if let Some(machine) = same.or_else(by_mac) {
+                    self.pools[subnet].note_known(hw, machine);
+                }
             }
         }
     }

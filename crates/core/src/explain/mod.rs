@@ -9,6 +9,8 @@ mod percent;
 pub mod pxelinux;
 mod walk;
 
+use std::net::Ipv4Addr;
+
 use bootlace_wire::Mac;
 use bootlace_wire::dhcp::Feature;
 
@@ -16,7 +18,7 @@ use crate::boot::loader::LoaderInventory;
 use crate::config::Config;
 use crate::dhcp::{LeaseTable, Received};
 use crate::event::Event;
-use crate::model::{Facts, Firmware, Timestamp};
+use crate::model::{Facts, Firmware, Timestamp, Var};
 use crate::session::{Step, steps};
 
 pub use walk::explain;
@@ -30,10 +32,18 @@ pub struct Subject {
     pub firmware: Firmware,
     /// What asks first.
     pub rom: Rom,
-    /// Everything it would report: serial, manufacturer, and so on.
+    /// Everything it would report: serial, manufacturer, and so on. Beside another DHCP server also its address (`ip`),
+    /// which that one gives.
     pub facts: Facts,
     /// What somebody picks in a menu; without, its default.
     pub pick: Option<String>,
+}
+
+impl Subject {
+    /// The address that another server gives it, where that is known.
+    fn address(&self) -> Option<Ipv4Addr> {
+        self.facts.get(Var::Ip)?.parse().ok()
+    }
 }
 
 /// What a machine's network boot starts with.

@@ -223,13 +223,16 @@ impl Walk<'_> {
         if !self.file(protocol, &format!("{folder}ldlinux.c32")) {
             return format!("finds no ldlinux.c32 beside {loader}");
         }
-        let address = self.session.address.unwrap_or(Ipv4Addr::UNSPECIFIED);
-        let names = pxelinux::config_names(self.client.uuid, self.subject.mac, address);
+        let names = pxelinux::config_names(self.client.uuid, self.subject.mac, self.session.address);
         let found = names
             .into_iter()
             .map(|name| format!("{folder}pxelinux.cfg/{name}"))
             .find(|name| self.file(protocol, name));
-        let Some(config) = found else { return "finds no config for pxelinux and restarts".to_owned() };
+        let Some(config) = found else {
+            let unless =
+                if self.session.address.is_none() { ", unless there is one by its address" } else { "" };
+            return format!("finds no config for pxelinux and restarts{unless}");
+        };
         let found = (self.world.look_up)(&config).unwrap_or_default();
         let files = pxelinux::default_files(&found.text);
         if files.is_empty() {
@@ -247,7 +250,8 @@ impl Walk<'_> {
     /// A file by its name; whether it is there.
     fn file(&mut self, protocol: Protocol, name: &str) -> bool {
         let found = match look_up(name) {
-            Named::File(file) | Named::Generated { file, .. } => (self.world.look_up)(&file),
+            Named::File(file) => (self.world.look_up)(self.world.loaders.behind(&file)),
+            Named::Generated { file, .. } => (self.world.look_up)(&file),
             Named::Boot | Named::Script | Named::Absent(_) => None,
         };
         let name = clean_name(name.as_bytes()).unwrap_or_default();
@@ -282,6 +286,7 @@ impl Walk<'_> {
     /// What a machine with another server's address gets from a proxy: by its offer, else on port 4011.
     fn told(&mut self, discover: &Message, offer: Decision) -> Option<Given> {
         offer.reply?;
+        self.session.address = self.subject.address();
         let given = offer.event.answer.given()?.clone();
         if given.boot_file.is_some() || offer.event.client != ClientClass::Firmware {
             return Some(given);
@@ -290,8 +295,11 @@ impl Walk<'_> {
         self.exchange(&request, Service::BootServer)?.event.answer.given().cloned()
     }
 
-    /// An address that the machine may have beside this server.
+    /// The address that the other server gives the machine; unless that is known, one that it may have.
     fn neighbour(&self) -> Ipv4Addr {
+        if let Some(address) = self.subject.address() {
+            return address;
+        }
         let (own, prefix) = self.world.received.local.first().copied().unwrap_or((Ipv4Addr::UNSPECIFIED, 0));
         let network = Cidr::new(own, prefix).map_or(0, |cidr| u32::from(cidr.network()));
         [1, 2].map(|host| Ipv4Addr::from(network + host)).into_iter().find(|ip| *ip != own).unwrap_or(own)
@@ -305,7 +313,11 @@ impl Walk<'_> {
         let query = classify(message, &received).ok()?;
         let view = self.session.dhcp_view(&query, self.world.now);
         let World { config, loaders, table, now, .. } = &mut self.world;
-        let decision = decide(config, Role::of(config), loaders, table, view, &query, *now);
+        let role = Role::of(config);
+        let mut decision = decide(config, role, loaders, table, view, &query, *now);
+        if role == Role::Proxy && self.subject.address().is_none() {
+            decision.event.trail.add("address", OF_ANOTHER_SERVER);
+        }
         if let Some(reply) = &decision.reply {
             self.server = reply.message.server_id().unwrap_or(self.server);
             let kind = reply
@@ -370,3 +382,5 @@ impl Walk<'_> {
 }
 
 const NO_ANSWER: &str = "gets no answer";
+const OF_ANOTHER_SERVER: &str =
+    "unknown here, as another server gives it: where names or rules go by it, say it with --set ip=ADDRESS";

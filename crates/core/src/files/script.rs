@@ -168,7 +168,7 @@ impl<'a> Answer<'a> {
             trail.add("features", format!("lacks {lacks}, but was sent into another loader already"));
             return None;
         }
-        match self.request.loaders.pick(self.firmware(), choice.settings.loader.as_deref()) {
+        match self.request.loaders.pick(self.firmware(), choice.settings.loader.as_ref()) {
             Ok(loader) => {
                 trail.add("features", format!("lacks {lacks}, sent into {loader}"));
                 Some((loader, lacks))

@@ -69,6 +69,11 @@ impl Port {
         Ok(Self { interface: interface.clone(), ear: Ear::BootServer(socket) })
     }
 
+    /// Whether UDP port 67 of the interface is this program's.
+    pub(super) fn is_server(&self) -> bool {
+        matches!(self.ear, Ear::Server(_))
+    }
+
     /// The interface has changed. A tap hears by the interface's index; sockets are bound again by name elsewhere.
     pub(super) fn relink(&mut self, now: &Interface) {
         let tap = match &mut self.ear {

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use bootlace_core::boot::choose::{Choice, Outcome, choose};
+use bootlace_core::boot::loader::Loader;
 use bootlace_core::event::DecidedBy;
 use bootlace_core::model::{Facts, Var};
 
@@ -52,13 +53,13 @@ fn the_first_rule_with_a_boot_ends_the_walk() {
     rule(&mut config, &[("mac", &["52:54:00:*"])], Some("san"));
     for (at, (loader, key)) in [("first", "a"), ("second", "b"), ("third", "c")].into_iter().enumerate() {
         let overrides = &mut config.rules[at].overrides;
-        overrides.loader = Some(loader.into());
+        overrides.loader = Some(Loader::File(loader.into()));
         overrides.vars =
             [(key.to_owned(), loader.to_owned()), ("shared".to_owned(), loader.to_owned())].into();
     }
     let choice = choose(&config, &mac("52:54:00:00:00:01"), None);
     assert_eq!(decided(&choice).0, "rescue");
-    assert_eq!(choice.settings.loader.as_deref(), Some("first"), "the earlier wins");
+    assert_eq!(choice.settings.loader, Some(Loader::File("first".into())), "the earlier wins");
     let vars: Vec<_> = choice.settings.vars.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
     assert_eq!(vars, [("a", "first"), ("b", "second"), ("shared", "first")]);
     let what: Vec<_> = choice.trail.0.iter().map(|line| line.what.as_ref()).collect();
