@@ -22,7 +22,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use bootlace_core::dhcp::{
-    AlmostFull, Decision, LeaseChange, LeaseTable, Notice, Received, Reply, classify, decide,
+    AlmostFull, Decision, LeaseChange, LeaseTable, Notice, Received, classify, decide,
 };
 use bootlace_core::event::{DhcpAnswer, DhcpEvent, Event, EventKind, Peer};
 use bootlace_core::model::Timestamp;
@@ -36,7 +36,7 @@ use self::orders::Mail;
 pub use self::orders::{Inbox, Order, Orders, orders};
 use self::outage::{Outage, relies_on_leases, withheld};
 pub use self::port::{Ear, Port};
-use self::port::{Outgoing, Place, log_packet};
+use self::port::{Outgoing, Place, log_received};
 use self::probe::Waiting;
 pub use self::probe::{ProbedLink, Prober, WAITING_MAX};
 pub use self::watch::Neighbourhood;
@@ -79,12 +79,9 @@ pub struct Dhcp {
 /// A decision on its way out.
 struct Pending {
     port: usize,
-    station: Option<Mac>,
-    /// Whom the request was sent to.
-    asked: Ipv4Addr,
     hw: HwAddr,
     at: Timestamp,
-    reply: Option<Reply>,
+    reply: Option<Outgoing>,
     /// The reply grants what `settle` has yet to store. Offers and refusals need not wait for the disk.
     promises: bool,
     event: DhcpEvent,
@@ -245,7 +242,7 @@ impl Dhcp {
                 self.hub.counters().count(Counter::DhcpMalformed);
                 continue;
             };
-            log_packet("received", &message, &heard.source);
+            log_received(&message, heard.source);
             if let Ear::Watch(_) = self.ports[port].ear {
                 self.neighbourhood.answered(&serving.config, &self.ports, port, &message);
                 continue;
@@ -318,8 +315,8 @@ impl Dhcp {
         let promises = !decision.changes.is_empty();
         changes.extend(decision.changes);
         let Decision { reply, event, .. } = decision;
-        let asked = received.destination;
-        pending.push(Pending { port, station, asked, hw, at: now, reply, promises, event });
+        let outgoing = |reply| Outgoing::new(&reply, &self.ports[port], station, received.destination);
+        pending.push(Pending { port, hw, at: now, reply: reply.map(outgoing), promises, event });
     }
 
     /// Sends what promises nothing, stores, sends what does, records: in this order. Returns the changes that are still to be stored.
@@ -363,17 +360,12 @@ impl Dhcp {
 
     fn send<'p>(&self, pending: impl Iterator<Item = &'p Pending> + Clone) {
         for (index, port) in self.ports.iter().enumerate() {
-            let replies: Vec<Outgoing> = pending
-                .clone()
-                .filter(|pending| pending.port == index)
-                .filter_map(|pending| {
-                    Some(Outgoing::new(pending.reply.as_ref()?, port, pending.station, pending.asked))
-                })
-                .collect();
+            let of_port = pending.clone().filter(|pending| pending.port == index);
+            let replies = of_port.filter_map(|pending| pending.reply.as_ref());
+            replies.clone().for_each(Outgoing::log);
             let datagrams: Vec<Datagram<'_>> =
-                replies.iter().filter_map(|reply| reply.datagram(&port.interface)).collect();
-            let frames: Vec<Frame<'_>> =
-                replies.iter().filter_map(|reply| reply.frame(&port.interface)).collect();
+                replies.clone().filter_map(|reply| reply.datagram(&port.interface)).collect();
+            let frames: Vec<Frame<'_>> = replies.filter_map(|reply| reply.frame(&port.interface)).collect();
             self.send_all(datagrams.len(), |from| port.send(&datagrams[from..]));
             self.send_all(frames.len(), |from| self.frames.send(&frames[from..]));
         }

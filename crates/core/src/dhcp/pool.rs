@@ -1,6 +1,6 @@
 //! The addresses of one subnet: which are free, which can be taken again, and who was offered what.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::Ipv4Addr;
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -47,8 +47,8 @@ pub(super) struct Pool {
     lapsing: BTreeSet<(usize, Timestamp, Ipv4Addr)>,
     /// The same of leases that were given back: these can be lent again whatever the clock says of `until`.
     released: BTreeSet<(usize, Timestamp, Ipv4Addr)>,
-    /// The one lease of each client.
-    pub(super) clients: BTreeMap<HwAddr, Ipv4Addr>,
+    /// The one lease of each client. Every message looks here several times, and nobody needs an order.
+    pub(super) clients: HashMap<HwAddr, Ipv4Addr>,
     offers: BTreeMap<HwAddr, Offer>,
     offered: BTreeMap<Ipv4Addr, HwAddr>,
     offer_ends: BTreeSet<(Timestamp, HwAddr)>,
@@ -85,7 +85,7 @@ impl Pool {
             free,
             lapsing: BTreeSet::new(),
             released: BTreeSet::new(),
-            clients: BTreeMap::new(),
+            clients: HashMap::new(),
             offers: BTreeMap::new(),
             offered: BTreeMap::new(),
             offer_ends: BTreeSet::new(),
