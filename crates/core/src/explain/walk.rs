@@ -9,19 +9,19 @@ use bootlace_wire::tftp::clean_name;
 
 use super::clients::{self, Client, Speaker};
 use super::{Exchange, Explanation, Rom, Subject, World, ipxe, pxelinux};
-use crate::boot::loader::candidates;
+use crate::boot::loader::{candidates, signed_boot};
 use crate::boot::template::Server;
 use crate::config::{Cidr, DhcpMode};
 use crate::dhcp::{Decision, Received, Role, Service, classify, decide};
 use crate::event::{
     ClientClass, DhcpAnswer, Event, EventKind, FileEvent, FileOutcome, Given, Peer, Protocol, ScriptEvent,
 };
-use crate::files::{FileRequest, Identity, Named, Resource, look_up, percent_decoded, resolve};
+use crate::files::{FileRequest, Identity, Named, Resolution, Resource, look_up, percent_decoded, resolve};
 use crate::model::{Facts, Text, Var};
 use crate::session::{Session, SessionId};
 
 /// Scripts and loaders that one boot goes through before it counts as a loop.
-const HOPS_MAX: u32 = 12;
+pub(super) const HOPS_MAX: u32 = 12;
 
 /// Plays the boot of `subject`.
 pub fn explain(world: World<'_>, subject: &Subject) -> Explanation {
@@ -40,16 +40,16 @@ pub fn explain(world: World<'_>, subject: &Subject) -> Explanation {
     Explanation { events: walk.events, exchanges: walk.exchanges, end }
 }
 
-struct Walk<'a> {
-    world: World<'a>,
-    subject: &'a Subject,
-    client: Client,
-    session: Session,
+pub(super) struct Walk<'a> {
+    pub(super) world: World<'a>,
+    pub(super) subject: &'a Subject,
+    pub(super) client: Client,
+    pub(super) session: Session,
     /// Our address, as the last answer told it.
-    server: Ipv4Addr,
+    pub(super) server: Ipv4Addr,
     events: Vec<Event>,
-    exchanges: Vec<Exchange>,
-    hops: u32,
+    pub(super) exchanges: Vec<Exchange>,
+    pub(super) hops: u32,
 }
 
 impl Walk<'_> {
@@ -95,6 +95,9 @@ impl Walk<'_> {
         if base.contains("pxelinux") {
             return self.pxelinux(protocol, name);
         }
+        if let Some(signed) = signed_boot(self.subject.firmware).filter(|signed| signed.shim.name == base) {
+            return self.shim(protocol, name, signed);
+        }
         format!("starts {name}, which goes its own way")
     }
 
@@ -125,23 +128,14 @@ impl Walk<'_> {
         let Some((protocol, name, query)) = self.ours(url) else {
             return format!("goes on with {url}, which is not ours");
         };
-        let resolution = {
-            let request = FileRequest {
-                protocol,
-                query: &query,
-                facts: &self.session.facts,
-                identity: Identity::Confirmed,
-                server: self.server,
-                features: self.session.features.as_ref(),
-                chained: self.session.came_by_chain(),
-                loaders: self.world.loaders,
-            };
-            resolve(self.world.config, &name, &request)
-        };
+        let resolution = self.resolve(protocol, &name, &query);
         let is_there = |file: &str| (self.world.look_up)(file).is_some();
         match resolution.resource {
             Resource::FileOrText { file, .. } if is_there(&file) => {
                 self.served(protocol, (&name, &file), url)
+            }
+            Resource::FileOrText { or_next: Some(next), .. } if is_there(&next) => {
+                format!("does not find {name}, but {next}")
             }
             Resource::Text { body, .. } | Resource::FileOrText { body, .. } => {
                 self.exchanges
@@ -164,6 +158,20 @@ impl Walk<'_> {
                 format!("does not find {name}: {why}")
             }
         }
+    }
+
+    pub(super) fn resolve(&self, protocol: Protocol, name: &str, query: &str) -> Resolution {
+        let request = FileRequest {
+            protocol,
+            query,
+            facts: &self.session.facts,
+            identity: Identity::Confirmed,
+            server: self.server,
+            features: self.session.features.as_ref(),
+            chained: self.session.came_by_chain(),
+            loaders: self.world.loaders,
+        };
+        resolve(self.world.config, name, &request)
     }
 
     /// A file by the name that was asked for.
@@ -248,7 +256,7 @@ impl Walk<'_> {
     }
 
     /// A file by its name; whether it is there.
-    fn file(&mut self, protocol: Protocol, name: &str) -> bool {
+    pub(super) fn file(&mut self, protocol: Protocol, name: &str) -> bool {
         let found = match look_up(name) {
             Named::File(file) => (self.world.look_up)(self.world.loaders.behind(&file)),
             Named::Generated { file, .. } => (self.world.look_up)(&file),
@@ -343,7 +351,7 @@ impl Walk<'_> {
         Some(decision)
     }
 
-    fn record(&mut self, kind: EventKind) {
+    pub(super) fn record(&mut self, kind: EventKind) {
         let ip = match &kind {
             EventKind::Dhcp(dhcp) => dhcp.answer.given().map(|given| given.address),
             _ => self.session.address,
@@ -354,7 +362,7 @@ impl Walk<'_> {
     }
 
     /// The protocol, name and query of a URL that leads to this server.
-    fn ours(&self, url: &str) -> Option<(Protocol, String, String)> {
+    pub(super) fn ours(&self, url: &str) -> Option<(Protocol, String, String)> {
         let (scheme, rest) = url.split_once("://")?;
         let protocol = match scheme {
             "http" => Protocol::Http,
