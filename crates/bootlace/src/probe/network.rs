@@ -148,7 +148,10 @@ fn on_local_link(
     links.wait_running(LINK)?;
     outside.wait_running(STAND_IN_LINK)?;
     let frames = FrameSocket::bind(links.index(LINK)?).context("cannot open a packet socket")?;
-    let served = serve()?;
+    let served = serve().inspect_err(|_| {
+        // Now, and not when the kernel comes to it: whoever looks next shall find nothing.
+        let _ = links.delete(LINK);
+    })?;
     Ok((frames, links, Local { links: outside, _served: served }))
 }
 
