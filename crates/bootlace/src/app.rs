@@ -69,6 +69,7 @@ fn open(path: &Path, interfaces: &[String]) -> Result<Opened> {
     if !interfaces.is_empty() {
         config.interfaces = interfaces.to_vec();
     }
+    sources::hash_passwords(&mut config.passwords, None)?;
     let state_dir = config.state_dir.clone();
     let user = config.user.as_deref();
     let token = bind::read_token(&config.admin)?;

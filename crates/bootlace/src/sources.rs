@@ -5,8 +5,9 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow, bail};
-use bootlace_core::config::{Draft, Files, Loaded, Source};
+use bootlace_core::config::{Draft, Files, Loaded, Passwords, Source};
 use bootlace_core::finding::Finding;
+use rustix::rand::{GetRandomFlags, getrandom};
 
 use crate::cli::render::{self, Colour, Texts};
 
@@ -37,6 +38,18 @@ pub(crate) fn check(path: &Path) -> anyhow::Result<Checked> {
     let result = draft.load(&files);
     drop(draft);
     Ok(Checked { source, files, result })
+}
+
+/// Hashes the passwords of a config before it is served; what is in force keeps its hash as long as the password is the same.
+/// May take seconds, which `PASSWORDS_MAX` and its like bound.
+pub(crate) fn hash_passwords(passwords: &mut Passwords, in_force: Option<&Passwords>) -> anyhow::Result<()> {
+    in_force.into_iter().for_each(|in_force| passwords.keep_made(in_force));
+    passwords
+        .make(|| {
+            let mut salt = [0; 16];
+            getrandom(&mut salt, GetRandomFlags::empty()).map(|_| salt)
+        })
+        .context("cannot get random bytes")
 }
 
 /// The config's text.

@@ -43,6 +43,8 @@ pub struct Inserted {
     pub kernel: PathBuf,
     /// Its initial file system, or what it takes for one.
     pub initrd: PathBuf,
+    /// Its command line.
+    pub cmdline: String,
 }
 
 /// SMBIOS strings; `None` leaves QEMU's own.
@@ -112,7 +114,8 @@ impl Machine {
             args.extend(["-drive".into(), disk.drive()]);
             args.extend(["-device".into(), "virtio-blk-pci,drive=disk0,bootindex=2".into()]);
         }
-        if let Some(Inserted { kernel, initrd }) = &self.inserted {
+        if let Some(Inserted { kernel, initrd, cmdline }) = &self.inserted {
+            args.extend(["-append".into(), cmdline.into()]);
             args.extend(["-kernel".into(), kernel.into(), "-initrd".into(), initrd.into()]);
         }
         for table in self.smbios.tables() {

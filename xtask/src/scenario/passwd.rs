@@ -1,11 +1,17 @@
-//! `bootlace passwd` beside `mkpasswd`, program against program.
+//! Password hashes: `bootlace passwd` beside `mkpasswd`, program against program, and what machines are given.
 
+use std::fs;
 use std::io::Write;
 use std::process::{Command, Stdio};
 use std::thread;
 
 use anyhow::{Context as _, Result, bail, ensure};
+use bootlace_lab::{Firmware, Host, Lan, Machine};
 
+use super::boots::MAC;
+use super::context::{BOOT_LIMIT, STEP_LIMIT};
+use super::served::{SERVER, Served};
+use super::stage::Files;
 use super::{Context, Scenario};
 use crate::mutate::Mutator;
 
@@ -19,6 +25,16 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         name: "passwd-mkpasswd-thousands",
         shows: "the same with a thousand passwords of each method at the lowest cost",
         run: long,
+    },
+    Scenario {
+        name: "password-served",
+        shows: "a machine gets the hash of a password, the same one until that changes, a stranger none, and explain shows none",
+        run: served,
+    },
+    Scenario {
+        name: "password-seabios",
+        shows: "a kernel started by iPXE finds the hashes on its command line as they were made",
+        run: on_the_command_line,
     },
 ];
 
@@ -141,4 +157,124 @@ fn answer(command: &mut Command, input: &[u8]) -> Result<String> {
     // bcrypt's word about long passwords is the only one.
     ensure!(said.is_empty() || said.contains("the first 72 bytes"), "{}: {}", name.display(), said.trim());
     Ok(String::from_utf8(output.stdout)?.trim_end().to_owned())
+}
+
+/// A preseeded installer; the hash is its last argument.
+const PRESEEDED: &str = r#"default = "installer"
+follow = []
+[dhcp]
+mode = "server"
+[[dhcp.subnet]]
+subnet = "10.188.0.0/24"
+ranges = ["10.188.0.60-10.188.0.99"]
+[password.root]
+file = "root.password"
+[boot.installer]
+kind = "linux"
+kernel = "linux"
+cmdline = "auto=true passwd/root-password-crypted={{ password.root }}"
+"#;
+const ARGUMENT: &str = "root-password-crypted=";
+
+fn served(context: &Context) -> Result<()> {
+    let lan = Lan::new()?;
+    let file = context.dir().join("root.password");
+    fs::write(&file, "the first\n")?;
+    let server = Served::start(context, &lan, PRESEEDED)?;
+    let client = lan.host("client", "10.188.0.20/24")?;
+    let first = given(&client)?;
+    fits(context, &first, "the first")?;
+    ensure!(given(&client)? == first, "another hash for the same machine");
+
+    let config = context.dir().join("bootlace.toml");
+    fs::write(&config, fs::read_to_string(&config)? + "[boot.other]\nkind = \"local\"\n")?;
+    server.log().wait_for("reloaded", STEP_LIMIT)?;
+    ensure!(given(&client)? == first, "another hash after a reload that changed nothing of it");
+    context.note("one hash across a reload");
+
+    // In one step, as editors do.
+    fs::write(context.dir().join("next"), "the second\n")?;
+    fs::rename(context.dir().join("next"), &file)?;
+    server.log().wait_for("reloaded", STEP_LIMIT)?;
+    let second = given(&client)?;
+    fits(context, &second, "the second")?;
+    ensure!(fits(context, &second, "the first").is_err(), "the former password fits the new hash");
+    context.note("another hash for another password");
+
+    let made =
+        answer(Command::new(context.bootlace()).args(["passwd", "-", "--method", "yescrypt"]), b"third")?;
+    fs::write(context.dir().join("next"), &made)?;
+    fs::rename(context.dir().join("next"), &file)?;
+    server.log().wait_for("reloaded", STEP_LIMIT)?;
+    ensure!(given(&client)? == made, "a hash in the file is not given as it is");
+    context.note("the hash that the file holds");
+
+    let stranger = script(&client, "&mac=52:54:00:00:00:99")?;
+    ensure!(stranger.contains("no secret") && !stranger.contains(ARGUMENT), "{stranger}");
+    let foretold = server.ask(&["explain", "--mac", "52:54:00:00:00:01", "--set", "loader=ipxe"])?;
+    ensure!(foretold.contains(&format!("{ARGUMENT}[password.root]")), "{foretold}");
+    for hash in [first, second, made] {
+        ensure!(!foretold.contains(&hash) && !server.log().text().contains(&hash), "a hash is shown");
+    }
+    context.note("none for a stranger, in the log or by explain");
+    Ok(())
+}
+
+/// Every sign that a hash can have goes through iPXE, which has no quoting.
+const ALL_METHODS: &str = r#"
+[password.a]
+file = "root.password"
+rounds = 1000
+[password.b]
+file = "root.password"
+method = "yescrypt"
+[password.c]
+file = "root.password"
+method = "bcrypt"
+rounds = 4
+[boot.installer]
+kind = "linux"
+kernel = "vmlinuz"
+initrd = "initrd"
+cmdline = "console=ttyS0 first={{ password.a }} second={{ password.b }} third={{ password.c }}"
+[[machine]]
+name = "web1"
+mac = ["00:12:34:56:78:90"]
+boot = "installer"
+"#;
+
+fn on_the_command_line(context: &Context) -> Result<()> {
+    fs::write(context.dir().join("root.password"), "of the root\n")?;
+    let stage = Files::new(context, ALL_METHODS)?.put_linux("")?.serve()?;
+    let boot = stage.switch_on(&Machine::new("web1", MAC, Firmware::SeaBios))?;
+    let line = boot.machine.console().line_from("BOOTLACE-LAB cmdline:", BOOT_LIMIT)?;
+    for (key, start) in [("first=", "$6$rounds=1000$"), ("second=", "$y$j9T$"), ("third=", "$2b$04$")] {
+        let hash = line.split_whitespace().find_map(|word| word.strip_prefix(key));
+        let hash =
+            hash.filter(|hash| hash.starts_with(start)).with_context(|| format!("no {start} in {line}"))?;
+        fits(context, hash, "of the root")?;
+        context.note(&format!("the kernel has {hash}"));
+    }
+    boot.went_as_foretold(&stage)
+}
+
+/// The hash in the script that the client gets.
+fn given(client: &Host) -> Result<String> {
+    let script = script(client, "")?;
+    let rest = script.split_once(ARGUMENT).map(|(_, rest)| rest);
+    let hash = rest.and_then(|rest| rest.split_whitespace().next());
+    hash.map(str::to_owned).with_context(|| format!("no hash in {script}"))
+}
+
+fn script(client: &Host, more: &str) -> Result<String> {
+    let url = format!("http://{SERVER}/script?platform=pcbios&buildarch=i386{more}");
+    let output = client.namespace().output(Command::new("curl").args(["-fsS", &url]))?;
+    ensure!(output.status.success(), "{url}: {}", String::from_utf8_lossy(&output.stderr).trim());
+    Ok(String::from_utf8(output.stdout)?)
+}
+
+/// Whether a hash is a password's, by the command.
+fn fits(context: &Context, hash: &str, password: &str) -> Result<()> {
+    let mut verify = Command::new(context.bootlace());
+    answer(verify.args(["passwd", "-", "--verify", hash]), password.as_bytes()).map(drop)
 }

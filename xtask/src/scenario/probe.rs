@@ -1,8 +1,10 @@
 //! `bootlace probe` against servers: ours, others' and one that is broken in ten ways.
 
+mod apache;
 mod bootlace;
 mod broken;
 mod dnsmasq;
+mod local;
 mod proxied;
 mod web;
 
@@ -25,6 +27,11 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         name: "probe-ends",
         shows: "a probe that is interrupted or killed leaves nothing behind, and one on the server's own host says so",
         run: bootlace::ends,
+    },
+    Scenario {
+        name: "probe-local",
+        shows: "played machines boot from the running server of their own host, unheard by the network, and only while a probe lasts",
+        run: local::own_host,
     },
     Scenario {
         name: "probe-storm",
@@ -50,6 +57,11 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         name: "probe-dnsmasq",
         shows: "dnsmasq and a plain HTTP server with the files of the classic setup boot played machines",
         run: dnsmasq::classic,
+    },
+    Scenario {
+        name: "probe-apache",
+        shows: "dnsmasq, apache and PHP as the classic setup has them boot played machines, and of eight mistakes in the script the first finding is right",
+        run: apache::classic,
     },
     Scenario {
         name: "probe-broken",

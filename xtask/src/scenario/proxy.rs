@@ -1,6 +1,7 @@
 //! Beside another DHCP server, which gives out the addresses and knows nothing of booting.
 
 pub(super) mod auto;
+mod ip_dhcp;
 
 use std::net::Ipv4Addr;
 use std::time::Instant;
@@ -20,6 +21,11 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         name: "proxy-leaves-alone",
         shows: "beside dnsmasq, an operating system hears of dnsmasq alone, and firmware of both",
         run: leaves_alone,
+    },
+    Scenario {
+        name: "proxy-ip-dhcp",
+        shows: "Debian's kernel with `ip=dhcp` beside dnsmasq gets exactly one offer, and no reply of the proxy",
+        run: ip_dhcp::one_offer,
     },
     Scenario {
         name: "proxy-seabios",

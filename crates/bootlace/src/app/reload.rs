@@ -121,6 +121,7 @@ fn next(
     if !origin.interfaces.is_empty() {
         config.interfaces.clone_from(&origin.interfaces);
     }
+    sources::hash_passwords(&mut config.passwords, Some(&in_force.config.passwords))?;
     let mut keys = keep_what_needs_restart(&in_force.config, &mut config);
     let here = interfaces().context("cannot list the network interfaces")?;
     bind::lends_no_own_address(&config, here.values())?;

@@ -55,7 +55,7 @@ pub(super) struct Explain {
 impl Explain {
     pub(super) fn run(&self) -> Result<()> {
         let subject = self.subject()?;
-        let config = sources::load(&self.file.config)?.config;
+        let config = sources::load(&self.file.config)?.config.without_secrets();
         if subject.facts.get(Var::Ip).is_some() && Role::of(&config) != Role::Proxy {
             bail!("--set ip: with this config it is this server that gives the address");
         }

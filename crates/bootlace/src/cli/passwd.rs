@@ -22,7 +22,7 @@ pub(super) struct Passwd {
     /// Rounds; for bcrypt their binary logarithm (4 to 31), for yescrypt the cost (1 to 11)
     #[arg(long, value_name = "N", conflicts_with = "verify")]
     rounds: Option<u32>,
-    /// Say whether the password is that of this hash, instead of making one
+    /// Say whether the password is that of this hash, instead of making one; the shell needs it in single quotes
     #[arg(long, value_name = "HASH")]
     verify: Option<Hash>,
     /// Read the password from standard input, one line, instead of asking for it

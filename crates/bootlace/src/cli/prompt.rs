@@ -1,6 +1,6 @@
 //! Asking for a password on a terminal without showing it.
 
-use std::io::{self, IsTerminal, Read, Write};
+use std::io::{self, BufRead, IsTerminal, Write};
 
 use anyhow::{Context, Result, bail};
 use bootlace_core::crypt::PHRASE_BYTES_MAX;
@@ -22,7 +22,7 @@ pub(super) fn ask(question: &str) -> Result<Vec<u8>> {
     }
     let silent = Silent::begin().context("cannot switch the terminal's echo off")?;
     eprint!("{question}");
-    let line = line(&mut io::stdin().lock());
+    let line = line(io::stdin().lock());
     drop(silent);
     eprintln!();
     line
@@ -54,7 +54,7 @@ impl Drop for Silent {
 }
 
 /// One line, with the keys that correct it.
-fn line(keys: &mut impl Read) -> Result<Vec<u8>> {
+fn line(keys: impl BufRead) -> Result<Vec<u8>> {
     let mut line = Vec::new();
     for key in keys.bytes() {
         match key.context("cannot read the terminal")? {
@@ -80,7 +80,7 @@ mod tests {
 
     #[test]
     fn keys_correct_a_line() {
-        let typed = |keys: &str| line(&mut keys.as_bytes()).map(|line| String::from_utf8(line).unwrap());
+        let typed = |keys: &str| line(keys.as_bytes()).map(|line| String::from_utf8(line).unwrap());
         let cases = [
             ("geheim\n", "geheim"),
             ("geheim\r", "geheim"),

@@ -36,7 +36,7 @@ use self::orders::Mail;
 pub use self::orders::{Inbox, Order, Orders, orders};
 use self::outage::{Outage, relies_on_leases, withheld};
 pub use self::port::{Ear, Port};
-use self::port::{Outgoing, log_received};
+use self::port::{Outgoing, Place, log_received};
 use self::probe::Waiting;
 pub use self::probe::{ProbedLink, Prober, WAITING_MAX};
 pub use self::watch::Neighbourhood;
@@ -191,12 +191,14 @@ impl Dhcp {
         };
         let mail = fds.pop().is_some_and(|inbox| !inbox.revents().is_empty());
         let ports = fds.iter().take(self.ports.len());
-        let ready = ports.enumerate().filter(|(_, fd)| !fd.revents().is_empty()).map(|(at, _)| at).collect();
+        let ready = ports.enumerate().filter(|(_, fd)| !fd.revents().is_empty()).map(|(at, _)| at);
+        let mut ready: Vec<usize> = ready.collect();
         if mail {
             match self.inbox.take() {
                 Mail::End => return Ok(None),
                 Mail::Orders(orders) => orders.into_iter().for_each(|order| self.obey(order)),
             }
+            ready.retain(|at| *at < self.ports.len());
         }
         Ok(Some(ready))
     }
@@ -205,11 +207,18 @@ impl Dhcp {
         match order {
             Order::Interface(now) => {
                 self.prober.relink(&now);
-                let port = self.ports.iter_mut().filter(|port| port.interface.name == now.name);
-                port.for_each(|port| port.relink(&now));
+                let ports = self.ports.iter_mut().filter(|port| port.place == Place::Interface);
+                ports.filter(|port| port.interface.name == now.name).for_each(|port| port.relink(&now));
             }
             // It is followed before the next decision.
             Order::Config => {}
+            Order::StandIn(ports) => {
+                // They are the last ones: the numbers of the others stay.
+                self.ports.retain(|port| port.place == Place::Interface);
+                self.prober.forget_ports(self.ports.len());
+                self.ports.extend(ports);
+                self.ports = self.neighbourhood.follow(std::mem::take(&mut self.ports));
+            }
             // Whoever asked may be gone.
             Order::Turn(answer) => drop(answer.send(())),
         }

@@ -7,6 +7,7 @@ use bootlace::files::Body;
 use bootlace::hub::Held;
 use bootlace::resolver::{Ask, Found, Purpose, Resolver};
 use bootlace::serving::resolver;
+use bootlace_core::crypt::{Hash, Phrase};
 use bootlace_core::dhcp::{Lease, LeaseChange, LeaseState};
 use bootlace_core::event::{EventKind, Protocol, ScriptStep};
 use bootlace_core::files::Identity;
@@ -23,7 +24,10 @@ struct Peers {
 
 impl Peers {
     fn new() -> Self {
-        let world = World::new();
+        Self::of(World::new())
+    }
+
+    fn of(world: World) -> Self {
         let serving = Arc::clone(&world.serving);
         Self { resolver: resolver(serving, Arc::clone(&world.hub)), world }
     }
@@ -123,6 +127,26 @@ async fn the_secret_is_for_the_machine_that_holds_the_lease() {
     let [EventKind::Contradiction { seen, claimed }] = contradictions[..] else { panic!("{events:?}") };
     assert_eq!((*seen, claimed.as_str()), (mac(2), "52:54:00:00:00:01"));
     assert!(!format!("{events:?}").contains(SECRET));
+}
+
+#[tokio::test]
+async fn a_passwords_hash_is_a_secret() {
+    let preseeded = "[password.root]\nfile = \"password\"\n[boot.preseeded]\nkind = \"linux\"\nkernel = \"linux\"\n\
+                     cmdline = \"root-password-crypted={{ password.root }}\"\n";
+    let config = CONFIG.replace("boot = \"login\"", "boot = \"preseeded\"") + preseeded;
+    let peers = Peers::of(World::with(&config));
+    peers.world.hub.leased([(ip(61), Some(held(1))), (ip(62), Some(held(2)))]);
+    let own = peers.fetch(61, "script", WEB1).await;
+    let (_, hash) = own.split_once("root-password-crypted=").unwrap();
+    let hash: Hash = hash.split_whitespace().next().unwrap().parse().unwrap();
+    assert!(hash.matches(Phrase::new(SECRET.as_bytes()).unwrap()));
+    assert!(!own.contains(SECRET));
+    assert_eq!(peers.fetch(61, "script", WEB1).await, own, "it is not made for each request");
+    for from in [62, 99] {
+        let told = peers.fetch(from, "script", WEB1).await;
+        assert!(!told.contains(hash.as_str()) && told.contains("no secret"), "{told}");
+    }
+    assert!(!format!("{:?}", peers.events()).contains(hash.as_str()));
 }
 
 #[tokio::test]

@@ -16,11 +16,13 @@ mod names;
 mod network;
 mod options;
 mod overrides;
+mod passwords;
 mod ranges_for;
 mod report;
 mod rules;
 mod san;
 mod scalar;
+mod secrets;
 mod services;
 mod templates;
 #[cfg(test)]
@@ -32,6 +34,7 @@ use std::path::PathBuf;
 
 pub use changes::{Changed, keep_what_needs_restart};
 pub use inventory::{Identity, Machines};
+pub use passwords::{BCRYPT_ROUNDS_MAX, PASSWORDS_MAX, Passwords, SHA_ROUNDS_MAX, YESCRYPT_ROUNDS_MAX};
 pub use types::*;
 
 use crate::finding::Finding;
@@ -86,13 +89,15 @@ impl<'a> Draft<'a> {
         Self { main, document, mistakes: report.finish().0 }
     }
 
-    /// The files whose text [`Draft::load`] needs: scripts and secrets. Only boots name some; they are read as
+    /// The files whose text [`Draft::load`] needs: scripts and secrets. Only boots and passwords name some; they are read as
     /// [`Draft::load`] does, with no file to be had, so that the two cannot differ.
     pub fn wanted(&self) -> BTreeSet<PathBuf> {
         let nothing = Files::new();
         let mut report = Report::new(self.main, &nothing);
         if let Some(document) = &self.document {
-            read_boots(&Table::document(document), &mut report);
+            let top = Table::document(document);
+            read_boots(&top, &mut report);
+            passwords::read(&top, &mut report);
         }
         report.finish().1
     }
@@ -157,6 +162,7 @@ fn path(top: &Table<'_>, key: &str, default: &str, report: &mut Report<'_>) -> P
 fn read(document: &Spanned<DeTable<'_>>, report: &mut Report<'_>) -> Option<Config> {
     let top = Table::document(document).known_only(&TOP, report);
     let Boots { tables: boot_tables, names, by_name: boots, implicit, templates } = read_boots(&top, report)?;
+    let (passwords, password_names) = passwords::read(&top, report);
     let server = top.parsed("server", scalar::address, report);
     let network = network::read(&top, report);
     let machine_tables = top.sections("machine", &MACHINE, report);
@@ -170,7 +176,9 @@ fn read(document: &Spanned<DeTable<'_>>, report: &mut Report<'_>) -> Option<Conf
     let set: BTreeSet<_> =
         overrides.flat_map(|overrides| overrides.vars.keys()).map(String::as_str).collect();
     for (name, _) in &boot_tables {
-        boots.get(&name.value).into_iter().for_each(|boot| boots::vars_are_set(boot, name, &set, report));
+        let Some(boot) = boots.get(&name.value) else { continue };
+        boots::vars_are_set(boot, name, &set, report);
+        boots::passwords_exist(boot, name, &password_names, report);
     }
     let default = top.text("default", report).and_then(|text| names.find(&text, report));
     Some(Config {
@@ -190,6 +198,7 @@ fn read(document: &Spanned<DeTable<'_>>, report: &mut Report<'_>) -> Option<Conf
         ipv6_wait: services::ipv6_wait(&top, report),
         admin: services::admin(&top, report),
         boots,
+        passwords,
         machines: machines.into(),
         rules,
     })

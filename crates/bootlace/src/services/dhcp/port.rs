@@ -13,10 +13,21 @@ use crate::net::{Arrived, Datagram, DatagramSocket, DhcpTap, Frame, Interface};
 
 /// A way in on a served interface.
 pub struct Port {
-    /// As it is now.
+    /// Whose machines it serves, as it is now.
     pub interface: Interface,
+    /// The link that it is bound to: that interface, or one that stands in for it.
+    pub(super) place: Place,
     /// What listens there.
     pub ear: Ear,
+}
+
+/// Where a port is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    /// On the interface that it serves.
+    Interface,
+    /// On a link of `bootlace probe --local` instead, which has no addresses of its own.
+    StandIn,
 }
 
 /// What listens on an interface.
@@ -41,32 +52,40 @@ pub(super) struct Heard<'a> {
 }
 
 impl Port {
+    /// A socket that is there already, on the interface.
+    pub fn on(interface: &Interface, ear: Ear) -> Self {
+        Self { interface: interface.clone(), place: Place::Interface, ear }
+    }
+
     /// The DHCP server's port of an interface.
     pub fn server(interface: &Interface) -> io::Result<Self> {
         let socket = DatagramSocket::bind_interface(&interface.name, SERVER_PORT)?;
-        Ok(Self { interface: interface.clone(), ear: Ear::Server(socket) })
+        Ok(Self::on(interface, Ear::Server(socket)))
     }
 
     /// A proxy's ear for requests to the network's DHCP server.
     pub fn proxy(interface: &Interface) -> io::Result<Self> {
-        Ok(Self {
-            interface: interface.clone(),
-            ear: Ear::Proxy(DhcpTap::bind(interface.index, SERVER_PORT)?),
-        })
+        Ok(Self::on(interface, Ear::Proxy(DhcpTap::bind(interface.index, SERVER_PORT)?)))
     }
 
     /// An ear for what other servers answer.
     pub fn watch(interface: &Interface) -> io::Result<Self> {
-        Ok(Self {
-            interface: interface.clone(),
-            ear: Ear::Watch(DhcpTap::bind(interface.index, CLIENT_PORT)?),
-        })
+        Ok(Self::on(interface, Ear::Watch(DhcpTap::bind(interface.index, CLIENT_PORT)?)))
     }
 
     /// A proxy's port for firmware that its offers send there.
     pub fn boot_server(interface: &Interface) -> io::Result<Self> {
         let socket = DatagramSocket::bind_interface(&interface.name, PXE_PORT)?;
-        Ok(Self { interface: interface.clone(), ear: Ear::BootServer(socket) })
+        Ok(Self::on(interface, Ear::BootServer(socket)))
+    }
+
+    /// The port, which is bound to another link, for machines that are served as if they were behind `interface`.
+    #[must_use]
+    pub fn standing_in_for(self, interface: &Interface) -> Self {
+        let Interface { index, mac, mtu, .. } = self.interface;
+        let mtu = mtu.min(interface.mtu);
+        let interface = Interface { index, mac, mtu, ..interface.clone() };
+        Self { interface, place: Place::StandIn, ear: self.ear }
     }
 
     /// Whether UDP port 67 of the interface is this program's.

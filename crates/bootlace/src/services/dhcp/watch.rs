@@ -52,6 +52,15 @@ impl Neighbourhood {
         Ok(Self { links, link_of })
     }
 
+    /// Ports have come or gone. Returns those that are on its interfaces.
+    pub(super) fn follow(&mut self, mut ports: Vec<Port>) -> Vec<Port> {
+        let link =
+            |links: &[Link], port: &Port| links.iter().position(|link| link.interface == port.interface.name);
+        ports.retain(|port| link(&self.links, port).is_some());
+        self.link_of = ports.iter().filter_map(|port| link(&self.links, port)).collect();
+        ports
+    }
+
     /// What Bootlace is where this port is.
     pub(super) fn role(&self, port: usize) -> Role {
         self.links[self.link_of[port]].watch.role()
