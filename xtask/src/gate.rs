@@ -10,6 +10,7 @@ use crate::plan;
 use crate::project::Project;
 use crate::record::{Memory, Record};
 use crate::runner::{self, Logs, Outcome};
+use crate::scenario;
 use crate::setup::{self, Need};
 use crate::tidy;
 
@@ -87,6 +88,7 @@ pub(crate) fn run_full(project: &Project, memory: Memory) -> Result<ExitCode> {
 pub(crate) fn prepare(project: &Project) -> Result<()> {
     setup::run(&[Need::Test])?;
     Guest::fetch(&project.cache_dir())?;
+    scenario::fetch_packages(&project.cache_dir())?;
     cargo(project, &["build", "--package", "bootlace", "--locked"])?;
     let bootlace = project.bootlace();
     ensure!(bootlace.is_file(), "the build did not make {}", bootlace.display());

@@ -95,8 +95,11 @@ impl Resolver {
         match resource {
             Resource::Text { body, mime } => self.text(ask, Content::text(body, mime), script),
             Resource::File(name) => open(&plane, &name).await,
-            Resource::FileOrText { file, body, mime } => match open(&plane, &file).await {
-                Found::Absent(_) => self.text(ask, Content::text(body, mime), script),
+            Resource::FileOrText { file, or_next, body, mime } => match open(&plane, &file).await {
+                Found::Absent(_) => match file_next(&plane, or_next).await {
+                    Some(next) => Found::Absent(format!("no such file; {next} is there")),
+                    None => self.text(ask, Content::text(body, mime), script),
+                },
                 found => found,
             },
             Resource::Absent(why) => Found::Absent(why),
@@ -115,6 +118,13 @@ impl Resolver {
     pub fn record(&self, peer: SocketAddrV4, event: FileEvent) {
         (self.record)(peer, EventKind::File(event));
     }
+}
+
+/// The file that a client asks for next, where there is one.
+async fn file_next(plane: &Arc<FilePlane>, name: Option<String>) -> Option<String> {
+    let name = name?;
+    let found = open(plane, &name).await;
+    (!matches!(found, Found::Absent(_))).then_some(name)
 }
 
 async fn open(plane: &Arc<FilePlane>, name: &str) -> Found {

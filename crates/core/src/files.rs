@@ -2,7 +2,7 @@
 //!
 //! Reserved names come first (`boot.ipxe`, `script`, `ipxe/NAME`; `answer/` and `done/` are kept for
 //! installers), then files, then names that are generated in every folder (`autoexec.ipxe`, `mac-*.ipxe`,
-//! `uuid-*.ipxe`, `hostname-*.ipxe`). Resolving causes nothing: the same request gets the same answer, and whether an
+//! `uuid-*.ipxe`, `hostname-*.ipxe`, `grub.cfg*`). Resolving causes nothing: the same request gets the same answer, and whether an
 //! event comes of it is the service's business.
 
 use std::net::Ipv4Addr;
@@ -17,6 +17,7 @@ use crate::event::{Protocol, ScriptEvent};
 use crate::model::{Facts, Text};
 
 mod generated;
+mod grub;
 mod query;
 mod script;
 
@@ -82,6 +83,9 @@ pub enum Resource {
     FileOrText {
         /// The name of the file.
         file: String,
+        /// The name of another file that the client asks for next: where there is that one, there is nothing for this
+        /// name, so that it is found.
+        or_next: Option<String>,
         /// The bytes of the text.
         body: String,
         /// Their type.
@@ -94,7 +98,10 @@ pub enum Resource {
 /// The MAC that a peer says is its own, if it does: in the query of `script`, or by the name that it asks for.
 pub fn reported_mac(name: &str, query: &str) -> Option<Mac> {
     match look_up(name) {
-        Named::Generated { script: Generated::Of(Claim::Mac(mac)), .. } => Some(mac),
+        Named::Generated { script, .. } if script.claim().is_some() => match script.claim() {
+            Some(Claim::Mac(mac)) => Some(*mac),
+            _ => None,
+        },
         _ => query::mac(query),
     }
 }
@@ -106,7 +113,12 @@ pub fn resolve(config: &Config, name: &str, request: &FileRequest<'_>) -> Resolu
         Named::Script => return script::script(config, request),
         Named::File(file) => Resource::File(request.loaders.behind(&file).to_owned()),
         Named::Generated { asked, file, script } => {
-            return script::generated(config, request, (&asked, file), &script);
+            let name = (asked.as_str(), file);
+            return match &script {
+                Generated::Autoexec => script::autoexec(config, request, name),
+                Generated::Of(claim) => script::named(config, request, name, claim),
+                Generated::Grub(which) => grub::generated(config, request, name, which),
+            };
         }
         Named::Absent(why) => Resource::Absent(why),
     };

@@ -82,7 +82,7 @@ impl Machine {
     /// Switches the machine on. Its serial console goes to `DIR/NAME-serial.log`.
     pub fn start(&self, lan: &Lan, dir: &Path) -> Result<Running> {
         let tap = lan.tap()?;
-        let mut command = Command::new("qemu-system-x86_64");
+        let mut command = Command::new(self.firmware.emulator());
         command
             .args(self.args(&tap, dir)?)
             .stdin(Stdio::piped())

@@ -1,6 +1,6 @@
 //! What `bootlace explain` foretells of a machine, held against what the journal shows after its boot.
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use bootlace_lab::firmware::Rom;
 use bootlace_lab::{Firmware, Machine};
 use serde::Deserialize;
@@ -46,6 +46,9 @@ pub(super) fn foretell(server: &Served, machine: &Machine, pick: Option<&str>) -
             }
         }
         Firmware::OvmfHttpBoot => arguments.extend(["--firmware", "http-x64"]),
+        Firmware::Ovmf32 => arguments.extend(["--firmware", "uefi-ia32"]),
+        Firmware::Aavmf => arguments.extend(["--firmware", "uefi-arm64"]),
+        Firmware::AavmfHttpBoot => arguments.extend(["--firmware", "http-arm64"]),
         Firmware::Ovmf | Firmware::OvmfSecureBoot => arguments.extend(["--firmware", "uefi-x64"]),
     }
     arguments.extend(pick.into_iter().flat_map(|pick| ["--pick", pick]));
@@ -74,19 +77,39 @@ fn reported(machine: &Machine) -> Vec<String> {
 /// The machine has booted once, and the journal has the steps that were foretold, in their order. What its
 /// operating system asks afterwards is left out: `explain` cannot look into it.
 pub(super) fn hold(server: &Served, mac: &str, foretold: &Foretold) -> Result<()> {
-    let listed: Vec<Listed> =
-        serde_json::from_str(&server.ask(&["boots", "--json", "--mac", mac])?).context("boots --json")?;
-    ensure!(listed.len() == 1, "the journal has {} boots of {mac} instead of one", listed.len());
-    let session = listed[0].session.to_string();
-    let Steps { steps } =
-        serde_json::from_str(&server.ask(&["boots", &session, "--json"])?).context("boots N --json")?;
-    let happened: Vec<Step> = steps.into_iter().filter(|step| !is_of_system(step)).collect();
+    let happened = happened(server, mac)?;
     ensure!(
         happened == foretold.steps,
         "the journal differs from what explain foretold:\n{}",
         side_by_side(&foretold.steps, &happened)
     );
     Ok(())
+}
+
+/// The machine has begun what was foretold, and ended before its end: a firmware may refuse what it is sent. Says what
+/// kind of step was its last.
+pub(super) fn hold_beginning(server: &Served, mac: &str, foretold: &Foretold) -> Result<String> {
+    let happened = happened(server, mac)?;
+    let begins = foretold.steps.starts_with(&happened) && happened.len() < foretold.steps.len();
+    let last = happened.last().and_then(|step| step.get("step")).and_then(Value::as_str);
+    match last {
+        Some(last) if begins => Ok(last.to_owned()),
+        _ => bail!(
+            "the journal is no beginning of what explain foretold:\n{}",
+            side_by_side(&foretold.steps, &happened)
+        ),
+    }
+}
+
+/// The steps of the machine's only boot, without its operating system's.
+fn happened(server: &Served, mac: &str) -> Result<Vec<Step>> {
+    let listed: Vec<Listed> =
+        serde_json::from_str(&server.ask(&["boots", "--json", "--mac", mac])?).context("boots --json")?;
+    ensure!(listed.len() == 1, "the journal has {} boots of {mac} instead of one", listed.len());
+    let session = listed[0].session.to_string();
+    let Steps { steps } =
+        serde_json::from_str(&server.ask(&["boots", &session, "--json"])?).context("boots N --json")?;
+    Ok(steps.into_iter().filter(|step| !is_of_system(step)).collect())
 }
 
 fn is_of_system(step: &Step) -> bool {

@@ -5,7 +5,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use bootlace_lab::Guest;
+use bootlace_lab::{Guest, debian};
 
 use crate::project::Project;
 use crate::{gate, record};
@@ -61,6 +61,11 @@ impl Context {
     /// What to boot.
     pub(crate) fn guest(&self) -> Result<Guest> {
         Guest::fetch(&self.project.cache_dir())
+    }
+
+    /// The contents of a Debian package.
+    pub(crate) fn debian(&self, package: &str) -> Result<PathBuf> {
+        debian::unpack(&self.project.cache_dir(), package)
     }
 
     /// Notes in the log how far the scenario has come.

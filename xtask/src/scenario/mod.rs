@@ -11,6 +11,7 @@ pub(crate) mod conformance;
 mod context;
 mod dnsmasq;
 mod doctor;
+mod firmware;
 mod fuzz;
 mod histories;
 mod hostile;
@@ -24,12 +25,16 @@ mod probe;
 mod process;
 mod proxy;
 mod rawdhcp;
+mod secure;
 mod served;
 mod soak;
 mod stage;
 mod state;
 
+use std::path::Path;
+
 use anyhow::{Context as _, Result};
+use bootlace_lab::debian;
 
 pub(crate) use context::Context;
 
@@ -48,11 +53,13 @@ const GROUPS: &[&[Scenario]] = &[
     clients::SCENARIOS,
     hostile::SCENARIOS,
     boots::SCENARIOS,
+    firmware::SCENARIOS,
     kinds::SCENARIOS,
     proxy::SCENARIOS,
     images::SCENARIOS,
     proxy::auto::SCENARIOS,
     names::SCENARIOS,
+    secure::SCENARIOS,
     process::SCENARIOS,
     probe::SCENARIOS,
     doctor::SCENARIOS,
@@ -63,6 +70,11 @@ const GROUPS: &[&[Scenario]] = &[
     histories::SCENARIOS,
     conformance::SCENARIOS,
 ];
+
+/// Gets the Debian packages that scenarios take files of: inside of its sandbox a scenario has no network.
+pub(crate) fn fetch_packages(cache: &Path) -> Result<()> {
+    stage::SIGNED_BOOT.iter().try_for_each(|(package, _)| debian::unpack(cache, package).map(drop))
+}
 
 pub(crate) fn all() -> impl Iterator<Item = &'static Scenario> {
     GROUPS.iter().copied().flatten()

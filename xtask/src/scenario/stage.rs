@@ -1,7 +1,7 @@
 //! The surroundings of a boot: a LAN with Bootlace on it, and machines that are compared with what was foretold.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, ensure};
 use bootlace_lab::initrd::{Initrd, NETWORK_MODULES};
@@ -39,6 +39,12 @@ name = "web1"
 mac = ["52:54:00:12:34:57"]
 boot = "rescue"
 "#;
+
+/// Debian's packages of the signed boot, and what is taken of each.
+pub(super) const SIGNED_BOOT: [(&str, &str); 2] = [
+    ("shim-signed", "usr/lib/shim/shimx64.efi.signed"),
+    ("grub-efi-amd64-signed", "usr/lib/grub/x86_64-efi-signed/grubnetx64.efi.signed"),
+];
 
 /// Waits for its kernel, which has its arguments.
 pub(super) fn web1_boots(context: &Context, machine: &Running) -> Result<()> {
@@ -89,6 +95,16 @@ impl<'a> Files<'a> {
         fs::copy(guest.image(), self.boot_dir().join("vmlinuz"))?;
         let initrd = Initrd { modules: NETWORK_MODULES, commands, files: &[] };
         initrd.write(&guest, &self.boot_dir().join("initrd"))?;
+        Ok(self)
+    }
+
+    /// Puts Debian's signed shim and GRUB there, under the names that their packages give them.
+    pub(super) fn put_signed_boot(self) -> Result<Self> {
+        for (package, file) in SIGNED_BOOT {
+            let unpacked = self.context.debian(package)?;
+            let name = Path::new(file).file_name().context("a file has a name")?;
+            fs::copy(unpacked.join(file), self.boot_dir().join(name))?;
+        }
         Ok(self)
     }
 
@@ -145,5 +161,12 @@ impl Boot {
         compare::hold(&stage.server, &self.mac, &self.foretold)?;
         stage.context.note(&format!("{} went as foretold", self.mac));
         Ok(())
+    }
+
+    /// The same for a boot that ended before what was foretold did. Says what kind of step was its last.
+    pub(super) fn went_as_foretold_until_it_ended(&self, stage: &Stage<'_>) -> Result<String> {
+        let last = compare::hold_beginning(&stage.server, &self.mac, &self.foretold)?;
+        stage.context.note(&format!("{} went as foretold, as far as it came", self.mac));
+        Ok(last)
     }
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
-use bootlace_core::config::Config;
+use bootlace_core::config::{Config, DhcpMode};
 use bootlace_core::dhcp::{Lease, LeaseTable, Received, Role, Service};
 use bootlace_core::explain::{Explanation, Found, Rom, Subject, World, explain};
 use bootlace_core::model::{Facts, Firmware, Var};
@@ -56,7 +56,8 @@ impl Explain {
     pub(super) fn run(&self) -> Result<()> {
         let subject = self.subject()?;
         let config = sources::load(&self.file.config)?.config.without_secrets();
-        if subject.facts.get(Var::Ip).is_some() && Role::of(&config) != Role::Proxy {
+        let gives_addresses = config.dhcp.mode != DhcpMode::Auto && Role::of(&config) == Role::Server;
+        if subject.facts.get(Var::Ip).is_some() && gives_addresses {
             bail!("--set ip: with this config it is this server that gives the address");
         }
         let plane = Arc::new(plane(&config)?);

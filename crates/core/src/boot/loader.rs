@@ -102,6 +102,14 @@ impl LoaderInventory {
         }
     }
 
+    /// The loader for an iPXE that lacks something: as [`LoaderInventory::pick`], but another iPXE.
+    pub fn pick_ipxe(&self, firmware: Firmware, wanted: Option<&Loader>) -> Result<String, NoLoader> {
+        match wanted {
+            Some(Loader::Secure) => Err(NoLoader::NoIpxe),
+            Some(Loader::File(_)) | None => self.pick(firmware, wanted),
+        }
+    }
+
     /// What is missing of the signed boot, when there is none for any firmware. That of `uefi-x64` is named:
     /// it is what nearly every network has.
     pub fn without_signed_boot(&self) -> Option<NoLoader> {
@@ -130,6 +138,8 @@ impl<S: Into<String>> FromIterator<S> for LoaderInventory {
 pub enum NoLoader {
     /// No iPXE for it was found.
     Ipxe(Firmware),
+    /// The signed boot has none.
+    NoIpxe,
     /// Nobody signs a loader for it.
     Unsigned(Firmware),
     /// This file of the signed boot was not found, or only one without a signature.
@@ -147,6 +157,7 @@ impl fmt::Display for NoLoader {
                     names.join(" or ")
                 ),
             },
+            Self::NoIpxe => write!(f, "loader = \"{}\" is no iPXE", Loader::SECURE),
             Self::Unsigned(firmware) => write!(
                 f,
                 "loader = \"{}\" has nothing for {firmware}, and an unsigned loader is not sent instead",

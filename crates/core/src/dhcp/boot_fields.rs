@@ -128,7 +128,7 @@ impl Booting<'_> {
         }
         let missing = self.missing();
         if !missing.is_empty() && !self.session.chained {
-            match self.loader() {
+            match self.loaders.pick_ipxe(self.firmware_family(), self.choice.settings.loader.as_ref()) {
                 Ok(loader) => {
                     trail.add(WHAT, format!("{loader}: this iPXE lacks {missing}"));
                     return BootFields { chained: true, ..self.over_tftp(loader) };

@@ -4,9 +4,11 @@
 //! `decide` and `resolve` as on the wire, on a copy of the leases, so that nothing is caused (invariants 4, 11).
 
 mod clients;
+pub mod grub;
 pub mod ipxe;
 mod percent;
 pub mod pxelinux;
+mod secure;
 mod walk;
 
 use std::net::Ipv4Addr;

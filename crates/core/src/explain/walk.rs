@@ -9,19 +9,19 @@ use bootlace_wire::tftp::clean_name;
 
 use super::clients::{self, Client, Speaker};
 use super::{Exchange, Explanation, Rom, Subject, World, ipxe, pxelinux};
-use crate::boot::loader::candidates;
+use crate::boot::loader::{candidates, signed_boot};
 use crate::boot::template::Server;
-use crate::config::Cidr;
+use crate::config::{Cidr, DhcpMode};
 use crate::dhcp::{Decision, Received, Role, Service, classify, decide};
 use crate::event::{
     ClientClass, DhcpAnswer, Event, EventKind, FileEvent, FileOutcome, Given, Peer, Protocol, ScriptEvent,
 };
-use crate::files::{FileRequest, Identity, Named, Resource, look_up, percent_decoded, resolve};
+use crate::files::{FileRequest, Identity, Named, Resolution, Resource, look_up, percent_decoded, resolve};
 use crate::model::{Facts, Text, Var};
 use crate::session::{Session, SessionId};
 
 /// Scripts and loaders that one boot goes through before it counts as a loop.
-const HOPS_MAX: u32 = 12;
+pub(super) const HOPS_MAX: u32 = 12;
 
 /// Plays the boot of `subject`.
 pub fn explain(world: World<'_>, subject: &Subject) -> Explanation {
@@ -40,16 +40,16 @@ pub fn explain(world: World<'_>, subject: &Subject) -> Explanation {
     Explanation { events: walk.events, exchanges: walk.exchanges, end }
 }
 
-struct Walk<'a> {
-    world: World<'a>,
-    subject: &'a Subject,
-    client: Client,
-    session: Session,
+pub(super) struct Walk<'a> {
+    pub(super) world: World<'a>,
+    pub(super) subject: &'a Subject,
+    pub(super) client: Client,
+    pub(super) session: Session,
     /// Our address, as the last answer told it.
-    server: Ipv4Addr,
+    pub(super) server: Ipv4Addr,
     events: Vec<Event>,
-    exchanges: Vec<Exchange>,
-    hops: u32,
+    pub(super) exchanges: Vec<Exchange>,
+    pub(super) hops: u32,
 }
 
 impl Walk<'_> {
@@ -60,7 +60,7 @@ impl Walk<'_> {
                     return self.nothing_to_load();
                 }
                 match self.dhcp(&Speaker::Firmware) {
-                    None if Role::of(self.world.config) == Role::Server => NO_ANSWER.to_owned(),
+                    None if self.role() == Role::Server => NO_ANSWER.to_owned(),
                     Some(Given { boot_file: Some(loader), .. }) => self.loader(Protocol::Tftp, &loader),
                     _ => self.nothing_to_load(),
                 }
@@ -95,6 +95,9 @@ impl Walk<'_> {
         if base.contains("pxelinux") {
             return self.pxelinux(protocol, name);
         }
+        if let Some(signed) = signed_boot(self.subject.firmware).filter(|signed| signed.shim.name == base) {
+            return self.shim(protocol, name, signed);
+        }
         format!("starts {name}, which goes its own way")
     }
 
@@ -125,23 +128,14 @@ impl Walk<'_> {
         let Some((protocol, name, query)) = self.ours(url) else {
             return format!("goes on with {url}, which is not ours");
         };
-        let resolution = {
-            let request = FileRequest {
-                protocol,
-                query: &query,
-                facts: &self.session.facts,
-                identity: Identity::Confirmed,
-                server: self.server,
-                features: self.session.features.as_ref(),
-                chained: self.session.came_by_chain(),
-                loaders: self.world.loaders,
-            };
-            resolve(self.world.config, &name, &request)
-        };
+        let resolution = self.resolve(protocol, &name, &query);
         let is_there = |file: &str| (self.world.look_up)(file).is_some();
         match resolution.resource {
             Resource::FileOrText { file, .. } if is_there(&file) => {
                 self.served(protocol, (&name, &file), url)
+            }
+            Resource::FileOrText { or_next: Some(next), .. } if is_there(&next) => {
+                format!("does not find {name}, but {next}")
             }
             Resource::Text { body, .. } | Resource::FileOrText { body, .. } => {
                 self.exchanges
@@ -164,6 +158,20 @@ impl Walk<'_> {
                 format!("does not find {name}: {why}")
             }
         }
+    }
+
+    pub(super) fn resolve(&self, protocol: Protocol, name: &str, query: &str) -> Resolution {
+        let request = FileRequest {
+            protocol,
+            query,
+            facts: &self.session.facts,
+            identity: Identity::Confirmed,
+            server: self.server,
+            features: self.session.features.as_ref(),
+            chained: self.session.came_by_chain(),
+            loaders: self.world.loaders,
+        };
+        resolve(self.world.config, name, &request)
     }
 
     /// A file by the name that was asked for.
@@ -248,7 +256,7 @@ impl Walk<'_> {
     }
 
     /// A file by its name; whether it is there.
-    fn file(&mut self, protocol: Protocol, name: &str) -> bool {
+    pub(super) fn file(&mut self, protocol: Protocol, name: &str) -> bool {
         let found = match look_up(name) {
             Named::File(file) => (self.world.look_up)(self.world.loaders.behind(&file)),
             Named::Generated { file, .. } => (self.world.look_up)(&file),
@@ -267,7 +275,7 @@ impl Walk<'_> {
     fn dhcp(&mut self, speaker: &Speaker<'_>) -> Option<Given> {
         let discover = self.client.discover(speaker, self.hops);
         let offer = self.exchange(&discover, Service::Dhcp)?;
-        if Role::of(self.world.config) == Role::Proxy {
+        if self.role() == Role::Proxy {
             return self.told(&discover, offer);
         }
         let offer = offer.reply?.message;
@@ -295,6 +303,14 @@ impl Walk<'_> {
         self.exchange(&request, Service::BootServer)?.event.answer.given().cloned()
     }
 
+    /// By the config; where that leaves it open, beside another server if the machine has an address of one.
+    fn role(&self) -> Role {
+        match (self.world.config.dhcp.mode, self.subject.address()) {
+            (DhcpMode::Auto, Some(_)) => Role::Proxy,
+            _ => Role::of(self.world.config),
+        }
+    }
+
     /// The address that the other server gives the machine; unless that is known, one that it may have.
     fn neighbour(&self) -> Ipv4Addr {
         if let Some(address) = self.subject.address() {
@@ -312,11 +328,15 @@ impl Walk<'_> {
         }
         let query = classify(message, &received).ok()?;
         let view = self.session.dhcp_view(&query, self.world.now);
+        let role = self.role();
         let World { config, loaders, table, now, .. } = &mut self.world;
-        let role = Role::of(config);
         let mut decision = decide(config, role, loaders, table, view, &query, *now);
-        if role == Role::Proxy && self.subject.address().is_none() {
-            decision.event.trail.add("address", OF_ANOTHER_SERVER);
+        match (config.dhcp.mode, role) {
+            (DhcpMode::Auto, Role::Server) => decision.event.trail.add("mode", ALONE),
+            (_, Role::Proxy) if self.subject.address().is_none() => {
+                decision.event.trail.add("address", OF_ANOTHER_SERVER);
+            }
+            _ => {}
         }
         if let Some(reply) = &decision.reply {
             self.server = reply.message.server_id().unwrap_or(self.server);
@@ -331,7 +351,7 @@ impl Walk<'_> {
         Some(decision)
     }
 
-    fn record(&mut self, kind: EventKind) {
+    pub(super) fn record(&mut self, kind: EventKind) {
         let ip = match &kind {
             EventKind::Dhcp(dhcp) => dhcp.answer.given().map(|given| given.address),
             _ => self.session.address,
@@ -342,7 +362,7 @@ impl Walk<'_> {
     }
 
     /// The protocol, name and query of a URL that leads to this server.
-    fn ours(&self, url: &str) -> Option<(Protocol, String, String)> {
+    pub(super) fn ours(&self, url: &str) -> Option<(Protocol, String, String)> {
         let (scheme, rest) = url.split_once("://")?;
         let protocol = match scheme {
             "http" => Protocol::Http,
@@ -382,5 +402,7 @@ impl Walk<'_> {
 }
 
 const NO_ANSWER: &str = "gets no answer";
+const ALONE: &str =
+    "auto, as where no other DHCP server answers: --set ip=ADDRESS tells the boot beside one that gives this";
 const OF_ANOTHER_SERVER: &str =
     "unknown here, as another server gives it: where names or rules go by it, say it with --set ip=ADDRESS";

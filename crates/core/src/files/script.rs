@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use super::generated::{Claim, Generated};
+use super::generated::Claim;
 use super::query::{self, Report};
 use super::{FileRequest, Identity, Resolution, Resource};
 use crate::boot::choose::{Choice, Outcome, choose};
@@ -35,23 +35,21 @@ pub(super) fn script(config: &Config, request: &FileRequest<'_>) -> Resolution {
     Answer::new(config, request, "script", facts, reported).decide(pick)
 }
 
-/// A script in place of a file, if that is not there.
-pub(super) fn generated(
+/// `autoexec.ipxe`: the script of whoever asks.
+pub(super) fn autoexec(
     config: &Config,
     request: &FileRequest<'_>,
     (asked, file): (&str, String),
-    script: &Generated,
 ) -> Resolution {
-    let resolution = match script {
-        Generated::Autoexec => {
-            let mut facts = request.facts.clone();
-            query::complete(&mut facts);
-            Answer::new(config, request, asked, facts, Facts::new()).decide_after_a_report()
-        }
-        Generated::Of(claim) => named(config, request, asked, claim),
-    };
+    let mut facts = request.facts.clone();
+    query::complete(&mut facts);
+    in_place_of(file, Answer::new(config, request, asked, facts, Facts::new()).decide_after_a_report())
+}
+
+/// A script in place of a file, if that is not there.
+fn in_place_of(file: String, resolution: Resolution) -> Resolution {
     let resource = match resolution.resource {
-        Resource::Text { body, mime } => Resource::FileOrText { file, body, mime },
+        Resource::Text { body, mime } => Resource::FileOrText { file, or_next: None, body, mime },
         other => other,
     };
     Resolution { resource, ..resolution }
@@ -59,7 +57,12 @@ pub(super) fn generated(
 
 /// The script of the machine that a name names: as for `boot.ipxe` when it is the one that asks. What is known of
 /// another one tells nothing of it, and who only says its name gets no secret.
-fn named(config: &Config, request: &FileRequest<'_>, asked: &str, claim: &Claim) -> Resolution {
+pub(super) fn named(
+    config: &Config,
+    request: &FileRequest<'_>,
+    (asked, file): (&str, String),
+    claim: &Claim,
+) -> Resolution {
     let machine = claim.machine(config);
     let is_the_peer = claim.fits(machine, request.facts);
     let mut facts = if is_the_peer { request.facts.clone() } else { claim.facts(machine) };
@@ -69,7 +72,7 @@ fn named(config: &Config, request: &FileRequest<'_>, asked: &str, claim: &Claim)
     if !is_the_peer && answer.identity == Identity::Confirmed {
         answer.identity = Identity::Claimed;
     }
-    answer.decide(None)
+    in_place_of(file, answer.decide(None))
 }
 
 /// One answer in the making.
@@ -168,7 +171,7 @@ impl<'a> Answer<'a> {
             trail.add("features", format!("lacks {lacks}, but was sent into another loader already"));
             return None;
         }
-        match self.request.loaders.pick(self.firmware(), choice.settings.loader.as_ref()) {
+        match self.request.loaders.pick_ipxe(self.firmware(), choice.settings.loader.as_ref()) {
             Ok(loader) => {
                 trail.add("features", format!("lacks {lacks}, sent into {loader}"));
                 Some((loader, lacks))

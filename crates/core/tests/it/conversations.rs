@@ -19,7 +19,7 @@ use bootlace_wire::dhcp::typed::{OptionType, option_type};
 use bootlace_wire::dhcp::{CLIENT_PORT, Code, Message, MessageType, Op};
 use bootlace_wire::{HwAddr, Mac};
 
-use crate::packets::{fixtures, packet};
+use crate::packets::{fixtures, inventory, packet};
 
 /// The loaders of Debian's ipxe package.
 const LOADERS: [&str; 4] = ["undionly.kpxe", "ipxe.pxe", "snponly.efi", "ipxe.efi"];
@@ -32,6 +32,7 @@ struct Server {
     stored: Vec<Lease>,
     sessions: Sessions,
     role: Role,
+    loaders: LoaderInventory,
     start: Timestamp,
     now: Timestamp,
     /// The interface's address.
@@ -52,6 +53,7 @@ impl Server {
         Self {
             table: LeaseTable::new(&config, Vec::new()),
             role: Role::of(&config),
+            loaders: LOADERS.into_iter().collect(),
             config,
             stored: Vec::new(),
             sessions: Sessions::new(SessionId(1)),
@@ -76,6 +78,8 @@ impl Server {
                 "undecided" => Role::Undecided,
                 _ => panic!("which role is {role:?}?"),
             };
+        } else if let Some(names) = line.strip_prefix("loaders ") {
+            self.loaders = inventory(names);
         } else if line == "restart" {
             self.restart();
         } else if let Some(local) = line.strip_prefix("interface ") {
@@ -105,8 +109,8 @@ impl Server {
         };
         let session = self.sessions.current(query.hw, self.now);
         let view = session.map_or_else(SessionView::default, |session| session.dhcp_view(&query, self.now));
-        let loaders: LoaderInventory = LOADERS.into_iter().collect();
-        let decision = decide(&self.config, self.role, &loaders, &mut self.table, view, &query, self.now);
+        let decision =
+            decide(&self.config, self.role, &self.loaders, &mut self.table, view, &query, self.now);
         let event = Event {
             at: self.now,
             peer: Peer { hw: Some(query.hw), ip: None },

@@ -3,6 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use bootlace_core::boot::loader::{LoaderInventory, Signature};
+
 pub(crate) fn fixtures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures")
 }
@@ -20,6 +22,16 @@ pub(crate) fn all() -> Vec<Vec<u8>> {
     paths.sort();
     assert!(paths.len() > 20, "found only {}", paths.len());
     paths.iter().map(|path| read(path)).collect()
+}
+
+/// Loaders by name; those that a package calls signed are.
+pub(crate) fn inventory(names: &str) -> LoaderInventory {
+    let mut inventory = LoaderInventory::default();
+    for name in names.split_whitespace() {
+        let signed = name.ends_with(".signed");
+        inventory.insert(name, if signed { Signature::Present } else { Signature::Absent });
+    }
+    inventory
 }
 
 fn read(path: &Path) -> Vec<u8> {

@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use super::screen::{self, MESSAGE_SECS};
 use crate::boot::escape::{query_value, script_word, script_words};
 use crate::boot::plan::{Action, Arg, ChapLogin, MenuEntry, Plan, Source};
 use crate::boot::template::Server;
@@ -15,15 +16,6 @@ use crate::model::{Firmware, Var};
 mod report;
 
 pub use report::{autoexec, identify, report_url};
-
-/// How long a message stays on the screen before the machine goes on.
-const MESSAGE_SECS: u64 = 10;
-
-/// Columns of a text screen that a message fills.
-const MESSAGE_COLUMNS: usize = 76;
-
-/// Lines of a message: more would scroll the reason away.
-const MESSAGE_LINES_MAX: usize = 12;
 
 /// The platforms that iPXE tells apart (its `platform` setting).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,7 +72,7 @@ impl Script {
 
     /// Shows a text, wrapped.
     fn say(&mut self, text: &str) {
-        for line in wrap(&script_words(text)).into_iter().take(MESSAGE_LINES_MAX) {
+        for line in screen::lines(&script_words(text)) {
             self.line(&format!("echo {line}"));
         }
     }
@@ -312,19 +304,4 @@ fn url_of(source: &Source, server: &Server) -> String {
 /// A served name as the path of a URL.
 fn path(name: &str) -> String {
     name.split('/').map(query_value).collect::<Vec<_>>().join("/")
-}
-
-/// Words in lines of at most [`MESSAGE_COLUMNS`], where no word is longer.
-fn wrap(text: &str) -> Vec<String> {
-    let mut lines: Vec<String> = Vec::new();
-    for word in text.split_whitespace() {
-        match lines.last_mut() {
-            Some(line) if line.len() + 1 + word.len() <= MESSAGE_COLUMNS => {
-                line.push(' ');
-                line.push_str(word);
-            }
-            _ => lines.push(word.to_owned()),
-        }
-    }
-    lines
 }

@@ -2,6 +2,7 @@
 
 mod choosing;
 mod explaining;
+mod grub;
 mod hostile;
 mod names;
 mod needs;

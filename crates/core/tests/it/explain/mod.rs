@@ -11,12 +11,12 @@ use bootlace_core::boot::loader::LoaderInventory;
 use bootlace_core::config::{self, Config};
 use bootlace_core::dhcp::{LeaseTable, Received, Service};
 use bootlace_core::event::{DhcpAnswer, Event, EventKind};
-use bootlace_core::explain::{Explanation, Found, Rom, Subject, World, explain};
+use bootlace_core::explain::{Exchange, Explanation, Found, Rom, Subject, World, explain};
 use bootlace_core::model::{Facts, Firmware, Timestamp};
 use bootlace_core::session::{SessionId, Sessions, Step};
 use bootlace_wire::dhcp::Feature;
 
-use crate::packets::fixtures;
+use crate::packets::{fixtures, inventory};
 
 /// A case: its config, what is served, and the machine.
 struct Case {
@@ -58,7 +58,8 @@ impl Case {
                 let (key, value) = rest.split_once('=').unwrap();
                 self.subject.facts.set(key.parse().unwrap(), value);
             }
-            "loaders" => self.loaders = rest.split_whitespace().collect(),
+            "loaders" => self.loaders = inventory(rest),
+            "pick" => self.subject.pick = Some(rest.to_owned()),
             "file" => {
                 let (name, text) = rest.split_once(' ').unwrap_or((rest, ""));
                 self.files.push((name.to_owned(), text.replace("\\n", "\n")));
@@ -112,7 +113,9 @@ fn replay(text: &str) -> String {
             told.push(line);
         }
     }
-    for exchange in explanation.exchanges.iter().filter(|exchange| exchange.text.starts_with("#!ipxe")) {
+    let is_script =
+        |exchange: &&Exchange| exchange.text.starts_with("#!ipxe") || exchange.title.contains("grub.cfg");
+    for exchange in explanation.exchanges.iter().filter(is_script) {
         writeln!(out, "= {}", exchange.title).unwrap();
         exchange.text.lines().for_each(|line| writeln!(out, "=   {line}").unwrap());
     }
