@@ -165,12 +165,19 @@ fn the_only(all: BTreeMap<String, Interface>) -> Result<Vec<Interface>> {
 }
 
 fn bind_dhcp(interfaces: &[Interface]) -> Result<(Vec<dhcp::Port>, PacketSocket)> {
-    let ports = interfaces.iter().map(|interface| {
-        dhcp::Port::server(interface).map_err(|error| {
+    let mut ports = Vec::new();
+    for interface in interfaces {
+        // Before the port itself: who speaks for others is to be known when a message is decided.
+        if interface.mac.is_some() {
+            let stations = dhcp::Port::stations(interface);
+            ports.push(stations.map_err(|error| port_error(error, "DHCP", "a packet socket"))?);
+        }
+        let server = dhcp::Port::server(interface);
+        ports.push(server.map_err(|error| {
             port_error(error, "DHCP", &format!("UDP port {SERVER_PORT} of {}", interface.name))
-        })
-    });
-    Ok((ports.collect::<Result<_>>()?, open_frames()?))
+        })?);
+    }
+    Ok((ports, open_frames()?))
 }
 
 /// What a server needs, what a proxy needs, and ears for other servers. Another server on this host makes it a failed
