@@ -41,6 +41,7 @@ counters! {
     DhcpAlmostFull "dhcp-almost-full" "times that most addresses of a subnet became lent: widen its ranges before none is left"
     DhcpExhausted "dhcp-exhausted" "DHCP requests when no address was left: widen the subnet's ranges"
     DhcpOfferSuperseded "dhcp-offer-superseded" "offers not taken yet that somebody else got, as no other address was left: a flood, or too small a range"
+    DhcpSpokenFor "dhcp-spoken-for" "newcomers without an address, as their frames come from another station, and such have their share: made-up machines, or those behind a repeater"
     DhcpQuarantineFull "dhcp-quarantine-full" "bad addresses that were lent on, as too many are in quarantine"
     DhcpProbesFull "dhcp-probes-full" "newcomers that were not kept until their address was probed: they ask again"
     DhcpNotStored "dhcp-not-stored" "DHCP answers withheld, as their leases could not be stored"

@@ -166,10 +166,18 @@ fn the_only(all: BTreeMap<String, Interface>) -> Result<Vec<Interface>> {
 }
 
 fn bind_dhcp(interfaces: &[Interface]) -> Result<(Vec<dhcp::Port>, PacketSocket)> {
-    let ports = interfaces
-        .iter()
-        .map(|interface| dhcp::Port::server(interface).map_err(|error| server_port_error(error, interface)));
-    Ok((ports.collect::<Result<_>>()?, open_frames()?))
+    let mut ports = Vec::new();
+    for interface in interfaces {
+        ports.extend(bind_stations(interface)?);
+        ports.push(dhcp::Port::server(interface).map_err(|error| server_port_error(error, interface))?);
+    }
+    Ok((ports, open_frames()?))
+}
+
+/// To be heard before the port itself: who speaks for others is to be known when a message is decided.
+fn bind_stations(interface: &Interface) -> Result<Option<dhcp::Port>> {
+    let stations = interface.mac.is_some().then(|| dhcp::Port::stations(interface));
+    stations.transpose().map_err(|error| port_error(error, "DHCP", "a packet socket"))
 }
 
 fn server_port_error(error: io::Error, interface: &Interface) -> anyhow::Error {
@@ -194,6 +202,7 @@ fn bind_auto(config: &Config, interfaces: &[Interface]) -> Result<(Vec<dhcp::Por
             Ok(server) => {
                 let watch = dhcp::Port::watch(interface);
                 let watch = watch.map_err(|error| port_error(error, "DHCP", "a packet socket"))?;
+                ports.extend(bind_stations(interface)?);
                 ports.extend([server, watch, bind_boot_server(interface)?]);
             }
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => {

@@ -106,7 +106,7 @@ impl Dhcp {
     /// Serves until the other end of the inbox is dropped.
     pub fn run(mut self) -> io::Result<()> {
         let mut in_force = self.serving.load_full();
-        let mut batch = RecvBatch::new();
+        let (mut batch, mut voices) = (RecvBatch::new(), RecvBatch::new());
         let mut outage = Outage::default();
         // What a commit that failed has left: the table knows it, so it goes first into the next one.
         let mut changes = Vec::new();
@@ -125,6 +125,7 @@ impl Dhcp {
             for port in ready {
                 for _ in 0..BATCHES_MAX {
                     let count = self.receive(port, &mut batch);
+                    self.hear_stations(port, &mut voices);
                     self.decide(port, &in_force, &batch, &mut pending, &mut changes);
                     if count < RECV_BATCH_MAX {
                         break;
@@ -174,6 +175,36 @@ impl Dhcp {
                 tracing::warn!(%error, interface = port.interface.name, "DHCP port");
                 thread::sleep(ERROR_PAUSE);
                 0
+            }
+        }
+    }
+
+    /// Before what came to a server's port is decided: who of it was another station's voice. It is asked only where
+    /// there was one lately; the first one is noticed a moment later.
+    fn hear_stations(&mut self, port: usize, voices: &mut RecvBatch) {
+        let now = self.clock.now();
+        let Port { interface, ear: Ear::Server(_) } = &self.ports[port] else { return };
+        if !self.table.expects_other_voices(now) {
+            return;
+        }
+        let is_here =
+            |other: &Port| matches!(other.ear, Ear::Stations(_)) && other.interface.index == interface.index;
+        let Some(stations) = self.ports.iter().position(is_here) else { return };
+        // No more than what came to the port, and what others have sent since.
+        for _ in 0..=BATCHES_MAX {
+            let count = self.receive(stations, voices);
+            self.note_voices(stations, voices, now);
+            if count < RECV_BATCH_MAX {
+                return;
+            }
+        }
+    }
+
+    fn note_voices(&mut self, stations: usize, voices: &RecvBatch, now: Timestamp) {
+        for arrived in voices.iter() {
+            let heard = self.ports[stations].hear(&arrived);
+            if let Some(message) = heard.and_then(|heard| Message::decode(heard.bytes).ok()) {
+                self.table.spoken_for(message.hw, message.xid, now);
             }
         }
     }
@@ -233,6 +264,9 @@ impl Dhcp {
         changes: &mut Vec<LeaseChange>,
     ) {
         let now = self.clock.now();
+        if let Ear::Stations(_) = self.ports[port].ear {
+            return self.note_voices(port, batch, now);
+        }
         let mut received = received(&self.ports[port]);
         for arrived in batch.iter() {
             let heard = self.ports[port].hear(&arrived);
@@ -396,6 +430,7 @@ fn counter(notice: Notice) -> Counter {
         Notice::ForeignRelay => Counter::DhcpForeignRelay,
         Notice::OfferSuperseded => Counter::DhcpOfferSuperseded,
         Notice::QuarantineFull => Counter::DhcpQuarantineFull,
+        Notice::SpokenFor => Counter::DhcpSpokenFor,
     }
 }
 

@@ -11,7 +11,7 @@ use super::net::{self, Net};
 use super::reply::{self, Answer, INFINITE, Reply};
 use super::{
     Attributes, Circuit, Claim, Client, Declined, Found, Kind, LeaseChange, LeaseTable, Notice, Proof, Query,
-    Request, Role, proxy, relays, shares,
+    Request, Role, Voice, proxy, relays, shares,
 };
 use crate::boot::choose::{Choice, choose};
 use crate::boot::loader::LoaderInventory;
@@ -72,7 +72,11 @@ pub fn decide(
     if query.class == ClientClass::Os {
         trail = Trail::default();
     }
-    let case = Case { config, query, facts: &facts, choice: &choice, nets: &nets, now };
+    let voice = match choice.machine {
+        Some(_) => Voice::Own,
+        None => table.voice_of(query.hw, query.message.xid, now),
+    };
+    let case = Case { config, query, facts: &facts, choice: &choice, nets: &nets, voice, now };
     let verdict = match case.refused() {
         Some(refusal) => refusal,
         None => case.handle(table, &mut trail),
@@ -218,6 +222,8 @@ struct Case<'a> {
     facts: &'a Facts,
     choice: &'a Choice<'a>,
     nets: &'a [Net<'a>],
+    /// Machines of the config are spoken for by it.
+    voice: Voice,
     now: Timestamp,
 }
 
@@ -257,7 +263,7 @@ impl<'a> Case<'a> {
 
     fn client(&self) -> Client<'a> {
         let circuit = Circuit::of(self.query);
-        Client { hw: self.query.hw, machine: self.choice.machine, share: 0, circuit }
+        Client { hw: self.query.hw, machine: self.choice.machine, share: 0, circuit, voice: self.voice }
     }
 
     /// The same when it needs an address, and the reason for its ranges, where there are several.
@@ -323,6 +329,10 @@ impl<'a> Case<'a> {
             if let Some(found) = table.supersede(net.index, client, self.now) {
                 return self.found(*net, found, trail);
             }
+        }
+        if self.voice == Voice::Another && nets.iter().any(|net| table.is_their_share_used_up(net.index)) {
+            let why = "another station speaks for this machine, as for too many".to_owned();
+            return Verdict::Limit { notice: Notice::SpokenFor, changes: Vec::new(), why };
         }
         Verdict::Exhausted
     }

@@ -18,6 +18,7 @@ mod proxy;
 mod relays;
 mod reply;
 mod shares;
+mod stations;
 mod superseded;
 mod table;
 
@@ -34,6 +35,7 @@ pub use pool::OFFER_HOLD;
 pub use pressure::{AlmostFull, HELD_CALM, HELD_WARNING};
 pub use probe::{PROBE_WAIT, PROBES_AHEAD, PROBES_AHEAD_MAX, PROBES_MAX, PROOF_AGE};
 pub use reply::{Destination, Reply};
+pub use stations::{SCARCE, SPOKEN_FOR_MAX, SPOKEN_FOR_SHARE, Voice};
 pub use superseded::SUPERSEDED_MAX;
 pub use table::{
     Attributes, Claim, Client, Conflict, Declined, Found, LeaseTable, Proof, QUARANTINE, QUARANTINES_MAX,

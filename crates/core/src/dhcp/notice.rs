@@ -11,6 +11,8 @@ pub enum Notice {
     ForeignRelay,
     /// An offer that was not taken yet was made to somebody else, as no other address was left.
     OfferSuperseded,
+    /// Newcomers that another station speaks for have as many addresses of a subnet as they get.
+    SpokenFor,
     /// An address that somebody else is on was lent on, since too much is in quarantine already.
     QuarantineFull,
 }

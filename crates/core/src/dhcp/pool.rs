@@ -13,6 +13,7 @@ use super::hash;
 use super::pressure::{AlmostFull, Pressure};
 use super::probe::Probes;
 use super::shares::Share;
+use super::stations::{TheirShare, Voice};
 use super::superseded::Superseded;
 use super::{Lease, LeaseState};
 use crate::config::{Cidr, Standing, Subnet};
@@ -29,6 +30,8 @@ pub(super) struct Offer {
     pub(super) until: Timestamp,
     /// The way that the client came.
     pub(super) circuit: Circuit,
+    /// Whose frames brought its message.
+    pub(super) voice: Voice,
 }
 
 /// Indices over the leases and offers of one subnet. The leases themselves are in the table.
@@ -54,6 +57,8 @@ pub(super) struct Pool {
     offer_ends: BTreeSet<(Timestamp, HwAddr)>,
     circuits: Circuits,
     pressure: Pressure,
+    /// What clients have that another station speaks for.
+    theirs: TheirShare,
     /// Clients of the config that were offered something, with their machines' names.
     known: BTreeMap<HwAddr, String>,
     /// Offers that somebody else got before they were taken.
@@ -91,6 +96,7 @@ impl Pool {
             offer_ends: BTreeSet::new(),
             circuits: Circuits::default(),
             pressure: Pressure::default(),
+            theirs: TheirShare::default(),
             known: BTreeMap::new(),
             superseded: Superseded::default(),
             quarantine: BTreeSet::new(),
@@ -117,10 +123,12 @@ impl Pool {
     /// A lease was taken out.
     pub(super) fn forget_lease(&mut self, lease: &Lease) {
         self.pressure.forget(lease);
+        self.theirs.forget_lease(lease.address);
     }
 
     pub(super) fn end_leases(&mut self, now: Timestamp) {
-        self.pressure.end(self.lendable(), now);
+        let of = self.lendable();
+        self.pressure.end(of, now, |address| self.theirs.forget_lease(address));
     }
 
     /// That most addresses are held now, unless it was told before.
@@ -132,6 +140,23 @@ impl Pool {
     /// What was told of this subnet before the config has changed.
     pub(super) fn inherit(&mut self, former: &Self) {
         self.pressure.inherit(&former.pressure);
+        self.theirs.inherit(&former.theirs);
+    }
+
+    /// The holder of this lease is one that another station speaks for.
+    pub(super) fn note_spoken_for(&mut self, address: Ipv4Addr) {
+        if self.is_lent(address) && !self.is_reserved(address) {
+            self.theirs.note_lease(address);
+        }
+    }
+
+    pub(super) fn is_spoken_for(&self, address: Ipv4Addr) -> bool {
+        self.theirs.has_lease(address)
+    }
+
+    /// Whether clients that another station speaks for get no further address: see [`super::stations`].
+    pub(super) fn is_their_share_used_up(&self) -> bool {
+        self.theirs.is_used_up(self.pressure.held() + self.offers.len() as u64, self.lendable())
     }
 
     /// Number of addresses in the ranges that anybody can get.
@@ -285,11 +310,15 @@ impl Pool {
         self.offers.iter().map(|(hw, offer)| (*hw, *offer))
     }
 
-    /// Offers that stand, in the order in which they are taken back: those of a circuit that has more than half of
-    /// them, then all; of each the one that was made first before all others.
-    pub(super) fn offers_to_take_back(&self) -> impl Iterator<Item = (HwAddr, Offer)> {
+    /// Offers that stand, in the order in which they are taken back: those to clients that another station speaks for,
+    /// who take back no others; those of a circuit that has more than half of them; all. Of each the one that was made
+    /// first before all others.
+    pub(super) fn offers_to_take_back(&self, by: Voice) -> impl Iterator<Item = (HwAddr, Offer)> {
+        let with_offer = |hw| Some((hw, self.offer_of(hw)?));
         let by_age = self.offer_ends.iter().map(|(_, hw)| *hw);
-        self.circuits.crowd().chain(by_age).filter_map(|hw| Some((hw, self.offer_of(hw)?)))
+        let theirs = by_age.clone().filter_map(with_offer).filter(|(_, offer)| offer.voice == Voice::Another);
+        let others = (by == Voice::Own).then(|| self.circuits.crowd().chain(by_age).filter_map(with_offer));
+        theirs.take(self.theirs.offers).chain(others.into_iter().flatten())
     }
 
     /// In a range of this share, and not reserved.
@@ -315,6 +344,7 @@ impl Pool {
     /// Notes an offer. The caller has taken back the client's former one and has unplaced the address.
     pub(super) fn note_offer(&mut self, hw: HwAddr, offer: Offer) {
         self.superseded.forget(hw);
+        self.theirs.offers += usize::from(offer.voice == Voice::Another);
         self.offers.insert(hw, offer);
         self.offered.insert(offer.address, hw);
         self.offer_ends.insert((offer.until, hw));
@@ -324,6 +354,7 @@ impl Pool {
     /// Forgets a client's offer; the caller places the address.
     pub(super) fn forget_offer(&mut self, hw: HwAddr) -> Option<Ipv4Addr> {
         let offer = self.offers.remove(&hw)?;
+        self.theirs.offers -= usize::from(offer.voice == Voice::Another);
         self.known.remove(&hw);
         self.offered.remove(&offer.address);
         self.offer_ends.remove(&(offer.until, hw));

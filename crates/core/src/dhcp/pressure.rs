@@ -51,10 +51,11 @@ impl Pressure {
         self.ends.remove(&(lease.until, lease.address));
     }
 
-    /// Leases end by themselves, too. `of` is how many there can be.
-    pub(super) fn end(&mut self, of: u64, now: Timestamp) {
-        while self.ends.first().is_some_and(|(until, _)| *until <= now) {
+    /// Leases end by themselves, too: `ended` is told which. `of` is how many there can be.
+    pub(super) fn end(&mut self, of: u64, now: Timestamp, mut ended: impl FnMut(Ipv4Addr)) {
+        while let Some((_, address)) = self.ends.first().copied().filter(|(until, _)| *until <= now) {
             self.ends.pop_first();
+            ended(address);
         }
         if self.held() * 100 < of * HELD_CALM {
             self.bell = Bell::Silent;
@@ -80,7 +81,8 @@ impl Pressure {
         self.ends = moved(&self.ends, millis);
     }
 
-    fn held(&self) -> u64 {
+    /// How many there are.
+    pub(super) fn held(&self) -> u64 {
         self.ends.len() as u64
     }
 }

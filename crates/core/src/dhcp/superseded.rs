@@ -68,6 +68,7 @@ mod tests {
     use bootlace_wire::Mac;
 
     use super::super::circuits::Circuit;
+    use super::super::stations::Voice;
     use super::*;
 
     #[test]
@@ -81,7 +82,8 @@ mod tests {
         let address = Ipv4Addr::new(10, 0, 0, 60);
         for number in 0..=SUPERSEDED_MAX {
             let until = start.after(Duration::from_millis(1 + number as u64));
-            superseded.note(hw(number), Offer { address, until, circuit: Circuit::default() });
+            superseded
+                .note(hw(number), Offer { address, until, circuit: Circuit::default(), voice: Voice::Own });
         }
         assert_eq!((superseded.offers.len(), superseded.ends.len()), (SUPERSEDED_MAX, SUPERSEDED_MAX));
         assert!(!superseded.has(hw(0), address, start), "the oldest made room");

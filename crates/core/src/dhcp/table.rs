@@ -13,6 +13,7 @@ use std::time::Duration;
 use bootlace_wire::HwAddr;
 
 use super::pool::{Offer, Pool};
+use super::stations::{SpokenFor, Voice};
 use super::{Circuit, Lease, LeaseState};
 use crate::config::{Cidr, Config, Machine, Standing};
 use crate::model::{ClientId, Timestamp};
@@ -46,6 +47,7 @@ pub struct LeaseTable {
     pools: Vec<Pool>,
     /// Subnets where the link is asked before an address is offered for the first time.
     watched: Vec<Cidr>,
+    spoken_for: SpokenFor,
     /// Since when the caller answers: who was told before that may still be there, whatever the clock says.
     started: Option<Timestamp>,
 }
@@ -61,6 +63,8 @@ pub struct Client<'a> {
     pub share: usize,
     /// The way that it comes.
     pub circuit: Circuit,
+    /// Whose frames bring its message.
+    pub voice: Voice,
 }
 
 impl Client<'_> {
@@ -101,7 +105,8 @@ impl LeaseTable {
     /// A table over the subnets of `config` with what the store remembers.
     pub fn new(config: &Config, leases: Vec<Lease>) -> Self {
         let leases = leases.into_iter().map(|lease| (lease.address, Box::new(lease))).collect();
-        let mut table = Self { leases, pools: Vec::new(), watched: Vec::new(), started: None };
+        let (pools, watched, spoken_for) = (Vec::new(), Vec::new(), SpokenFor::default());
+        let mut table = Self { leases, pools, watched, spoken_for, started: None };
         table.reconfigure(config);
         table
     }
@@ -161,6 +166,27 @@ impl LeaseTable {
                 }
             }
         }
+    }
+
+    /// A message of this client came in another station's frame, and by no relay: to be told before the message is
+    /// decided.
+    pub fn spoken_for(&mut self, hw: HwAddr, xid: u32, now: Timestamp) {
+        self.spoken_for.note((hw, xid), now);
+    }
+
+    /// Whose frames brought a message of this client.
+    pub fn voice_of(&self, hw: HwAddr, xid: u32, now: Timestamp) -> Voice {
+        self.spoken_for.voice((hw, xid), now)
+    }
+
+    /// Whether there was such a message lately, so that it is worth a look whether there is another one.
+    pub fn expects_other_voices(&self, now: Timestamp) -> bool {
+        self.spoken_for.are_expected(now)
+    }
+
+    /// Whether clients that another station speaks for get no new address of a subnet.
+    pub fn is_their_share_used_up(&self, subnet: usize) -> bool {
+        self.pools.get(subnet).is_some_and(Pool::is_their_share_used_up)
     }
 
     /// All leases by address.
@@ -228,12 +254,15 @@ impl LeaseTable {
     fn any(
         &mut self,
         subnet: usize,
-        Client { hw, share, .. }: Client<'_>,
+        Client { hw, share, voice, .. }: Client<'_>,
         wish: Option<Ipv4Addr>,
         now: Timestamp,
     ) -> Option<(Ipv4Addr, Claim)> {
         self.end_what_has_ended(subnet, now);
         let pool = self.pools.get(subnet)?;
+        if voice == Voice::Another && pool.is_their_share_used_up() {
+            return None;
+        }
         if let Some(wish) = wish.filter(|wish| pool.is_free(share, *wish)) {
             return Some((wish, Claim::Free));
         }

@@ -4,7 +4,8 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 
 use bootlace_core::config::Config;
 use bootlace_core::dhcp::{
-    AlmostFull, Attributes, Circuit, Claim, Client, LeaseTable, Received, Refusal, Service, Step, classify,
+    AlmostFull, Attributes, Circuit, Claim, Client, LeaseTable, Received, Refusal, Service, Step, Voice,
+    classify,
 };
 use bootlace_core::model::{ClientId, Timestamp};
 use bootlace_wire::dhcp::{Code, Message, MessageType, Op};
@@ -25,7 +26,7 @@ fn hw(number: u32) -> HwAddr {
 }
 
 fn anybody(number: u32) -> Client<'static> {
-    Client { hw: hw(number), machine: None, share: 0, circuit: Circuit::default() }
+    Client { hw: hw(number), machine: None, share: 0, circuit: Circuit::default(), voice: Voice::Own }
 }
 
 fn offer(table: &mut LeaseTable, client: Client<'_>, millis: i64) -> Option<(Ipv4Addr, Claim)> {
@@ -99,6 +100,7 @@ fn an_offer_to_a_machine_of_the_config_is_not_taken_away() {
         machine: config.machines.by_mac(hw(7).mac().unwrap()),
         share: 0,
         circuit: Circuit::default(),
+        voice: Voice::Own,
     };
     let (address, _) = offer(&mut table, web1, 0).unwrap();
     let check = |table: &mut LeaseTable, from: u32| {

@@ -8,6 +8,7 @@ use bootlace_core::config::{Cidr, Config};
 use bootlace_core::dhcp::{
     Attributes, Circuit, Claim, Client, Conflict, Found, LeaseChange, LeaseState, LeaseTable, PROBE_WAIT,
     PROBES_AHEAD, PROBES_AHEAD_MAX, PROOF_AGE, Proof, QUARANTINE, QUARANTINES_PER_CLIENT_MAX, Refusal, Step,
+    Voice,
 };
 use bootlace_core::model::Timestamp;
 use bootlace_wire::{HwAddr, Mac};
@@ -24,7 +25,7 @@ fn hw(number: u16) -> HwAddr {
 }
 
 fn anybody(number: u16) -> Client<'static> {
-    Client { hw: hw(number), machine: None, share: 0, circuit: Circuit::default() }
+    Client { hw: hw(number), machine: None, share: 0, circuit: Circuit::default(), voice: Voice::Own }
 }
 
 /// A link: who answers ARP for what.
@@ -270,8 +271,13 @@ fn a_wish_is_probed_like_any_address_and_a_reservation_too() {
     let wish = ip("10.0.15.250");
     let found = link.table.offer(0, anybody(2), Some(wish), link.now).unwrap();
     assert_eq!((found.address, found.proof), (wish, Proof::Awaited));
-    let reserved =
-        Client { hw: hw(1), machine: config.machines.first(), share: 0, circuit: Circuit::default() };
+    let reserved = Client {
+        hw: hw(1),
+        machine: config.machines.first(),
+        share: 0,
+        circuit: Circuit::default(),
+        voice: Voice::Own,
+    };
     let found = link.offer(reserved);
     assert_eq!((found.address, found.proof), (ip("10.0.15.9"), Proof::Awaited));
     link.there.insert(ip("10.0.15.9"), hw(99));
@@ -332,7 +338,13 @@ fn what_was_lent_by_a_former_run_is_asked_about_first() {
     let conflicts = restarted.settle();
     assert_eq!(conflicts.iter().map(|conflict| conflict.address).collect::<Vec<_>>(), [found.address]);
     let holder = restarted.there[&found.address];
-    let back = restarted.offer(Client { hw: holder, machine: None, share: 0, circuit: Circuit::default() });
+    let back = restarted.offer(Client {
+        hw: holder,
+        machine: None,
+        share: 0,
+        circuit: Circuit::default(),
+        voice: Voice::Own,
+    });
     assert_eq!((back.address, back.proof), (found.address, Proof::Given));
     // Where nobody answers, the next one gets it. What is lent from now on is not asked about again.
     restarted.there.clear();

@@ -6,7 +6,7 @@ use std::net::Ipv4Addr;
 use bootlace_core::boot::rules::Match;
 use bootlace_core::config::{Config, RangesFor, Standing};
 use bootlace_core::dhcp::{
-    Attributes, Circuit, Client, Declined, Lease, LeaseChange, LeaseTable, QUARANTINE,
+    Attributes, Circuit, Client, Declined, Lease, LeaseChange, LeaseTable, QUARANTINE, Voice,
 };
 use bootlace_core::model::Timestamp;
 use bootlace_wire::{HwAddr, Mac};
@@ -229,7 +229,7 @@ fn hw(who: u64) -> HwAddr {
 }
 
 fn client_of(who: u64) -> Client<'static> {
-    Client { hw: hw(who), machine: None, share: 0, circuit: Circuit::default() }
+    Client { hw: hw(who), machine: None, share: 0, circuit: Circuit::default(), voice: Voice::Own }
 }
 
 fn client(config: &Config, who: u64) -> Client<'_> {

@@ -7,7 +7,7 @@ use bootlace_core::boot::rules::Match;
 use bootlace_core::config::{Config, RangesFor, Standing};
 use bootlace_core::dhcp::{
     Attributes, Circuit, Claim, Client, Declined, LeaseChange, LeaseState, LeaseTable, OFFER_HOLD,
-    QUARANTINE, QUARANTINES_PER_CLIENT_MAX, Refusal, Step,
+    QUARANTINE, QUARANTINES_PER_CLIENT_MAX, Refusal, Step, Voice,
 };
 use bootlace_core::model::Timestamp;
 use bootlace_wire::{HwAddr, Mac};
@@ -27,12 +27,18 @@ fn hw(number: u16) -> HwAddr {
 }
 
 fn anybody(number: u16) -> Client<'static> {
-    Client { hw: hw(number), machine: None, share: 0, circuit: Circuit::default() }
+    Client { hw: hw(number), machine: None, share: 0, circuit: Circuit::default(), voice: Voice::Own }
 }
 
 fn of_config(config: &Config, number: u16) -> Client<'_> {
     let mac = hw(number).mac().unwrap();
-    Client { hw: hw(number), machine: config.machines.by_mac(mac), share: 0, circuit: Circuit::default() }
+    Client {
+        hw: hw(number),
+        machine: config.machines.by_mac(mac),
+        share: 0,
+        circuit: Circuit::default(),
+        voice: Voice::Own,
+    }
 }
 
 fn offer(table: &mut LeaseTable, client: Client<'_>, secs: i64) -> Ipv4Addr {
@@ -407,7 +413,13 @@ fn who_becomes_known_keeps_its_address_while_the_lease_lives() {
 fn a_share_that_is_full_takes_nothing_of_another() {
     let config = a_share_for_the_known();
     let mut table = LeaseTable::new(&config, Vec::new());
-    let of_known = |number| Client { share: 1, machine: None, hw: hw(number), circuit: Circuit::default() };
+    let of_known = |number| Client {
+        share: 1,
+        machine: None,
+        hw: hw(number),
+        circuit: Circuit::default(),
+        voice: Voice::Own,
+    };
     assert_eq!(table.claim(0, anybody(1), ip("10.0.0.9"), at(0)), Err(Refusal::OtherRanges));
     assert_eq!(take(&mut table, anybody(1), 0), ip("10.0.0.60"));
     assert_eq!(table.offer(0, anybody(2), Some(ip("10.0.0.9")), at(0)), None, "a wish does not help");

@@ -8,6 +8,7 @@ mod explain;
 mod lease_pressure;
 mod lease_probes;
 mod lease_simulation;
+mod lease_stations;
 mod lease_table;
 mod mutants;
 mod packets;

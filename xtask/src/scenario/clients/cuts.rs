@@ -24,8 +24,8 @@ const ACKS_SPREAD: u64 = 120;
 /// Where the cuts fall.
 const SEED: u64 = 0x0005_eed0_f1f7;
 /// The server's starts need not wait for probes here.
-const CONFIG: &str = "[dhcp]\nmode = \"server\"\nprobe = false\n[[dhcp.subnet]]\nsubnet = \"10.188.0.0/22\"\n\
-    ranges = [\"10.188.1.0-10.188.3.250\"]\n";
+const CONFIG: &str = "[dhcp]\nmode = \"server\"\nprobe = false\n[[dhcp.subnet]]\nsubnet = \"10.188.0.0/21\"\n\
+    ranges = [\"10.188.1.0-10.188.7.250\"]\n";
 
 /// What the crowd was promised, ever.
 struct Crowd {
@@ -37,7 +37,7 @@ struct Crowd {
 
 pub(super) fn power_cuts(context: &Context) -> Result<()> {
     let lan = Lan::new()?;
-    let host = lan.host("server", "10.188.0.10/22")?;
+    let host = lan.host("server", "10.188.0.10/21")?;
     let mut server = Served::start_on(context, host, CONFIG, &[])?;
     let client = lan.client("crowd")?;
     let raw = RawDhcp::open(client.namespace())?;

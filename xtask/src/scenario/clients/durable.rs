@@ -16,12 +16,12 @@ use super::served::{SUBNET, Served};
 const MACHINES: u16 = 500;
 /// ACKs that have come when the power goes; the rest is under way.
 const ACKS_BEFORE_CUT: usize = 300;
-const LARGE_SUBNET: &str = "[dhcp]\nmode = \"server\"\n[[dhcp.subnet]]\nsubnet = \"10.188.0.0/22\"\n\
-    ranges = [\"10.188.1.0-10.188.3.250\"]\n";
+const LARGE_SUBNET: &str = "[dhcp]\nmode = \"server\"\n[[dhcp.subnet]]\nsubnet = \"10.188.0.0/21\"\n\
+    ranges = [\"10.188.1.0-10.188.7.250\"]\n";
 
 pub(super) fn power_cut(context: &Context) -> Result<()> {
     let lan = Lan::new()?;
-    let host = lan.host("server", "10.188.0.10/22")?;
+    let host = lan.host("server", "10.188.0.10/21")?;
     let mut server = Served::start_on(context, host, LARGE_SUBNET, &[])?;
     let client = lan.client("crowd")?;
     let raw = RawDhcp::open(client.namespace())?;

@@ -17,6 +17,14 @@ mode = \"server\"
 subnet = \"10.188.0.0/24\"
 ranges = [\"10.188.0.20-10.188.0.250\"]
 ";
+/// One station speaks for all of the storm: they are to have no more than half of the addresses.
+const WIDE: &str = "
+[dhcp]
+mode = \"server\"
+[[dhcp.subnet]]
+subnet = \"10.188.0.0/23\"
+ranges = [\"10.188.0.20-10.188.1.250\"]
+";
 const TAKEN: Ipv4Addr = Ipv4Addr::new(10, 188, 0, 60);
 const NEWCOMERS: u8 = 200;
 
@@ -55,7 +63,7 @@ pub(super) fn storm(context: &Context) -> Result<()> {
     let lan = Lan::new()?;
     let client = lan.client("client")?;
     let raw = RawDhcp::open(client.namespace())?;
-    let server = Served::start(context, &lan, CONFIG)?;
+    let server = Served::start_on(context, lan.host("server", "10.188.0.10/23")?, WIDE, &[])?;
     let newcomers: Vec<Packet> = (0..NEWCOMERS)
         .map(|machine| Packet::discover([2, 0, 0, 0, 2, machine], u32::from(machine) + 1))
         .collect();

@@ -40,6 +40,8 @@ pub enum Ear {
     BootServer(DatagramSocket),
     /// What other servers send to clients on port 68.
     Watch(DhcpTap),
+    /// Beside [`Ear::Server`], which hears no frames: the messages whose frames come from another station than the client.
+    Stations(DhcpTap),
 }
 
 /// A message as it came.
@@ -73,6 +75,12 @@ impl Port {
         Ok(Self::on(interface, Ear::Watch(DhcpTap::bind(interface.index, CLIENT_PORT)?)))
     }
 
+    /// An ear for messages that come by another station's voice.
+    pub fn stations(interface: &Interface) -> io::Result<Self> {
+        let tap = DhcpTap::of_other_stations(interface.index, SERVER_PORT)?;
+        Ok(Self { interface: interface.clone(), ear: Ear::Stations(tap) })
+    }
+
     /// A proxy's port for firmware that its offers send there.
     pub fn boot_server(interface: &Interface) -> io::Result<Self> {
         let socket = DatagramSocket::bind_interface(&interface.name, PXE_PORT)?;
@@ -96,12 +104,13 @@ impl Port {
     /// The interface has changed. A tap hears by the interface's index; sockets are bound again by name elsewhere.
     pub(super) fn relink(&mut self, now: &Interface) {
         let tap = match &mut self.ear {
-            Ear::Proxy(tap) => Some((tap, SERVER_PORT)),
-            Ear::Watch(tap) => Some((tap, CLIENT_PORT)),
+            Ear::Proxy(tap) => Some((tap, DhcpTap::bind as fn(u32, u16) -> io::Result<DhcpTap>, SERVER_PORT)),
+            Ear::Watch(tap) => Some((tap, DhcpTap::bind as _, CLIENT_PORT)),
+            Ear::Stations(tap) => Some((tap, DhcpTap::of_other_stations as _, SERVER_PORT)),
             Ear::Server(_) | Ear::BootServer(_) => None,
         };
-        if let Some((tap, port)) = tap.filter(|_| self.interface.index != now.index) {
-            match DhcpTap::bind(now.index, port) {
+        if let Some((tap, bind, port)) = tap.filter(|_| self.interface.index != now.index) {
+            match bind(now.index, port) {
                 Ok(new) => *tap = new,
                 Err(error) => {
                     tracing::warn!(%error, interface = now.name, "cannot hear DHCP messages any more");
@@ -115,13 +124,13 @@ impl Port {
     pub fn bound_by_name(&self) -> Option<BorrowedFd<'_>> {
         match &self.ear {
             Ear::Server(socket) | Ear::BootServer(socket) => Some(socket.as_fd()),
-            Ear::Proxy(_) | Ear::Watch(_) => None,
+            Ear::Proxy(_) | Ear::Watch(_) | Ear::Stations(_) => None,
         }
     }
 
     pub(super) fn service(&self) -> Service {
         match self.ear {
-            Ear::Server(_) | Ear::Proxy(_) | Ear::Watch(_) => Service::Dhcp,
+            Ear::Server(_) | Ear::Proxy(_) | Ear::Watch(_) | Ear::Stations(_) => Service::Dhcp,
             Ear::BootServer(_) => Service::BootServer,
         }
     }
@@ -136,12 +145,14 @@ impl Port {
                 station: None,
             }),
             // Its checksum is not looked at: virtual links leave it to a card that is not there.
-            Ear::Proxy(_) | Ear::Watch(_) => parse_udp_frame(arrived.bytes).ok().map(|datagram| Heard {
-                bytes: datagram.payload,
-                source: datagram.src,
-                destination: *datagram.dst.ip(),
-                station: Some(datagram.src_mac),
-            }),
+            Ear::Proxy(_) | Ear::Watch(_) | Ear::Stations(_) => {
+                parse_udp_frame(arrived.bytes).ok().map(|datagram| Heard {
+                    bytes: datagram.payload,
+                    source: datagram.src,
+                    destination: *datagram.dst.ip(),
+                    station: Some(datagram.src_mac),
+                })
+            }
         }
     }
 
@@ -150,7 +161,7 @@ impl Port {
         match &self.ear {
             Ear::Server(socket) | Ear::BootServer(socket) => socket.send(datagrams),
             // It has no port to send from.
-            Ear::Proxy(_) | Ear::Watch(_) => Err(io::ErrorKind::Unsupported.into()),
+            Ear::Proxy(_) | Ear::Watch(_) | Ear::Stations(_) => Err(io::ErrorKind::Unsupported.into()),
         }
     }
 }
@@ -159,7 +170,7 @@ impl AsFd for Port {
     fn as_fd(&self) -> BorrowedFd<'_> {
         match &self.ear {
             Ear::Server(socket) | Ear::BootServer(socket) => socket.as_fd(),
-            Ear::Proxy(tap) | Ear::Watch(tap) => tap.as_fd(),
+            Ear::Proxy(tap) | Ear::Watch(tap) | Ear::Stations(tap) => tap.as_fd(),
         }
     }
 }

@@ -4,6 +4,7 @@ use std::net::Ipv4Addr;
 
 use bootlace_wire::HwAddr;
 
+use super::super::stations::Voice;
 use super::super::{AlmostFull, Lease, LeaseChange, LeaseState};
 use super::{
     Claim, Client, LeaseTable, QUARANTINE, QUARANTINES_MAX, QUARANTINES_PER_CLIENT_MAX, Refusal,
@@ -57,6 +58,8 @@ impl LeaseTable {
             self.drop_lease(subnet, former.address);
             changes.push(LeaseChange::Remove(former.address));
         }
+        let pool = self.pools.get(subnet);
+        let is_theirs = pool.is_some_and(|pool| pool.is_spoken_for(address));
         let before = self.take_lease(subnet, address).filter(|lease| lease.hw == hw);
         let mut lease = Lease {
             address,
@@ -72,6 +75,11 @@ impl LeaseTable {
         remember(&mut lease, former, said);
         changes.push(LeaseChange::Put(lease.clone()));
         self.put_lease(subnet, lease);
+        // A renewal that was not noticed takes it out of no share.
+        let stays = is_theirs && claim == Claim::Lease && client.machine.is_none();
+        if let Some(pool) = self.pools.get_mut(subnet).filter(|_| client.voice == Voice::Another || stays) {
+            pool.note_spoken_for(address);
+        }
         Ok((claim, changes))
     }
 

@@ -7,6 +7,7 @@ use std::net::Ipv4Addr;
 use bootlace_wire::HwAddr;
 
 use super::super::pool::Pool;
+use super::super::stations::Voice;
 use super::super::{Lease, LeaseState};
 use super::{Client, LeaseTable, is_live};
 use crate::model::Timestamp;
@@ -45,11 +46,34 @@ pub enum Refusal {
     Quarantined(Timestamp),
     /// It is in ranges that only machines of the config get, or only others.
     OtherRanges,
+    /// Another station speaks for the client, and such clients have what they get.
+    SpokenFor,
 }
 
 impl LeaseTable {
     /// Whether `address` can be this client's, and by what right.
     pub fn claim(
+        &mut self,
+        subnet: usize,
+        client: Client<'_>,
+        address: Ipv4Addr,
+        now: Timestamp,
+    ) -> Result<Claim, Refusal> {
+        let claim = self.right(subnet, client, address, now)?;
+        let Some(pool) = self.pools.get(subnet).filter(|_| client.voice == Voice::Another) else {
+            return Ok(claim);
+        };
+        let counts_already = match claim {
+            Claim::Lease => self.leases.get(&address).is_some_and(|lease| is_live(lease, now)),
+            Claim::Offer => pool.offer_of(client.hw).is_some_and(|offer| offer.voice == Voice::Another),
+            Claim::Reservation | Claim::InUse => true,
+            Claim::Free | Claim::Lapsed(_) | Claim::Superseded(_) => false,
+        };
+        if counts_already || !pool.is_their_share_used_up() { Ok(claim) } else { Err(Refusal::SpokenFor) }
+    }
+
+    /// By what right an address can be a client's, whoever speaks for it.
+    fn right(
         &mut self,
         subnet: usize,
         client: Client<'_>,
@@ -166,6 +190,7 @@ impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotLent => f.write_str("not in a range"),
+            Self::SpokenFor => f.write_str("another station speaks for this machine, as for too many"),
             Self::OtherRanges => f.write_str("in ranges that this machine gets nothing of"),
             Self::Reserved => f.write_str("reserved for another machine"),
             Self::Held(hw) => write!(f, "{hw} has it"),

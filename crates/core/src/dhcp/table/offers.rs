@@ -25,7 +25,11 @@ impl LeaseTable {
             // Nobody else can get it meanwhile: a machine that starts again needs no offer beside its lease.
             self.withdraw(subnet, client.hw);
         } else {
-            self.note_offer(subnet, client.hw, Offer { address, until, circuit: client.circuit });
+            self.note_offer(
+                subnet,
+                client.hw,
+                Offer { address, until, circuit: client.circuit, voice: client.voice },
+            );
             if let (Some(pool), Some(machine)) = (self.pools.get_mut(subnet), client.machine) {
                 pool.note_known(client.hw, &machine.name);
             }
@@ -40,13 +44,13 @@ impl LeaseTable {
     }
 
     /// When [`LeaseTable::offer`] has nothing: takes back an offer of the client's share, for the client: the oldest, of
-    /// a circuit that has more than half of them before all others. None of a machine of the config, and no address with
-    /// a lease.
+    /// a circuit that has more than half of them before all others, and before these one of a client that another station
+    /// speaks for, which gets no other. None of a machine of the config, and no address with a lease.
     pub fn supersede(&mut self, subnet: usize, client: Client<'_>, now: Timestamp) -> Option<Found> {
         let pool = self.pools.get(subnet)?;
         let is_unclaimed = |address: &Ipv4Addr| !self.leases.get(address).is_some_and(|l| is_live(l, now));
         let (hw, offer) = pool
-            .offers_to_take_back()
+            .offers_to_take_back(client.voice)
             .filter(|(hw, _)| *hw != client.hw && pool.standing_of(*hw) == Standing::Unknown)
             .find(|(_, offer)| {
                 pool.is_of_share(client.share, offer.address) && is_unclaimed(&offer.address)

@@ -13,6 +13,7 @@ impl LeaseTable {
     /// anything else that this table decides.
     pub fn shift(&mut self, step: Step) -> Vec<LeaseChange> {
         self.started = self.started.map(|started| started.moved(step.millis));
+        self.spoken_for.shift(step.millis);
         for pool in &mut self.pools {
             pool.shift(step.millis);
         }

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use bootlace_core::boot::loader::LoaderInventory;
 use bootlace_core::dhcp::{
-    Circuit, Client, LeaseChange, OFFER_HOLD, QUARANTINE, Received, Role, Service, SessionView, classify,
-    decide,
+    Circuit, Client, LeaseChange, OFFER_HOLD, QUARANTINE, Received, Role, Service, SessionView, Voice,
+    classify, decide,
 };
 use bootlace_core::event::DhcpAnswer;
 use bootlace_core::model::Uuid;
@@ -266,7 +266,7 @@ impl Host<'_> {
     fn check_exhausted(&mut self, at: usize) -> Result<(), String> {
         let Card { subnet, number, .. } = self.cards[at];
         let (now, hw) = (self.lease_now(), self.cards[at].hw());
-        let client = Client { hw, machine: None, share: 0, circuit: Circuit::default() };
+        let client = Client { hw, machine: None, share: 0, circuit: Circuit::default(), voice: Voice::Own };
         for last in RANGES[subnet].clone() {
             let address = Ipv4Addr::new(10, 0, subnet as u8, last);
             let taken = self.taken.get(&address).is_some_and(|until| *until >= self.now);
