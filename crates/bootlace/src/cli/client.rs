@@ -1,4 +1,4 @@
-//! Asks the running server: a GET over its admin socket.
+//! Asks the running server over its admin socket.
 
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
@@ -32,11 +32,21 @@ pub(super) struct Server {
 impl Server {
     /// The JSON at `path`.
     pub(super) fn get(&self, path: &str) -> Result<String> {
+        exchange(&self.socket()?, &format!("GET {path} HTTP/1.0\r\nHost: bootlace\r\n\r\n"))
+    }
+
+    /// Has it change something, and gets what it says to that.
+    pub(super) fn post(&self, path: &str, json: &str) -> Result<String> {
+        let head = format!("POST {path} HTTP/1.0\r\nHost: bootlace\r\nContent-Type: application/json");
+        exchange(&self.socket()?, &format!("{head}\r\nContent-Length: {}\r\n\r\n{json}", json.len()))
+    }
+
+    fn socket(&self) -> Result<PathBuf> {
         let socket = match &self.socket {
             Some(socket) => socket.clone(),
             None => sources::load(&self.config)?.config.state_dir.join(crate::ADMIN_SOCKET),
         };
-        get(&socket, path)
+        Ok(socket)
     }
 
     /// The same, understood.
@@ -58,7 +68,7 @@ pub(super) fn answers(socket: &Path) -> bool {
 }
 
 /// One HTTP/1.0 exchange: our own server on the other end answers with a length and closes.
-fn get(socket: &Path, path: &str) -> Result<String> {
+fn exchange(socket: &Path, request: &str) -> Result<String> {
     let mut stream = UnixStream::connect(socket).map_err(|error| {
         let at = socket.display();
         let said = match error.kind() {
@@ -71,13 +81,13 @@ fn get(socket: &Path, path: &str) -> Result<String> {
         anyhow::Error::new(error).context(said)
     })?;
     stream.set_read_timeout(Some(TIMEOUT))?;
-    write!(stream, "GET {path} HTTP/1.0\r\nHost: bootlace\r\n\r\n")?;
+    stream.write_all(request.as_bytes())?;
     let mut answer = String::new();
     stream.take(ANSWER_BYTES_MAX).read_to_string(&mut answer).context("the server did not answer")?;
     let (head, body) = answer.split_once("\r\n\r\n").context("the server's answer is cut short")?;
     match head.split(' ').nth(1) {
         Some("200") => Ok(body.to_owned()),
-        Some("404") => bail!("{}", body.trim()),
+        Some("400" | "404" | "409") => bail!("{}", body.trim()),
         _ => bail!("the server says: {} {}", head.lines().next().unwrap_or_default(), body.trim()),
     }
 }

@@ -6,6 +6,7 @@ mod client;
 mod counters;
 mod doctor;
 mod explain;
+mod learned;
 mod leases;
 mod machines;
 mod probe;
@@ -45,6 +46,8 @@ enum Command {
     Machines(machines::Machines),
     /// Addresses and who holds them
     Leases(leases::Leases),
+    /// How machines have to be booted, as their boots have taught, and pins
+    Learned(learned::Learned),
     /// Boots that happened, with their timelines
     Boots(boots::Boots),
     /// Limits that were reached: what was refused, given up or forgotten
@@ -104,6 +107,7 @@ pub fn main() -> ExitCode {
         Command::Probe(command) => return command.run(),
         Command::Machines(command) => command.run(),
         Command::Leases(command) => command.run(),
+        Command::Learned(command) => command.run(),
         Command::Boots(command) => command.run(),
         Command::Counters(command) => command.run(),
         Command::State(command) => command.run(),

@@ -16,6 +16,13 @@ impl LoaderInventory {
         self.0.contains(name)
     }
 
+    /// The first of [`candidates`] that exists and brings drivers of its own.
+    pub fn native(&self, firmware: Firmware) -> Option<String> {
+        let by_firmware = |name: &str| name.contains("snponly") || name.contains("undionly");
+        let mut native = candidates(firmware).iter().filter(|name| !by_firmware(name));
+        native.find(|name| self.has(name)).map(|&name| name.to_owned())
+    }
+
     /// The loader for a firmware: what machine or rule ask for, else the first of [`candidates`] that exists.
     /// A name that the config gives is not looked up: it may lie deeper than the inventory goes.
     pub fn pick(&self, firmware: Firmware, wanted: Option<&str>) -> Result<String, NoLoader> {

@@ -139,6 +139,7 @@ fn read(main: &Source, report: &mut Report<'_>) -> Option<Config> {
         tftp: services::tftp(&top, report),
         http: services::http(&top, report),
         ipv6_wait: services::ipv6_wait(&top, report),
+        learn: services::learn(&top, report),
         admin: services::admin(&top, report),
         boots,
         machines: machines.into(),

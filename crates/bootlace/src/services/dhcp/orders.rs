@@ -4,6 +4,7 @@ use std::io::{self, PipeReader, PipeWriter, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::mpsc::{self, Receiver, Sender};
 
+use bootlace_store::StoreError;
 use rustix::io::ioctl_fionbio;
 use tokio::sync::oneshot;
 
@@ -16,6 +17,10 @@ pub enum Order {
     /// Another config is in force. It would be seen with the next packet, which may be long in coming, and until then
     /// the folders of the former one stay open.
     Config,
+    /// There is something that boots taught to be stored.
+    Lessons,
+    /// The same, at once; says what came of it.
+    Keep(oneshot::Sender<Result<(), StoreError>>),
     /// Says that the thread goes round.
     Turn(oneshot::Sender<()>),
 }
