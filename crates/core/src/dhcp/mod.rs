@@ -17,6 +17,7 @@ mod probe;
 mod proxy;
 mod relays;
 mod reply;
+mod setting;
 mod shares;
 mod superseded;
 mod table;
@@ -33,6 +34,7 @@ pub use notice::Notice;
 pub use pool::OFFER_HOLD;
 pub use pressure::{AlmostFull, HELD_CALM, HELD_WARNING};
 pub use probe::{PROBE_WAIT, PROBES_AHEAD, PROBES_AHEAD_MAX, PROBES_MAX, PROOF_AGE};
+pub use proxy::usual_recipe;
 pub use reply::{Destination, Reply};
 pub use superseded::SUPERSEDED_MAX;
 pub use table::{
