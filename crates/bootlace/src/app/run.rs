@@ -36,8 +36,19 @@ const STOP_TIME_MAX: Duration = Duration::from_secs(10);
 const BLOCKED_TIME_MAX: Duration = Duration::from_secs(1);
 
 pub(super) fn run(opened: Opened) -> Result<()> {
-    let Opened { origin, read, manager, serving, store, clock, mut table, learned, journal, next_session, bound } =
-        opened;
+    let Opened {
+        origin,
+        read,
+        manager,
+        serving,
+        store,
+        clock,
+        mut table,
+        learned,
+        journal,
+        next_session,
+        bound,
+    } = opened;
     let state_dir = Arc::new(serving.config.state_dir.clone());
     let tftp_config = serving.config.tftp.clone();
     let links = Links::of(&bound).context("cannot keep the sockets of the interfaces")?;

@@ -97,8 +97,21 @@ pub(super) static RULE: Section =
     Section { title: "[[rule]]", keys: &["match", "boot", "loader", "proxy", "ignore", "options", "vars"] };
 
 /// Every section but those of the boot kinds.
-pub(super) static SECTIONS: [&Section; 13] =
-    [&TOP, &DHCP, &SUBNET, &RANGES_FOR, &TFTP, &HTTP, &IPXE, &LEARN, &ADMIN, &BOOT, &PASSWORD, &MACHINE, &RULE];
+pub(super) static SECTIONS: [&Section; 13] = [
+    &TOP,
+    &DHCP,
+    &SUBNET,
+    &RANGES_FOR,
+    &TFTP,
+    &HTTP,
+    &IPXE,
+    &LEARN,
+    &ADMIN,
+    &BOOT,
+    &PASSWORD,
+    &MACHINE,
+    &RULE,
+];
 
 /// What `kind` of a boot may say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

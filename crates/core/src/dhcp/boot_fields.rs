@@ -182,7 +182,7 @@ impl Booting<'_> {
         self.query.firmware.unwrap_or(Firmware::Bios)
     }
 
-    fn decided(&self) -> Option<&BootName> {
+    pub(super) fn decided(&self) -> Option<&BootName> {
         self.choice.boot()
     }
 

@@ -3,6 +3,7 @@
 use super::Role;
 use super::boot_fields::Booting;
 use crate::boot::loader::{Loader, NoLoader};
+use crate::config::BootKind;
 use crate::finding::Trail;
 use crate::learn::{self, Case, Setting};
 
@@ -52,9 +53,24 @@ impl Booting<'_> {
                 None => Ok(()),
             },
             Setting::Secure => match self.loaders.pick(self.firmware_family(), Some(&Loader::Secure)) {
-                Ok(_) => Ok(()),
+                Ok(_) => self.is_for_grub(),
                 Err(why) => Err(why.to_string()),
             },
+        }
+    }
+
+    /// Why GRUB cannot do what is decided. Where nothing is decided yet, it may.
+    fn is_for_grub(&self) -> Result<(), String> {
+        let Some(boot) = self.decided() else { return Ok(()) };
+        match self.config.boot(boot).kind {
+            BootKind::San { .. } | BootKind::Ipxe { .. } | BootKind::Pxelinux { .. } => {
+                Err(format!("boot {boot} is nothing for GRUB"))
+            }
+            BootKind::Local(_)
+            | BootKind::Linux { .. }
+            | BootKind::Chain { .. }
+            | BootKind::Efi { .. }
+            | BootKind::Menu(_) => Ok(()),
         }
     }
 }

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use bootlace_core::config::{
     AdminConfig, Boot, BootKind, BootName, Cidr, Config, DhcpConfig, DhcpMode, HttpConfig, Ipv6Wait,
-    LearnConfig, LocalHow, Machine, Overrides, Passwords, Relays, SandboxMode, Serve, Subnet, TftpConfig, Vars,
+    LearnConfig, LocalHow, Machine, Overrides, Passwords, Relays, SandboxMode, Serve, Subnet, TftpConfig,
+    Vars,
 };
 use bootlace_core::learn::EXPIRE_DEFAULT;
 
