@@ -134,10 +134,24 @@ fn learned_around(context: &Context) -> Result<()> {
         boot.went_as_foretold(&stage)?;
         context.note(&format!("the {number} boot is signed"));
     }
-    let learned = stage.server.ask(&["learned", "list", "--json"])?;
+    commands(&stage)
+}
+
+/// What `bootlace learned` shows and changes, each seen by the next of them or by `explain`.
+fn commands(stage: &Stage<'_>) -> Result<()> {
+    let ask = |arguments: &[&str]| stage.server.ask(&[&["learned"], arguments].concat());
+    let learned = ask(&["list", "--json"])?;
     ensure!(
         learned.contains("\"secure\"") && learned.contains("\"worked\""),
         "nothing was learned: {learned}"
     );
+    let exported = ask(&["export"])?;
+    ensure!(exported.contains("loader = \"secure\""), "nothing to paste: {exported}");
+    ask(&["pin", WEB1_MAC, "usual"])?;
+    ensure!(ask(&["list"])?.contains("pinned"), "the pin is not shown");
+    let foretold = compare::foretell(&stage.server, &secure_machine(), None)?;
+    ensure!(foretold.fetches("snponly.efi"), "the pin does not count");
+    ask(&["clear", WEB1_MAC])?;
+    ensure!(!ask(&["list"])?.contains(WEB1_MAC), "the machine is not forgotten");
     Ok(())
 }
