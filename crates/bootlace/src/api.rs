@@ -2,12 +2,15 @@
 
 use std::net::Ipv4Addr;
 
+use bootlace_core::boot::loader::LoaderInventory;
 use bootlace_core::config::Config;
-use bootlace_core::dhcp::{Lease, LeaseState};
+use bootlace_core::dhcp::{Lease, LeaseState, usual_recipe};
 use bootlace_core::event::{DhcpAnswer, Event, EventKind, FileOutcome, ScriptStep};
 use bootlace_core::finding::Trail;
+use bootlace_core::learn::{Fact, Setting};
 use bootlace_core::model::Timestamp;
 use bootlace_core::session::{Session, Step};
+use bootlace_wire::HwAddr;
 use serde::{Deserialize, Serialize};
 
 /// One address.
@@ -43,6 +46,65 @@ impl LeaseView {
             since: lease.since.to_string(),
             until: lease.until.to_string(),
             hostname: Some(lease.hostname.to_string()).filter(|name| !name.is_empty()),
+        }
+    }
+}
+
+/// What is known of one way to boot a machine.
+#[derive(Debug, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "the fields of the API say what they are")]
+pub struct LearnedView {
+    pub mac: String,
+    pub machine: Option<String>,
+    pub firmware: String,
+    /// A row of the table of docs/learning.md.
+    pub setting: String,
+    /// `pinned`, `worked`, `failed` or `tried`.
+    pub state: String,
+    /// Boots in a row that ended alike.
+    pub failures: u32,
+    /// How the last of them ended.
+    pub ending: Option<String>,
+    pub failed: Option<String>,
+    pub worked: Option<String>,
+    pub pinned: Option<String>,
+    pub seen: String,
+    /// What the config would say for it.
+    pub loader: Option<String>,
+    pub proxy: Option<String>,
+}
+
+impl LearnedView {
+    /// As it is now.
+    pub fn new(hw: HwAddr, fact: &Fact, config: &Config, loaders: &LoaderInventory) -> Self {
+        let mut settled = fact.clone();
+        settled.settle();
+        let state = match fact {
+            Fact { pinned: Some(_), .. } => "pinned",
+            Fact { worked: Some(_), .. } => "worked",
+            _ if settled.has_failed() => "failed",
+            _ => "tried",
+        };
+        let (loader, proxy) = match fact.setting {
+            Setting::Usual | Setting::SmallBlocks => (None, None),
+            Setting::Native => (loaders.native(fact.firmware), None),
+            Setting::Secure => (Some("secure".to_owned()), None),
+            Setting::OtherRecipe => (None, Some(usual_recipe(fact.firmware).other().name().to_owned())),
+        };
+        Self {
+            mac: hw.to_string(),
+            machine: hw.mac().and_then(|mac| config.machines.by_mac(mac)).map(|machine| machine.name.clone()),
+            firmware: fact.firmware.to_string(),
+            setting: fact.setting.name().to_owned(),
+            state: state.to_owned(),
+            failures: settled.failures,
+            ending: settled.failed.map(|failed| failed.ending.name().to_owned()),
+            failed: settled.failed.map(|failed| failed.at.to_string()),
+            worked: fact.worked.map(|at| at.to_string()),
+            pinned: fact.pinned.map(|at| at.to_string()),
+            seen: fact.seen.to_string(),
+            loader,
+            proxy,
         }
     }
 }

@@ -18,6 +18,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 use bootlace_core::config::{Config, Files};
 use bootlace_core::dhcp::LeaseTable;
+use bootlace_core::learn::MachineFacts;
 use bootlace_core::session::SessionId;
 use bootlace_store::{Journal, Store};
 
@@ -45,6 +46,7 @@ struct Opened {
     store: Store,
     clock: HostClock,
     table: LeaseTable,
+    learned: Vec<MachineFacts>,
     journal: Journal,
     next_session: SessionId,
     bound: Bound,
@@ -79,6 +81,7 @@ fn open(path: &Path, interfaces: &[String]) -> Result<Opened> {
     privileges::drop_for_binding(user)?;
     let mut store = Store::open(&state_dir)?;
     let mut table = LeaseTable::new(&config, store.leases()?);
+    let learned = store.learned()?;
     let clock = HostClock::start(&mut table, &mut store)?;
     let journal = Journal::open(&state_dir)?;
     let next_session = journal.next_session()?;
@@ -92,7 +95,7 @@ fn open(path: &Path, interfaces: &[String]) -> Result<Opened> {
     let origin =
         Origin { path: path.to_owned(), interfaces: interfaces.to_vec(), sandbox: Arc::new(sandbox) };
     let read = Read::at_start(&origin, &serving, source.text, files);
-    Ok(Opened { origin, read, manager, serving, store, clock, table, journal, next_session, bound })
+    Ok(Opened { origin, read, manager, serving, store, clock, table, learned, journal, next_session, bound })
 }
 
 /// What is open stays; from here on only what the server reads and writes can be opened.

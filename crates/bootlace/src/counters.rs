@@ -60,6 +60,7 @@ counters! {
     HttpBadHead "http-bad-head" "HTTP requests refused, as their head is too long or no HTTP"
     HttpStalled "http-stalled" "HTTP downloads given up, as their client took nothing for too long"
     SessionsForgotten "sessions-forgotten" "boots forgotten by the server, as too many go on at once"
+    LearnedForgotten "learned-forgotten" "machines of which it is no longer known how they boot, as too many are"
     ReportsFull "reports-full" "addresses not learned from reports of machines, as too many are known"
     NeighboursForgotten "neighbours-forgotten" "times that the addresses of all neighbours were forgotten, as too many ask within a second"
     JournalFolded "journal-folded" "events that became a count of an earlier one, as many waited"

@@ -1,13 +1,16 @@
 //! Where facts about boots come together: every service records its events here and asks here who a peer is.
 
+mod learned;
+
 use std::collections::HashMap;
 use std::net::Ipv4Addr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bootlace_core::dhcp::{Lease, LeaseState, Told};
 use bootlace_core::event::Event;
 use bootlace_core::files::Identity;
+use bootlace_core::learn::Learned;
 use bootlace_core::model::Timestamp;
 use bootlace_core::session::{SILENCE, Session, SessionId, Sessions};
 use bootlace_store::StoreError;
@@ -16,6 +19,8 @@ use bootlace_wire::HwAddr;
 
 use crate::counters::{Counter, Counters};
 use crate::{logging, net};
+
+pub use learned::{Pinned, Waker};
 
 /// Addresses remembered that machines without a lease of ours reported as theirs; beyond it none is learned until
 /// others have ended.
@@ -71,6 +76,8 @@ pub struct Hub {
     neighbours: Mutex<HashMap<Ipv4Addr, (Option<HwAddr>, Timestamp)>>,
     journal: Handle,
     counters: Arc<Counters>,
+    learned: Mutex<Learned>,
+    waker: OnceLock<Waker>,
     /// Why leases cannot be stored.
     unstored: Mutex<Option<StoreError>>,
 }
@@ -94,6 +101,8 @@ impl Hub {
             neighbours: Mutex::new(HashMap::new()),
             journal,
             counters: Arc::default(),
+            learned: Mutex::default(),
+            waker: OnceLock::new(),
             unstored: Mutex::new(None),
         }
     }
@@ -101,6 +110,7 @@ impl Hub {
     /// Takes an event into its session, the log and the journal. Never waits.
     pub fn record(&self, event: Event) {
         let (session, progress) = self.apply(&event);
+        self.learn(&event);
         // Not under the lock: the other threads need not wait for the log.
         logging::event(&event, session, progress);
         let is_nothing = event.is_between_others() || (event.is_plain_lease() && event.is_offer());

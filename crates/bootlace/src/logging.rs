@@ -289,6 +289,7 @@ mod tests {
             next_server: None,
             boot: None,
             chained: false,
+            setting: None,
         };
         let hostile = || Text::from("x\x1b]0;evil\x07\r\nfake=line");
         vec![

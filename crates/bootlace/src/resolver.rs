@@ -60,6 +60,7 @@ pub struct Decided {
 }
 
 type Decide = dyn Fn(&Ask<'_>) -> Decided + Send + Sync;
+type BlockMax = dyn Fn(SocketAddrV4) -> Option<u16> + Send + Sync;
 type Record = dyn Fn(SocketAddrV4, EventKind) + Send + Sync;
 
 /// Decides what a name means for a peer. The decision and where events go are two functions, so that a service
@@ -67,6 +68,7 @@ type Record = dyn Fn(SocketAddrV4, EventKind) + Send + Sync;
 pub struct Resolver {
     decide: Box<Decide>,
     record: Box<Record>,
+    block_max: Box<BlockMax>,
 }
 
 impl Resolver {
@@ -86,7 +88,21 @@ impl Resolver {
         decide: impl Fn(&Ask<'_>) -> Decided + Send + Sync + 'static,
         record: impl Fn(SocketAddrV4, EventKind) + Send + Sync + 'static,
     ) -> Self {
-        Self { decide: Box::new(decide), record: Box::new(record) }
+        Self { decide: Box::new(decide), record: Box::new(record), block_max: Box::new(|_| None) }
+    }
+
+    /// The same that sends some peers no larger TFTP blocks than this. The function may not wait either.
+    #[must_use]
+    pub fn with_blocks(
+        self,
+        block_max: impl Fn(SocketAddrV4) -> Option<u16> + Send + Sync + 'static,
+    ) -> Self {
+        Self { block_max: Box::new(block_max), ..self }
+    }
+
+    /// The largest TFTP block for this peer, if there is one.
+    pub fn block_max(&self, peer: SocketAddrV4) -> Option<u16> {
+        (self.block_max)(peer)
     }
 
     /// What there is for this peer. It may wait for the disk, on a thread of its own.

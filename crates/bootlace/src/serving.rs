@@ -69,7 +69,7 @@ pub fn named_loaders(config: &Config) -> impl Iterator<Item = &Loader> {
 /// The resolver of a running server: names are decided by the config in force and by what the hub knows of the
 /// peer; events go to the hub.
 pub fn resolver(serving: Arc<ArcSwap<Serving>>, hub: Arc<Hub>) -> Resolver {
-    let recorder = Arc::clone(&hub);
+    let (recorder, book) = (Arc::clone(&hub), Arc::clone(&hub));
     Resolver::deciding(
         move |ask| {
             let serving = serving.load();
@@ -81,6 +81,7 @@ pub fn resolver(serving: Arc<ArcSwap<Serving>>, hub: Arc<Hub>) -> Resolver {
             recorder.record(Event { at: now, peer: Peer { hw, ip: Some(*peer.ip()) }, kind });
         },
     )
+    .with_blocks(move |peer| book.block_max(*peer.ip(), hub::now()))
 }
 
 fn find(serving: &Serving, hub: &Hub, ask: &Ask<'_>) -> Resolution {

@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use crate::boot::features::IpxeFeatures;
 use crate::config::BootName;
 use crate::finding::Trail;
+use crate::learn::Setting;
 use crate::model::{Facts, Firmware, Text, Timestamp};
 
 /// One fact.
@@ -245,6 +246,9 @@ pub struct Given {
     /// The boot file is a loader of ours for an iPXE that lacks something.
     #[serde(default)]
     pub chained: bool,
+    /// The row of the table of what can be learned that this is, where that is not for the config to say.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "json::optional_text")]
+    pub setting: Option<Setting>,
 }
 
 /// A script and what decided it.

@@ -13,6 +13,7 @@ pub mod event;
 pub mod explain;
 pub mod files;
 pub mod finding;
+pub mod learn;
 pub mod model;
 pub mod nearest;
 pub mod session;

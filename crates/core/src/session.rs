@@ -90,6 +90,8 @@ pub struct Session {
     pub boot: Option<(BootName, DecidedBy)>,
     /// The loader file that was last promised by DHCP or by a script.
     pub loader: Option<String>,
+    /// That file was wholly sent to the firmware: if that asks anew, it came to nothing.
+    pub loader_sent: bool,
     /// An iPXE that lacked something was sent into ours: not a second time in this session.
     pub chained: bool,
     /// The DHCP transaction of the iPXE that was sent there.
@@ -118,6 +120,7 @@ impl Session {
             features: None,
             boot: None,
             loader: None,
+            loader_sent: false,
             chained: false,
             chained_by: None,
             transaction: None,
@@ -143,6 +146,8 @@ impl Session {
 
     fn ends_before_dhcp(&self, client: ClientClass, message: DhcpMessage) -> bool {
         match client {
+            // HTTP Boot of the same firmware is the next entry of its boot order, this one its beginning.
+            ClientClass::Firmware if message == DhcpMessage::Discover && self.loader_sent => true,
             ClientClass::Firmware
             | ClientClass::HttpBoot
             | ClientClass::RaspberryPi
@@ -156,11 +161,11 @@ impl Session {
 
     /// What the answer to a DHCP message depends on. An iPXE keeps its transaction id from DISCOVER to ACK: what
     /// one transaction was told, the same one is told again; only the next is the loader that was chained.
-    pub fn dhcp_view(&self, query: &Query<'_>, now: Timestamp) -> SessionView {
+    pub fn dhcp_view(&self, query: &Query<'_>, now: Timestamp) -> SessionView<'static> {
         let is_next =
             now.since(self.last) > SILENCE || self.ends_before_dhcp(query.class, query.kind.message());
         let by_another = self.chained_by != Some(query.message.xid);
-        SessionView { chained: self.chained && by_another && !is_next }
+        SessionView { chained: self.chained && by_another && !is_next, learned: &[] }
     }
 
     /// Whether the iPXE that speaks now is the one that another was sent into. One that asks again before it went
@@ -227,6 +232,7 @@ impl Session {
                 FileOutcome::Sent { bytes, .. } => {
                     self.proven = true;
                     self.bytes += bytes;
+                    self.loader_sent |= self.loader.as_deref() == Some(file.name.as_str());
                     self.reach(if self.stage >= Stage::Script { Stage::Payload } else { Stage::Loader });
                 }
                 FileOutcome::Aborted { bytes, why, .. } => {

@@ -1,7 +1,7 @@
 //! What must survive: leases, and the journal of what happened. The only code that knows SQL.
 //!
 //! Two database files live in `state_dir`. [`Store`] (`bootlace.db`) holds promises: a lease is on stable storage
-//! before its ACK leaves (design invariant 2), so each commit is synced. [`Journal`] (`journal.db`) holds what
+//! before its ACK leaves (design invariant 2), so each commit is synced; what boots taught goes along. [`Journal`] (`journal.db`) holds what
 //! was seen: events, sessions, machines. It has its own writer and may lose its last moments at a power loss,
 //! never its integrity. A third file, `lock`, keeps a second server out. [`state`] copies the directory and puts copies back.
 //!
@@ -13,6 +13,7 @@
 mod db;
 mod error;
 pub mod journal;
+mod learned;
 mod lease_log;
 mod lock;
 mod migrate;
@@ -21,4 +22,4 @@ mod store;
 
 pub use error::{Cause, StoreError};
 pub use journal::{Journal, JournalReader};
-pub use store::{LeaseReader, Sqlite, Store};
+pub use store::{Commit, LeaseReader, Sqlite, Store};

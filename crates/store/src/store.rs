@@ -6,11 +6,14 @@ use std::net::Ipv4Addr;
 use std::path::Path;
 
 use bootlace_core::dhcp::{ClockMark, Lease, LeaseChange, LeaseState};
+use bootlace_core::learn::{Fact, MachineFacts};
 use bootlace_core::model::{Text, Timestamp};
+use bootlace_wire::HwAddr;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use crate::StoreError;
 use crate::db::{Db, Disk, Durability};
+use crate::learned;
 use crate::lease_log::LeaseLog;
 use crate::lock::StateLock;
 use crate::migrate::Migration;
@@ -19,10 +22,11 @@ use crate::state::finish_restore;
 /// The database file in the state directory.
 pub(crate) const FILE: &str = "bootlace.db";
 
-pub(crate) const MIGRATIONS: [Migration; 3] = [
+pub(crate) const MIGRATIONS: [Migration; 4] = [
     Migration { version: 1, sql: include_str!("../migrations/store-0001.sql") },
     Migration { version: 2, sql: include_str!("../migrations/store-0002.sql") },
     Migration { version: 3, sql: include_str!("../migrations/store-0003.sql") },
+    Migration { version: 4, sql: include_str!("../migrations/store-0004.sql") },
 ];
 
 const READ: &str = "SELECT address, hw, state, since, noted, until, client_id, uuid, hostname FROM leases";
@@ -74,11 +78,25 @@ impl Store {
     /// Makes all the changes, or none. When it returns they are on stable storage, and answers that depend on
     /// them may leave; after an error nothing may be answered.
     pub fn commit(&mut self, changes: &[LeaseChange]) -> Result<(), StoreError> {
-        if changes.is_empty() {
+        self.commit_all(&Commit { changes, ..Commit::default() })
+    }
+
+    /// The same with all that has to be stored: what boots taught costs no sync of its own, and no ACK waits for it.
+    pub fn commit_all(&mut self, commit: &Commit<'_>) -> Result<(), StoreError> {
+        if commit.is_empty() {
             return Ok(());
         }
         match self {
-            Self::Sqlite(store) => store.commit(changes, |_| Ok(())),
+            Self::Sqlite(store) => store.commit(commit),
+        }
+    }
+
+    /// What boots have taught.
+    pub fn learned(&self) -> Result<Vec<MachineFacts>, StoreError> {
+        match self {
+            Self::Sqlite(store) => {
+                learned::all(&store.db.conn).map_err(|error| store.db.error("read", &error))
+            }
         }
     }
 
@@ -92,9 +110,24 @@ impl Store {
     /// Like [`Self::commit`], and from then on `mark` is the clock of all leases: what a clock that was set moves, and
     /// that it was moved, are one change.
     pub fn commit_clock(&mut self, mark: ClockMark, changes: &[LeaseChange]) -> Result<(), StoreError> {
-        match self {
-            Self::Sqlite(store) => store.commit(changes, |conn| write_clock(conn, mark)),
-        }
+        self.commit_all(&Commit { changes, clock: Some(mark), ..Commit::default() })
+    }
+}
+
+/// What becomes durable together.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Commit<'a> {
+    /// Leases.
+    pub changes: &'a [LeaseChange],
+    /// From then on the clock of all leases.
+    pub clock: Option<ClockMark>,
+    /// All that is known of these machines.
+    pub learned: &'a [MachineFacts],
+}
+
+impl Commit<'_> {
+    fn is_empty(&self) -> bool {
+        self.changes.is_empty() && self.clock.is_none() && self.learned.is_empty()
     }
 }
 
@@ -115,14 +148,13 @@ impl Sqlite {
         })
     }
 
-    fn commit(
-        &mut self,
-        changes: &[LeaseChange],
-        also: impl FnOnce(&Connection) -> rusqlite::Result<()>,
-    ) -> Result<(), StoreError> {
+    fn commit(&mut self, commit: &Commit<'_>) -> Result<(), StoreError> {
         let draft = self.db.write("save leases in", |conn| {
-            also(conn)?;
-            self.log.write(conn, changes)
+            if let Some(mark) = commit.clock {
+                write_clock(conn, mark)?;
+            }
+            learned::write(conn, commit.learned)?;
+            self.log.write(conn, commit.changes)
         })?;
         self.log.committed(draft);
         Ok(())
@@ -149,6 +181,11 @@ impl LeaseReader {
     /// Every lease, by address.
     pub fn leases(&self) -> Result<Vec<Lease>, StoreError> {
         read_leases(&self.db, READ, |_| Ok(true))
+    }
+
+    /// What boots of a machine have taught.
+    pub fn learned_of(&self, hw: HwAddr) -> Result<Vec<Fact>, StoreError> {
+        learned::of(&self.db.conn, hw).map_err(|error| self.db.error("read", &error))
     }
 
     /// The first `most` leases behind an address, by address. It looks at all of them and keeps no more than it returns.

@@ -16,6 +16,15 @@ const QEMU_PRODUCT: &str = "Standard PC (Q35 + ICH9, 2009)";
 #[derive(Debug)]
 pub(super) struct Foretold {
     steps: Vec<Step>,
+    /// Boots of the machine that were over by then.
+    before: usize,
+}
+
+impl Foretold {
+    /// Whether a file of this name will be asked for.
+    pub(super) fn fetches(&self, name: &str) -> bool {
+        self.steps.iter().any(|step| step.get("name").is_some_and(|fetched| fetched == name))
+    }
 }
 
 /// A step as both commands print it: compared whole, so that no field can be forgotten.
@@ -57,7 +66,7 @@ pub(super) fn foretell(server: &Served, machine: &Machine, pick: Option<&str>) -
     }
     let Steps { steps } = serde_json::from_str(&server.ask(&arguments)?).context("explain --json")?;
     ensure!(!steps.is_empty(), "nothing is foretold of {}", machine.name);
-    Ok(Foretold { steps })
+    Ok(Foretold { steps, before: listed(server, &machine.mac)?.len() })
 }
 
 /// What a machine says of itself, as KEY=VALUE.
@@ -74,10 +83,10 @@ fn reported(machine: &Machine) -> Vec<String> {
     facts.into_iter().filter_map(|(key, value)| Some(format!("{key}={}", value?))).collect()
 }
 
-/// The machine has booted once, and the journal has the steps that were foretold, in their order. What its
+/// The machine has booted once since then, and the journal has the steps that were foretold, in their order. What its
 /// operating system asks afterwards is left out: `explain` cannot look into it.
 pub(super) fn hold(server: &Served, mac: &str, foretold: &Foretold) -> Result<()> {
-    let happened = happened(server, mac)?;
+    let happened = happened(server, mac, foretold.before)?;
     ensure!(
         happened == foretold.steps,
         "the journal differs from what explain foretold:\n{}",
@@ -87,9 +96,11 @@ pub(super) fn hold(server: &Served, mac: &str, foretold: &Foretold) -> Result<()
 }
 
 /// The machine has begun what was foretold, and ended before its end: a firmware may refuse what it is sent. Says what
-/// kind of step was its last.
+/// kind of step was its last. That the firmware then goes on with its HTTP Boot, sooner or later, does not count.
 pub(super) fn hold_beginning(server: &Served, mac: &str, foretold: &Foretold) -> Result<String> {
-    let happened = happened(server, mac)?;
+    let mut happened = happened(server, mac, foretold.before)?;
+    let goes_on = |step: &Step| step.get("client").is_some_and(|client| client == "http-boot");
+    happened.truncate(happened.iter().position(goes_on).unwrap_or(happened.len()));
     let begins = foretold.steps.starts_with(&happened) && happened.len() < foretold.steps.len();
     let last = happened.last().and_then(|step| step.get("step")).and_then(Value::as_str);
     match last {
@@ -101,15 +112,19 @@ pub(super) fn hold_beginning(server: &Served, mac: &str, foretold: &Foretold) ->
     }
 }
 
-/// The steps of the machine's only boot, without its operating system's.
-fn happened(server: &Served, mac: &str) -> Result<Vec<Step>> {
-    let listed: Vec<Listed> =
-        serde_json::from_str(&server.ask(&["boots", "--json", "--mac", mac])?).context("boots --json")?;
-    ensure!(listed.len() == 1, "the journal has {} boots of {mac} instead of one", listed.len());
-    let session = listed[0].session.to_string();
+/// The steps of the machine's boot since then, without its operating system's.
+fn happened(server: &Served, mac: &str, before: usize) -> Result<Vec<Step>> {
+    let listed = listed(server, mac)?;
+    let count = listed.len();
+    ensure!(count == before + 1, "the journal has {count} boots of {mac} instead of {}", before + 1);
+    let newest = listed.iter().map(|boot| boot.session).max().unwrap_or_default().to_string();
     let Steps { steps } =
-        serde_json::from_str(&server.ask(&["boots", &session, "--json"])?).context("boots N --json")?;
+        serde_json::from_str(&server.ask(&["boots", &newest, "--json"])?).context("boots N --json")?;
     Ok(steps.into_iter().filter(|step| !is_of_system(step)).collect())
+}
+
+fn listed(server: &Served, mac: &str) -> Result<Vec<Listed>> {
+    serde_json::from_str(&server.ask(&["boots", "--json", "--mac", mac])?).context("boots --json")
 }
 
 fn is_of_system(step: &Step) -> bool {

@@ -6,8 +6,8 @@ use anyhow::{Result, ensure};
 use bootlace_lab::{Disk, Firmware, Machine};
 
 use super::context::BOOT_LIMIT;
-use super::stage::{Files, WEB1, WEB1_MAC};
-use super::{Context, Scenario};
+use super::stage::{Files, Stage, WEB1, WEB1_MAC, web1_boots};
+use super::{Context, Scenario, compare};
 
 pub(super) const SCENARIOS: &[Scenario] = &[
     Scenario {
@@ -24,6 +24,11 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         name: "secure-boot-refuses",
         shows: "firmware with Secure Boot refuses an unsigned loader: it is sent, and nothing comes after it",
         run: unsigned,
+    },
+    Scenario {
+        name: "learn-secure-boot",
+        shows: "after two refusals of an unsigned loader the same machine is given the signed one and boots, and it stays so",
+        run: learned_around,
     },
 ];
 
@@ -110,5 +115,43 @@ fn unsigned(context: &Context) -> Result<()> {
     context.note("the firmware refuses the loader");
     let came_to = boot.went_as_foretold_until_it_ended(&stage)?;
     ensure!(came_to == "file", "the loader was sent, and nothing after it: {came_to}");
+    Ok(())
+}
+
+/// Nothing in the config speaks of Secure Boot.
+fn learned_around(context: &Context) -> Result<()> {
+    let stage = Files::new(context, WEB1)?.put_linux("")?.put_signed_boot()?.serve()?;
+    for number in ["first", "second"] {
+        let boot = stage.switch_on(&secure_machine())?;
+        boot.machine.wait_for("Access Denied", BOOT_LIMIT)?;
+        boot.went_as_foretold_until_it_ended(&stage)?;
+        context.note(&format!("the firmware refuses the loader for the {number} time"));
+    }
+    for number in ["third", "fourth"] {
+        let mut boot = stage.switch_on_when(&secure_machine(), |foretold| foretold.fetches("shimx64.efi"))?;
+        web1_boots(context, &boot.machine)?;
+        boot.machine.wait_off(BOOT_LIMIT)?;
+        boot.went_as_foretold(&stage)?;
+        context.note(&format!("the {number} boot is signed"));
+    }
+    commands(&stage)
+}
+
+/// What `bootlace learned` shows and changes, each seen by the next of them or by `explain`.
+fn commands(stage: &Stage<'_>) -> Result<()> {
+    let ask = |arguments: &[&str]| stage.server.ask(&[&["learned"], arguments].concat());
+    let learned = ask(&["list", "--json"])?;
+    ensure!(
+        learned.contains("\"secure\"") && learned.contains("\"worked\""),
+        "nothing was learned: {learned}"
+    );
+    let exported = ask(&["export"])?;
+    ensure!(exported.contains("loader = \"secure\""), "nothing to paste: {exported}");
+    ask(&["pin", WEB1_MAC, "usual"])?;
+    ensure!(ask(&["list"])?.contains("pinned"), "the pin is not shown");
+    let foretold = compare::foretell(&stage.server, &secure_machine(), None)?;
+    ensure!(foretold.fetches("snponly.efi"), "the pin does not count");
+    ask(&["clear", WEB1_MAC])?;
+    ensure!(!ask(&["list"])?.contains(WEB1_MAC), "the machine is not forgotten");
     Ok(())
 }

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use bootlace_lab::initrd::{Initrd, NETWORK_MODULES};
@@ -123,6 +124,9 @@ impl<'a> Files<'a> {
     }
 }
 
+/// Between two looks at what is foretold.
+const LOOK_PAUSE: Duration = Duration::from_millis(200);
+
 /// Bootlace on a LAN.
 #[derive(Debug)]
 pub(super) struct Stage<'a> {
@@ -136,6 +140,16 @@ impl Stage<'_> {
     /// Foretells a machine's boot and switches it on.
     pub(super) fn switch_on(&self, machine: &Machine) -> Result<Boot> {
         self.switch_on_and_pick(machine, None)
+    }
+
+    /// The same when what is foretold is as it should be: what a boot taught is stored a moment after it.
+    pub(super) fn switch_on_when(&self, machine: &Machine, is_ready: fn(&Foretold) -> bool) -> Result<Boot> {
+        let give_up = Instant::now() + BOOT_LIMIT;
+        while !is_ready(&compare::foretell(&self.server, machine, None)?) {
+            ensure!(Instant::now() < give_up, "something else is still foretold of {}", machine.name);
+            std::thread::sleep(LOOK_PAUSE);
+        }
+        self.switch_on(machine)
     }
 
     /// The same for a machine at which somebody will pick `pick` from a menu.

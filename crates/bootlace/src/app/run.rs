@@ -36,8 +36,19 @@ const STOP_TIME_MAX: Duration = Duration::from_secs(10);
 const BLOCKED_TIME_MAX: Duration = Duration::from_secs(1);
 
 pub(super) fn run(opened: Opened) -> Result<()> {
-    let Opened { origin, read, manager, serving, store, clock, mut table, journal, next_session, bound } =
-        opened;
+    let Opened {
+        origin,
+        read,
+        manager,
+        serving,
+        store,
+        clock,
+        mut table,
+        learned,
+        journal,
+        next_session,
+        bound,
+    } = opened;
     let state_dir = Arc::new(serving.config.state_dir.clone());
     let tftp_config = serving.config.tftp.clone();
     let links = Links::of(&bound).context("cannot keep the sockets of the interfaces")?;
@@ -45,7 +56,7 @@ pub(super) fn run(opened: Opened) -> Result<()> {
     let serving = Arc::new(ArcSwap::from_pointee(serving));
     let writer = Writer::spawn_telling(journal, Retention::default(), logging::journal)
         .context("cannot start the journal")?;
-    let hub = Arc::new(Hub::new(next_session, held(&table), writer));
+    let hub = Arc::new(Hub::new(next_session, held(&table), writer).knowing(learned));
     let resolver = Arc::new(serving::resolver(Arc::clone(&serving), Arc::clone(&hub)));
     let names: Vec<String> = bound.interfaces.iter().map(|interface| interface.name.clone()).collect();
     let Bound {
@@ -98,6 +109,13 @@ pub(super) fn run(opened: Opened) -> Result<()> {
     };
     let orders = dhcp.as_ref().map(|dhcp| Arc::downgrade(&dhcp.orders));
     let (http_addresses, wanted) = watch::channel(Vec::new());
+    if let Some(orders) = orders.clone() {
+        hub.tell_of_lessons(Box::new(move || {
+            if let Some(orders) = orders.upgrade() {
+                orders.send(dhcp::Order::Lessons);
+            }
+        }));
+    }
     let hands = Hands {
         serving: Arc::clone(&serving),
         served,
@@ -106,7 +124,8 @@ pub(super) fn run(opened: Opened) -> Result<()> {
         token: admin.as_ref().and_then(|(_, token)| token.clone()),
         manager: manager.clone(),
     };
-    let admin_state = Admin::new(Arc::clone(&serving), state_dir, Arc::clone(&hub));
+    let admin_state = Admin::new(Arc::clone(&serving), state_dir, Arc::clone(&hub))
+        .keeping_by(orders.clone().unwrap_or_default());
     let served = runtime.block_on(async {
         let Signals { mut terminate, mut interrupt, hang_up } =
             Signals::new().context("cannot wait for signals")?;

@@ -32,7 +32,13 @@ pub(super) struct Server {
 impl Server {
     /// The JSON at `path`.
     pub(super) fn get(&self, path: &str) -> Result<String> {
-        get(&self.find()?, path)
+        exchange(&self.find()?, &format!("GET {path} HTTP/1.0\r\nHost: bootlace\r\n\r\n"))
+    }
+
+    /// Has it change something, and gets what it says to that.
+    pub(super) fn post(&self, path: &str, json: &str) -> Result<String> {
+        let head = format!("POST {path} HTTP/1.0\r\nHost: bootlace\r\nContent-Type: application/json");
+        exchange(&self.find()?, &format!("{head}\r\nContent-Length: {}\r\n\r\n{json}", json.len()))
     }
 
     /// Has the server do what `path` says for as long as the connection is open that this returns.
@@ -66,9 +72,9 @@ pub(super) fn answers(socket: &Path) -> bool {
 }
 
 /// One HTTP/1.0 exchange: our own server on the other end answers with a length and closes.
-fn get(socket: &Path, path: &str) -> Result<String> {
+fn exchange(socket: &Path, request: &str) -> Result<String> {
     let mut stream = connect(socket)?;
-    write!(stream, "GET {path} HTTP/1.0\r\nHost: bootlace\r\n\r\n")?;
+    stream.write_all(request.as_bytes())?;
     let mut answer = String::new();
     stream.take(ANSWER_BYTES_MAX).read_to_string(&mut answer).context("the server did not answer")?;
     body(&answer).map(str::to_owned)
@@ -115,7 +121,7 @@ fn body(answer: &str) -> Result<&str> {
     let (head, body) = answer.split_once("\r\n\r\n").context("the server's answer is cut short")?;
     match status(head) {
         Some("200") => Ok(body),
-        Some("404") => bail!("{}", body.trim()),
+        Some("400" | "404" | "409") => bail!("{}", body.trim()),
         _ => bail!("the server says: {} {}", head.lines().next().unwrap_or_default(), body.trim()),
     }
 }

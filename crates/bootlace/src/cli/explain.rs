@@ -8,11 +8,12 @@ use anyhow::{Context, Result, bail};
 use bootlace_core::config::{Config, DhcpMode};
 use bootlace_core::dhcp::{Lease, LeaseTable, Received, Role, Service};
 use bootlace_core::explain::{Explanation, Found, Rom, Subject, World, explain};
+use bootlace_core::learn::Fact;
 use bootlace_core::model::{Facts, Firmware, Var};
 use bootlace_core::nearest::nearest;
 use bootlace_store::LeaseReader;
-use bootlace_wire::Mac;
 use bootlace_wire::dhcp::{CLIENT_PORT, Feature};
+use bootlace_wire::{HwAddr, Mac};
 use clap::Args;
 use serde::Serialize;
 
@@ -62,9 +63,10 @@ impl Explain {
         }
         let plane = Arc::new(plane(&config)?);
         let Serving { config, loaders, .. } = Serving::new(config, Arc::clone(&plane), Edition::first());
-        let leases = leases(&config.state_dir)?;
+        let (leases, learned) = kept(&config.state_dir, self.mac.into())?;
         let world = World {
             table: LeaseTable::new(&config, leases),
+            learned,
             received: received(&config),
             config: &config,
             loaders: &loaders,
@@ -130,12 +132,13 @@ fn plane(config: &Config) -> Result<FilePlane> {
     FilePlane::loaders(&config.follow).context("cannot open a folder of follow")
 }
 
-/// What the server has promised so far; before its first start, nothing.
-fn leases(state_dir: &Path) -> Result<Vec<Lease>> {
+/// What the server has promised so far, and what the machine's boots have taught it; before its first start, nothing.
+fn kept(state_dir: &Path, hw: HwAddr) -> Result<(Vec<Lease>, Vec<Fact>)> {
     if !LeaseReader::exists(state_dir) {
-        return Ok(Vec::new());
+        return Ok((Vec::new(), Vec::new()));
     }
-    Ok(LeaseReader::open(state_dir)?.leases()?)
+    let reader = LeaseReader::open(state_dir)?;
+    Ok((reader.leases()?, reader.learned_of(hw)?))
 }
 
 /// The interface that the machine is behind: the first that is served. On another host than the server's its

@@ -6,6 +6,7 @@ mod client;
 mod counters;
 mod doctor;
 mod explain;
+mod learned;
 mod leases;
 mod machines;
 mod passwd;
@@ -47,6 +48,8 @@ enum Command {
     Machines(machines::Machines),
     /// Addresses and who holds them
     Leases(leases::Leases),
+    /// How machines have to be booted, as their boots have taught, and pins
+    Learned(learned::Learned),
     /// Boots that happened, with their timelines
     Boots(boots::Boots),
     /// Limits that were reached: what was refused, given up or forgotten
@@ -108,6 +111,7 @@ pub fn main() -> ExitCode {
         Command::Probe(command) => return command.run(),
         Command::Machines(command) => command.run(),
         Command::Leases(command) => command.run(),
+        Command::Learned(command) => command.run(),
         Command::Boots(command) => command.run(),
         Command::Counters(command) => command.run(),
         Command::Passwd(command) => command.run(),

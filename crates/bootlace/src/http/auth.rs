@@ -48,7 +48,8 @@ pub enum Guard {
 pub(super) async fn check(State(guard): State<Guard>, request: Request, next: Next) -> Response {
     let Guard::Address(token) = guard else { return next.run(request).await };
     let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|info| info.0);
-    match judge(token.as_ref(), request.headers(), peer) {
+    let access = if request.method().is_safe() { Access::Read } else { Access::Change };
+    match judge(token.as_ref(), request.headers(), peer, access) {
         Verdict::Pass => next.run(request).await,
         Verdict::OtherHost => {
             (StatusCode::FORBIDDEN, "ask by address, as localhost, or with a token\n").into_response()
@@ -59,14 +60,21 @@ pub(super) async fn check(State(guard): State<Guard>, request: Request, next: Ne
     }
 }
 
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Verdict {
     Pass,
     OtherHost,
     NeedsToken,
 }
 
-fn judge(token: Option<&Token>, headers: &HeaderMap, peer: Option<SocketAddr>) -> Verdict {
+/// What a request is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Access {
+    Read,
+    Change,
+}
+
+fn judge(token: Option<&Token>, headers: &HeaderMap, peer: Option<SocketAddr>, access: Access) -> Verdict {
     let shown = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
     match (token, shown) {
         (Some(token), Some(shown)) if token.is(shown) => Verdict::Pass,
@@ -74,6 +82,7 @@ fn judge(token: Option<&Token>, headers: &HeaderMap, peer: Option<SocketAddr>) -
         // A page in somebody's browser may be made to ask this address under another name (DNS rebinding). It
         // has no token, and is as local as the browser.
         _ if !host_is_address(headers) => Verdict::OtherHost,
+        _ if access == Access::Change => Verdict::NeedsToken,
         _ if peer.is_some_and(|peer| peer.ip().is_loopback()) => Verdict::Pass,
         _ => Verdict::NeedsToken,
     }
@@ -124,9 +133,15 @@ mod tests {
             let mut headers = HeaderMap::from_iter([(HOST, host.parse().unwrap())]);
             headers.extend(shown.map(|shown| (AUTHORIZATION, shown.parse().unwrap())));
             let peer = Some(peer.parse().unwrap());
-            assert_eq!(judge(token, &headers, peer), verdict, "{peer:?} {host} {shown:?}");
+            let change = if verdict == Pass && shown != Some(RIGHT) { NeedsToken } else { verdict };
+            assert_eq!(judge(token, &headers, peer, Access::Change), change, "{peer:?} {host} {shown:?}");
+            assert_eq!(judge(token, &headers, peer, Access::Read), verdict, "{peer:?} {host} {shown:?}");
         }
-        assert_eq!(judge(None, &HeaderMap::new(), None), NeedsToken, "a listener that names no peers");
+        assert_eq!(
+            judge(None, &HeaderMap::new(), None, Access::Read),
+            NeedsToken,
+            "a listener that names no peers"
+        );
     }
 
     #[test]

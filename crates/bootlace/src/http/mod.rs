@@ -8,6 +8,7 @@ mod boots;
 mod config;
 mod counters;
 mod health;
+mod learned;
 mod leases;
 mod machines;
 mod probe;
@@ -15,19 +16,20 @@ mod probe;
 pub use leases::LEASES_MAX;
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use arc_swap::ArcSwap;
 use axum::Json;
 use axum::Router;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use bootlace_store::StoreError;
 use serde::Serialize;
 use tokio::sync::Semaphore;
 
 use crate::hub::Hub;
+use crate::services::dhcp::Orders;
 use crate::serving::Serving;
 
 pub use auth::{Guard, Token};
@@ -44,12 +46,20 @@ pub struct Admin {
     state_dir: Arc<PathBuf>,
     hub: Arc<Hub>,
     reads: Arc<Semaphore>,
+    /// To whoever owns the store; nobody where DHCP is off.
+    orders: Weak<Orders>,
 }
 
 impl Admin {
     /// The config in force, where the databases are, and what happens now.
     pub fn new(serving: Arc<ArcSwap<Serving>>, state_dir: Arc<PathBuf>, hub: Arc<Hub>) -> Self {
-        Self { serving, state_dir, hub, reads: Arc::new(Semaphore::new(READS_MAX)) }
+        Self { serving, state_dir, hub, reads: Arc::new(Semaphore::new(READS_MAX)), orders: Weak::new() }
+    }
+
+    /// The same that has what it changes stored.
+    #[must_use]
+    pub fn keeping_by(self, orders: Weak<Orders>) -> Self {
+        Self { orders, ..self }
     }
 
     /// Waits until what has just happened, which is asked for most, is in the journal. When it cannot be written,
@@ -69,6 +79,9 @@ pub fn routes(admin: Admin, guard: Guard) -> Router {
         .route("/api/v1/counters", get(counters::list))
         .route("/api/v1/machines", get(machines::list))
         .route("/api/v1/leases", get(leases::list))
+        .route("/api/v1/learned", get(learned::list))
+        .route("/api/v1/learned/pin", post(learned::pin))
+        .route("/api/v1/learned/clear", post(learned::clear))
         .route("/api/v1/boots", get(boots::list))
         .route("/api/v1/boots/{session}", get(boots::one))
         .fallback(|| async { Failure::absent("there is nothing of this name here") })
@@ -87,6 +100,10 @@ impl Failure {
         Self { status: StatusCode::NOT_FOUND, message: message.to_owned() }
     }
 
+    fn conflict(message: &str) -> Self {
+        Self { status: StatusCode::CONFLICT, message: message.to_owned() }
+    }
+
     fn bad(message: &str) -> Self {
         Self { status: StatusCode::BAD_REQUEST, message: message.to_owned() }
     }
@@ -94,7 +111,7 @@ impl Failure {
 
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
-        tracing::error!(%error, "the store cannot be read for the API");
+        tracing::error!(%error, "the store fails the API");
         Self { status: StatusCode::INTERNAL_SERVER_ERROR, message: error.to_string() }
     }
 }

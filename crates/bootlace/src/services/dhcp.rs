@@ -6,6 +6,7 @@
 
 mod alarm;
 mod clock;
+mod lessons;
 mod orders;
 mod outage;
 mod port;
@@ -22,16 +23,17 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use bootlace_core::dhcp::{
-    AlmostFull, Decision, LeaseChange, LeaseTable, Notice, Received, classify, decide,
+    AlmostFull, Decision, LeaseChange, LeaseTable, Notice, Received, SessionView, classify, decide,
 };
 use bootlace_core::event::{DhcpAnswer, DhcpEvent, Event, EventKind, Peer};
 use bootlace_core::model::Timestamp;
-use bootlace_store::Store;
+use bootlace_store::{Commit, Store};
 use bootlace_wire::dhcp::Message;
 use bootlace_wire::{HwAddr, Mac};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 pub use self::clock::{CLOCK_CHECK, HostClock};
+use self::lessons::Lessons;
 use self::orders::Mail;
 pub use self::orders::{Inbox, Order, Orders, orders};
 use self::outage::{Outage, relies_on_leases, withheld};
@@ -108,6 +110,7 @@ impl Dhcp {
         let mut in_force = self.serving.load_full();
         let (mut batch, mut voices) = (RecvBatch::new(), RecvBatch::new());
         let mut outage = Outage::default();
+        let mut lessons = Lessons::default();
         // What a commit that failed has left: the table knows it, so it goes first into the next one.
         let mut changes = Vec::new();
         // Used again: so many decisions are large enough that the allocator would give them back to the kernel.
@@ -116,12 +119,13 @@ impl Dhcp {
         loop {
             let now = self.clock.now();
             self.neighbourhood.ask(&self.ports, &self.frames, now);
-            let pauses = [pause, self.neighbourhood.pause(now)];
-            let ready = self.wait(pauses.into_iter().flatten().fold(CLOCK_CHECK, Duration::min))?;
-            let Some(ready) = ready else { return Ok(()) };
+            let pauses = [pause, self.neighbourhood.pause(now), lessons.pause()];
+            let pause_max = pauses.into_iter().flatten().fold(CLOCK_CHECK, Duration::min);
+            let Some(ready) = self.wait(pause_max, &mut lessons)? else { return self.end() };
             self.follow_clock(&mut changes);
             let behind = !changes.is_empty() || self.clock.unstored().is_some();
             self.follow_config(&mut in_force);
+            lessons.expire(&self.hub, in_force.config.learn.expire);
             for port in ready {
                 for _ in 0..BATCHES_MAX {
                     let count = self.receive(port, &mut batch);
@@ -140,8 +144,17 @@ impl Dhcp {
                 let answered = pending.iter_mut().filter(|pending| pending.reply.is_some());
                 answered.for_each(|pending| pending.promises |= relies_on_leases(&pending.event));
             }
-            changes = self.settle(&mut pending, changes, &mut outage);
+            changes = self.settle(&mut pending, changes, &mut outage, &mut lessons);
         }
+    }
+
+    /// The last lessons are worth a commit.
+    fn end(&mut self) -> io::Result<()> {
+        let learned = self.hub.lessons();
+        if let Err(error) = self.store.commit_all(&Commit { learned: &learned, ..Commit::default() }) {
+            tracing::warn!(%error, "the last that boots taught is lost");
+        }
+        Ok(())
     }
 
     /// When the clock was set, every lease moves with it. `changes` are all leases then: what has yet to be stored of
@@ -210,7 +223,7 @@ impl Dhcp {
     }
 
     /// The ports with datagrams, at the latest after `pause`; `None` at the end.
-    fn wait(&mut self, pause: Duration) -> io::Result<Option<Vec<usize>>> {
+    fn wait(&mut self, pause: Duration, lessons: &mut Lessons) -> io::Result<Option<Vec<usize>>> {
         let mut fds: Vec<PollFd<'_>> =
             self.ports.iter().map(|port| PollFd::new(port, PollFlags::IN)).collect();
         fds.extend(self.prober.links().iter().map(|link| PollFd::new(link.socket(), PollFlags::IN)));
@@ -227,14 +240,14 @@ impl Dhcp {
         if mail {
             match self.inbox.take() {
                 Mail::End => return Ok(None),
-                Mail::Orders(orders) => orders.into_iter().for_each(|order| self.obey(order)),
+                Mail::Orders(orders) => orders.into_iter().for_each(|order| self.obey(order, lessons)),
             }
             ready.retain(|at| *at < self.ports.len());
         }
         Ok(Some(ready))
     }
 
-    fn obey(&mut self, order: Order) {
+    fn obey(&mut self, order: Order, lessons: &mut Lessons) {
         match order {
             Order::Interface(now) => {
                 self.prober.relink(&now);
@@ -250,6 +263,8 @@ impl Dhcp {
                 self.ports.extend(ports);
                 self.ports = self.neighbourhood.follow(std::mem::take(&mut self.ports));
             }
+            Order::Lessons => lessons.told(),
+            Order::Keep(answer) => lessons.asked(answer),
             // Whoever asked may be gone.
             Order::Turn(answer) => drop(answer.send(())),
         }
@@ -331,6 +346,8 @@ impl Dhcp {
         let view = self.hub.with_session(hw, now, |session| {
             session.map(|session| session.dhcp_view(&query, now)).unwrap_or_default()
         });
+        let learned = self.hub.learned_for(&query);
+        let view = SessionView { learned: &learned, ..view };
         let role = self.neighbourhood.role(port);
         let decision = decide(&serving.config, role, &serving.loaders, &mut self.table, view, &query, now);
         if let Some(address) = decision.after_probe {
@@ -359,13 +376,14 @@ impl Dhcp {
         pending: &mut Vec<Pending>,
         changes: Vec<LeaseChange>,
         outage: &mut Outage,
+        lessons: &mut Lessons,
     ) -> Vec<LeaseChange> {
         let mut left = Vec::new();
         self.send(pending.iter().filter(|pending| !pending.promises));
-        let stored = match self.clock.unstored() {
-            Some(mark) => self.store.commit_clock(mark, &changes),
-            None => self.store.commit(&changes),
-        };
+        let learned = lessons.take(&self.hub, !changes.is_empty());
+        let commit = Commit { changes: &changes, clock: self.clock.unstored(), learned: &learned };
+        let stored = self.store.commit_all(&commit);
+        lessons.stored(&self.hub, &learned, &stored);
         if let Err(error) = stored {
             for pending in pending.iter_mut().filter(|pending| pending.promises) {
                 self.hub.counters().count(Counter::DhcpNotStored);

@@ -103,6 +103,7 @@ fn acked(machine: u8, client: ClientClass) -> EventKind {
             next_server: None,
             boot: None,
             chained: false,
+            setting: None,
         }),
         trail,
     })

@@ -88,6 +88,13 @@ impl LoaderInventory {
         signed.and_then(|file| self.signed(file)).unwrap_or(name)
     }
 
+    /// The first of [`candidates`] that exists and brings drivers of its own.
+    pub fn native(&self, firmware: Firmware) -> Option<String> {
+        let by_firmware = |name: &str| name.contains("snponly") || name.contains("undionly");
+        let mut native = candidates(firmware).iter().filter(|name| !by_firmware(name));
+        native.find(|name| self.has(name)).map(|&name| name.to_owned())
+    }
+
     /// The loader for a firmware: what machine or rule ask for, else the first of [`candidates`] that exists.
     /// A file that the config names is not looked up: it may lie deeper than the inventory goes.
     pub fn pick(&self, firmware: Firmware, wanted: Option<&Loader>) -> Result<String, NoLoader> {

@@ -26,6 +26,7 @@ pub(super) static TOP: Section = Section {
         "tftp",
         "http",
         "ipxe",
+        "learn",
         "admin",
         "boot",
         "password",
@@ -65,6 +66,8 @@ pub(super) static HTTP: Section = Section { title: "[http]", keys: &["port"] };
 
 pub(super) static IPXE: Section = Section { title: "[ipxe]", keys: &["ipv6_wait"] };
 
+pub(super) static LEARN: Section = Section { title: "[learn]", keys: &["enabled", "expire"] };
+
 pub(super) static ADMIN: Section = Section { title: "[admin]", keys: &["listen", "token_file"] };
 
 pub(super) static BOOT: Section = Section { title: "[boot.NAME]", keys: &["kind", "title", "vars", "needs"] };
@@ -94,8 +97,21 @@ pub(super) static RULE: Section =
     Section { title: "[[rule]]", keys: &["match", "boot", "loader", "proxy", "ignore", "options", "vars"] };
 
 /// Every section but those of the boot kinds.
-pub(super) static SECTIONS: [&Section; 12] =
-    [&TOP, &DHCP, &SUBNET, &RANGES_FOR, &TFTP, &HTTP, &IPXE, &ADMIN, &BOOT, &PASSWORD, &MACHINE, &RULE];
+pub(super) static SECTIONS: [&Section; 13] = [
+    &TOP,
+    &DHCP,
+    &SUBNET,
+    &RANGES_FOR,
+    &TFTP,
+    &HTTP,
+    &IPXE,
+    &LEARN,
+    &ADMIN,
+    &BOOT,
+    &PASSWORD,
+    &MACHINE,
+    &RULE,
+];
 
 /// What `kind` of a boot may say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

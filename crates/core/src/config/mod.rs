@@ -196,6 +196,7 @@ fn read(document: &Spanned<DeTable<'_>>, report: &mut Report<'_>) -> Option<Conf
         tftp: services::tftp(&top, report),
         http: services::http(&top, report),
         ipv6_wait: services::ipv6_wait(&top, report),
+        learn: services::learn(&top, report),
         admin: services::admin(&top, report),
         boots,
         passwords,

@@ -4,11 +4,12 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use super::file::Table;
-use super::keys::{ADMIN, HTTP, IPXE, TFTP};
+use super::keys::{ADMIN, HTTP, IPXE, LEARN, TFTP};
 use super::report::Report;
 use super::scalar;
-use super::types::{AdminConfig, HttpConfig, Ipv6Wait, SandboxMode, TftpConfig};
+use super::types::{AdminConfig, HttpConfig, Ipv6Wait, LearnConfig, SandboxMode, TftpConfig};
 use crate::finding::Finding;
+use crate::learn::{ALIKE_WITHIN, EXPIRE_DEFAULT};
 
 /// Where the distributions put loaders and what they need beside them: Debian's packages ipxe, pxelinux,
 /// syslinux-common, syslinux-efi, shim-signed, shim-helpers-amd64-signed and grub-efi-amd64-signed, and the last two
@@ -118,6 +119,22 @@ pub(super) fn ipv6_wait(top: &Table<'_>, report: &mut Report<'_>) -> Ipv6Wait {
             report.add(super::one_of("ipv6_wait", other, &["skip", "keep"]), &text.span);
             Ipv6Wait::Keep
         }
+    }
+}
+
+pub(super) fn learn(top: &Table<'_>, report: &mut Report<'_>) -> LearnConfig {
+    let Some(table) = top.section("learn", &LEARN, report) else {
+        return LearnConfig { enabled: true, expire: EXPIRE_DEFAULT };
+    };
+    let expire = table.parsed("expire", scalar::duration, report);
+    if let Some(at) = expire.as_ref().filter(|at| at.value < ALIKE_WITHIN) {
+        let message = "facts that are forgotten between two boots teach nothing";
+        let fix = "use 30m or more, or enabled = false";
+        report.add(Finding::error("config-value", message).fix(fix), &at.span);
+    }
+    LearnConfig {
+        enabled: table.flag("enabled", report).unwrap_or(true),
+        expire: expire.map_or(EXPIRE_DEFAULT, |at| at.value),
     }
 }
 

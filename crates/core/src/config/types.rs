@@ -49,6 +49,8 @@ pub struct Config {
     pub http: HttpConfig,
     /// Whether iPXE waits for IPv6 routers.
     pub ipv6_wait: Ipv6Wait,
+    /// Whether boots teach anything.
+    pub learn: LearnConfig,
     /// API for people and programs.
     pub admin: AdminConfig,
     /// All boots by name.
@@ -130,6 +132,25 @@ pub enum ProxyRecipe {
     Offer,
     /// In an answer on port 4011, to which the offer sends the firmware: for those that miss that word.
     BootServer,
+}
+
+impl ProxyRecipe {
+    /// Its value in the config.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Offer => "offer",
+            Self::BootServer => "4011",
+        }
+    }
+
+    /// There are two.
+    #[must_use]
+    pub fn other(self) -> Self {
+        match self {
+            Self::Offer => Self::BootServer,
+            Self::BootServer => Self::Offer,
+        }
+    }
 }
 
 /// `[dhcp]`.
@@ -312,6 +333,15 @@ pub enum Ipv6Wait {
     Skip,
     /// Nothing is said; it waits.
     Keep,
+}
+
+/// `[learn]`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LearnConfig {
+    /// Whether settings are learned, and what was learned or pinned counts.
+    pub enabled: bool,
+    /// After how long facts about a machine that was not seen are forgotten; pins are not.
+    pub expire: Duration,
 }
 
 /// `[admin]`.

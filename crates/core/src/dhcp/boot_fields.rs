@@ -4,7 +4,7 @@ use std::net::Ipv4Addr;
 
 use bootlace_wire::dhcp::Feature;
 
-use super::{Query, SessionView};
+use super::{Query, Role, SessionView};
 use crate::boot::choose::Choice;
 use crate::boot::escape::url_path;
 use crate::boot::features::{self, Missing};
@@ -13,7 +13,8 @@ use crate::boot::template::Server;
 use crate::config::{BootKind, BootName, Config, LocalHow, Location};
 use crate::event::ClientClass;
 use crate::finding::Trail;
-use crate::model::Firmware;
+use crate::learn::Setting;
+use crate::model::{Firmware, Timestamp};
 
 /// The name that every script begins with, over HTTP and TFTP alike.
 const SCRIPT: &str = "boot.ipxe";
@@ -33,6 +34,8 @@ pub(super) struct BootFields {
     pub(super) boot: Option<BootName>,
     /// `file` is a loader of ours for an iPXE that lacks something.
     pub(super) chained: bool,
+    /// The row of the table of what can be learned.
+    pub(super) setting: Option<Setting>,
 }
 
 /// How the boot file is fetched.
@@ -48,10 +51,12 @@ pub(super) enum Fetch {
 pub(super) struct Booting<'a> {
     pub(super) config: &'a Config,
     pub(super) loaders: &'a LoaderInventory,
-    pub(super) session: SessionView,
+    pub(super) role: Role,
+    pub(super) session: SessionView<'a>,
     pub(super) query: &'a Query<'a>,
     pub(super) choice: &'a Choice<'a>,
     pub(super) server: Ipv4Addr,
+    pub(super) now: Timestamp,
 }
 
 impl Booting<'_> {
@@ -75,10 +80,11 @@ impl Booting<'_> {
         if let Some(own_disk) = self.own_disk(trail) {
             return own_disk;
         }
-        match self.loader() {
+        let setting = self.setting(trail);
+        match self.loader_by(setting) {
             Ok(loader) => {
                 trail.add(WHAT, format!("{loader}: the loader for {}", self.firmware_family()));
-                self.over_tftp(loader)
+                BootFields { setting, ..self.over_tftp(loader) }
             }
             Err(why) => none(trail, format!("none: {why}")),
         }
@@ -111,7 +117,7 @@ impl Booting<'_> {
             Some(BootKind::Efi { file: Location::File(file) }) if self.choice.settings.loader.is_none() => {
                 (file.clone(), "the program itself".to_owned())
             }
-            _ => match self.loader() {
+            _ => match self.loader_by(self.setting(trail)) {
                 Ok(loader) => (loader, format!("the loader for {}", self.firmware_family())),
                 Err(why) => return none(trail, format!("none: {why}")),
             },
@@ -164,18 +170,19 @@ impl Booting<'_> {
             by: Fetch::Tftp,
             boot: self.decided().cloned(),
             chained: false,
+            setting: None,
         }
     }
 
-    fn loader(&self) -> Result<String, NoLoader> {
+    pub(super) fn loader(&self) -> Result<String, NoLoader> {
         self.loaders.pick(self.firmware_family(), self.choice.settings.loader.as_ref())
     }
 
-    fn firmware_family(&self) -> Firmware {
+    pub(super) fn firmware_family(&self) -> Firmware {
         self.query.firmware.unwrap_or(Firmware::Bios)
     }
 
-    fn decided(&self) -> Option<&BootName> {
+    pub(super) fn decided(&self) -> Option<&BootName> {
         self.choice.boot()
     }
 

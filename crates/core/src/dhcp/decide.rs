@@ -18,6 +18,7 @@ use crate::boot::loader::LoaderInventory;
 use crate::config::{Config, Serve};
 use crate::event::{ClientClass, DhcpAnswer, DhcpEvent, Given};
 use crate::finding::Trail;
+use crate::learn::Fact;
 use crate::model::{Facts, Timestamp, Var};
 
 /// The shortest lease that a client can wish for: it must outlast a boot and an installation, as no loader
@@ -26,11 +27,13 @@ const LEASE_MIN: Duration = Duration::from_secs(30 * 60);
 
 /// What the machine's session says that matters to DHCP.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct SessionView {
+pub struct SessionView<'a> {
     /// An earlier DHCP transaction or script of this session sent the machine's iPXE into a loader of ours: what
     /// asks now is that loader. An answer of the *same* transaction does not count, or its ACK would differ
     /// from its OFFER.
     pub chained: bool,
+    /// What earlier boots taught, with the last of them settled.
+    pub learned: &'a [Fact],
 }
 
 /// What to send, what to store before that, and what to record.
@@ -54,14 +57,14 @@ pub fn decide(
     role: Role,
     loaders: &LoaderInventory,
     table: &mut LeaseTable,
-    session: SessionView,
+    session: SessionView<'_>,
     query: &Query<'_>,
     now: Timestamp,
 ) -> Decision {
     match role {
         Role::Server => {}
         Role::Guest if has_lent(table, query, now) => {}
-        Role::Proxy | Role::Guest => return proxy::decide(config, loaders, session, query),
+        Role::Proxy | Role::Guest => return proxy::decide(config, loaders, session, query, now),
         Role::Undecided => return undecided(query),
     }
     let nets = net::candidates(config, query);
@@ -86,7 +89,8 @@ pub fn decide(
         Verdict::Give(gift) => {
             notice = gift.notice;
             let server = gift.net.server;
-            let booting = Booting { config, loaders, session, query, choice: &choice, server };
+            let booting =
+                Booting { config, role: Role::Server, loaders, session, query, choice: &choice, server, now };
             let boot = booting.fields(&mut trail);
             if query.class == ClientClass::HttpBoot && boot.file.is_none() && gift.kind == MessageType::Offer
             {
@@ -174,7 +178,8 @@ fn with_remembered<'a>(query: &'a Query<'_>, table: &LeaseTable, nets: &[Net<'_>
 
 fn given(kind: MessageType, address: Ipv4Addr, boot: BootFields) -> DhcpAnswer {
     let next_server = boot.next_server.filter(|_| boot.by == Fetch::Tftp);
-    let given = Given { address, boot_file: boot.file, next_server, boot: boot.boot, chained: boot.chained };
+    let BootFields { file: boot_file, boot, chained, setting, .. } = boot;
+    let given = Given { address, boot_file, next_server, boot, chained, setting };
     if kind == MessageType::Offer { DhcpAnswer::Offer(given) } else { DhcpAnswer::Ack(given) }
 }
 

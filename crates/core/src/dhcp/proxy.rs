@@ -10,13 +10,14 @@ use bootlace_wire::dhcp::{Code, MessageType};
 use super::boot_fields::{BootFields, Booting};
 use super::decide::{Decision, SessionView, event};
 use super::reply::{self, Reply};
-use super::{Destination, Kind, Notice, Query, Request, relays};
+use super::{Destination, Kind, Notice, Query, Request, Role, relays};
 use crate::boot::choose::choose;
 use crate::boot::loader::LoaderInventory;
 use crate::config::{BootKind, Cidr, Config, ProxyRecipe};
 use crate::event::{ClientClass, DhcpAnswer, Given};
 use crate::finding::Trail;
-use crate::model::Firmware;
+use crate::learn::Setting;
+use crate::model::{Firmware, Timestamp};
 
 /// `priority = 1` of option 175: iPXE takes this boot file rather than one of the DHCP server.
 const PRIORITY: [u8; 3] = [1, 1, 1];
@@ -28,8 +29,9 @@ const USE_BOOT_FILE: [u8; 4] = [6, 1, 8, 255];
 pub(super) fn decide(
     config: &Config,
     loaders: &LoaderInventory,
-    session: SessionView,
+    session: SessionView<'_>,
     query: &Query<'_>,
+    now: Timestamp,
 ) -> Decision {
     let mut trail = Trail::default();
     let refusal = relays::refusal(&config.dhcp, query);
@@ -37,7 +39,7 @@ pub(super) fn decide(
         (Some(answer), _) => (None, answer, None),
         (None, Some(why)) => (None, DhcpAnswer::Silence(why), Some(Notice::ForeignRelay)),
         (None, None) => {
-            let (reply, answer) = Case { config, loaders, session, query }.handle(&mut trail);
+            let (reply, answer) = Case { config, loaders, session, query, now }.handle(&mut trail);
             (reply, answer, None)
         }
     };
@@ -77,13 +79,14 @@ fn is_near(config: &Config, query: &Query<'_>, address: Ipv4Addr) -> bool {
 struct Case<'a> {
     config: &'a Config,
     loaders: &'a LoaderInventory,
-    session: SessionView,
+    session: SessionView<'a>,
     query: &'a Query<'a>,
+    now: Timestamp,
 }
 
 impl Case<'_> {
     fn handle(&self, trail: &mut Trail) -> (Option<Reply>, DhcpAnswer) {
-        let Self { config, loaders, session, query } = *self;
+        let Self { config, loaders, session, query, now } = *self;
         let mut choice = choose(config, &query.facts, None);
         *trail = std::mem::take(&mut choice.trail);
         let silence = |why: &str| (None, DhcpAnswer::Silence(why.to_owned()));
@@ -97,7 +100,8 @@ impl Case<'_> {
             trail.add("boot file", format!("none: boot {boot} is the machine's own disk"));
             return silence("it boots its own disk");
         }
-        let booting = Booting { config, loaders, session, query, choice: &choice, server };
+        let role = Role::Proxy;
+        let booting = Booting { config, role, loaders, session, query, choice: &choice, server, now };
         let boot = booting.fields(trail);
         if boot.next_server.is_none() {
             return silence("nothing to boot from here");
@@ -105,7 +109,7 @@ impl Case<'_> {
         let recipe = match query.class {
             ClientClass::Firmware => {
                 let asked = choice.settings.proxy.or(config.dhcp.proxy);
-                asked.unwrap_or_else(|| usual(query.firmware.unwrap_or(Firmware::Bios)))
+                asked.unwrap_or_else(|| untold(query.firmware.unwrap_or(Firmware::Bios), boot.setting))
             }
             _ => ProxyRecipe::Offer,
         };
@@ -118,8 +122,9 @@ impl Case<'_> {
         };
         let kind = if query.kind == Kind::Discover { MessageType::Offer } else { MessageType::Ack };
         let reply = self.reply(server, kind, recipe, &boot);
-        let BootFields { file: boot_file, next_server, boot, chained, .. } = boot;
-        let given = Given { address: Ipv4Addr::UNSPECIFIED, boot_file, next_server, boot, chained };
+        let BootFields { file: boot_file, next_server, boot, chained, setting, .. } = boot;
+        let address = Ipv4Addr::UNSPECIFIED;
+        let given = Given { address, boot_file, next_server, boot, chained, setting };
         let answer =
             if kind == MessageType::Offer { DhcpAnswer::Offer(given) } else { DhcpAnswer::Ack(given) };
         (Some(reply), answer)
@@ -170,8 +175,14 @@ impl Case<'_> {
 
 /// What most firmware of a kind understands. Several older UEFI builds miss the word "use this file" of the offer, and all
 /// know port 4011; many BIOS ROMs are the other way round.
-fn usual(firmware: Firmware) -> ProxyRecipe {
+pub fn usual_recipe(firmware: Firmware) -> ProxyRecipe {
     if firmware.is_uefi() { ProxyRecipe::BootServer } else { ProxyRecipe::Offer }
+}
+
+/// The one that the config does not name.
+fn untold(firmware: Firmware, setting: Option<Setting>) -> ProxyRecipe {
+    let usual = usual_recipe(firmware);
+    if setting == Some(Setting::OtherRecipe) { usual.other() } else { usual }
 }
 
 /// The configured address; else the one that was asked, when it is ours; else the interface's first.

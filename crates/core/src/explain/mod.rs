@@ -20,6 +20,7 @@ use crate::boot::loader::LoaderInventory;
 use crate::config::Config;
 use crate::dhcp::{LeaseTable, Received};
 use crate::event::Event;
+use crate::learn::Fact;
 use crate::model::{Facts, Firmware, Timestamp, Var};
 use crate::session::{Step, steps};
 
@@ -65,6 +66,8 @@ pub struct World<'a> {
     pub loaders: &'a LoaderInventory,
     /// A copy of the leases: explaining hands out addresses in it.
     pub table: LeaseTable,
+    /// What earlier boots of the machine taught.
+    pub learned: Vec<Fact>,
     /// The interface that the machine is behind.
     pub received: Received,
     /// The time of the boot.

@@ -12,11 +12,12 @@ use super::{Exchange, Explanation, Rom, Subject, World, ipxe, pxelinux};
 use crate::boot::loader::{candidates, signed_boot};
 use crate::boot::template::Server;
 use crate::config::{Cidr, DhcpMode};
-use crate::dhcp::{Decision, Received, Role, Service, classify, decide};
+use crate::dhcp::{Decision, Received, Role, Service, SessionView, classify, decide};
 use crate::event::{
     ClientClass, DhcpAnswer, Event, EventKind, FileEvent, FileOutcome, Given, Peer, Protocol, ScriptEvent,
 };
 use crate::files::{FileRequest, Identity, Named, Resolution, Resource, look_up, percent_decoded, resolve};
+use crate::learn::Fact;
 use crate::model::{Facts, Text, Var};
 use crate::session::{Session, SessionId};
 
@@ -24,7 +25,9 @@ use crate::session::{Session, SessionId};
 pub(super) const HOPS_MAX: u32 = 12;
 
 /// Plays the boot of `subject`.
-pub fn explain(world: World<'_>, subject: &Subject) -> Explanation {
+pub fn explain(mut world: World<'_>, subject: &Subject) -> Explanation {
+    // Another boot begins, so that whatever goes on now has ended.
+    world.learned.iter_mut().for_each(Fact::settle);
     let client = Client {
         mac: subject.mac,
         firmware: subject.firmware,
@@ -329,7 +332,8 @@ impl Walk<'_> {
         let query = classify(message, &received).ok()?;
         let view = self.session.dhcp_view(&query, self.world.now);
         let role = self.role();
-        let World { config, loaders, table, now, .. } = &mut self.world;
+        let World { config, loaders, table, learned, now, .. } = &mut self.world;
+        let view = SessionView { learned, ..view };
         let mut decision = decide(config, role, loaders, table, view, &query, *now);
         match (config.dhcp.mode, role) {
             (DhcpMode::Auto, Role::Server) => decision.event.trail.add("mode", ALONE),

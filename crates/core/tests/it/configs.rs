@@ -7,8 +7,10 @@ use std::time::Duration;
 
 use bootlace_core::config::{
     AdminConfig, Boot, BootKind, BootName, Cidr, Config, DhcpConfig, DhcpMode, HttpConfig, Ipv6Wait,
-    LocalHow, Machine, Overrides, Passwords, Relays, SandboxMode, Serve, Subnet, TftpConfig, Vars,
+    LearnConfig, LocalHow, Machine, Overrides, Passwords, Relays, SandboxMode, Serve, Subnet, TftpConfig,
+    Vars,
 };
+use bootlace_core::learn::EXPIRE_DEFAULT;
 
 /// `ranges` are pairs of first and last address of 10.0.N.0/24, one subnet for each N.
 pub(crate) fn config(ranges: &[(&str, &str)]) -> Config {
@@ -53,6 +55,7 @@ pub(crate) fn config(ranges: &[(&str, &str)]) -> Config {
         http: HttpConfig { port: 80 },
         sandbox: SandboxMode::Auto,
         ipv6_wait: Ipv6Wait::Skip,
+        learn: LearnConfig { enabled: true, expire: EXPIRE_DEFAULT },
         admin: AdminConfig { listen: None, token_file: None },
         passwords: Passwords::default(),
         boots: BTreeMap::from([(

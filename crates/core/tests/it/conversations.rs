@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use bootlace_core::boot::loader::LoaderInventory;
 use bootlace_core::config::{self, Config};
@@ -11,7 +12,8 @@ use bootlace_core::dhcp::{
     Decision, Destination, Lease, LeaseChange, LeaseState, LeaseTable, Received, Role, Service, SessionView,
     classify, decide,
 };
-use bootlace_core::event::{DhcpAnswer, Event, EventKind, Peer};
+use bootlace_core::event::{DhcpAnswer, Event, EventKind, FileEvent, FileOutcome, Peer, Protocol};
+use bootlace_core::learn::Learned;
 use bootlace_core::model::Timestamp;
 use bootlace_core::session::{SessionId, Sessions};
 use bootlace_wire::dhcp::describe::describe;
@@ -24,13 +26,14 @@ use crate::packets::{fixtures, inventory, packet};
 /// The loaders of Debian's ipxe package.
 const LOADERS: [&str; 4] = ["undionly.kpxe", "ipxe.pxe", "snponly.efi", "ipxe.efi"];
 /// Lines of the trail that are DHCP's own: the others have tests of their own.
-const TRAIL: [&str; 3] = ["subnet", "address", "boot file"];
+const TRAIL: [&str; 4] = ["subnet", "address", "learned", "boot file"];
 
 struct Server {
     config: Config,
     table: LeaseTable,
     stored: Vec<Lease>,
     sessions: Sessions,
+    learned: Learned,
     role: Role,
     loaders: LoaderInventory,
     start: Timestamp,
@@ -57,6 +60,7 @@ impl Server {
             config,
             stored: Vec::new(),
             sessions: Sessions::new(SessionId(1)),
+            learned: Learned::default(),
             start,
             now: start,
             local: (Ipv4Addr::new(10, 188, 0, 10), 24),
@@ -66,6 +70,48 @@ impl Server {
 
     fn restart(&mut self) {
         self.table = LeaseTable::new(&self.config, self.stored.clone());
+        self.learned = Learned::new(self.learned.all());
+    }
+
+    fn happened(&mut self, event: &Event) {
+        self.sessions.apply(event);
+        self.learned.apply(event);
+    }
+
+    /// `MAC PROTOCOL NAME OUTCOME`: what became of a file.
+    fn file(&mut self, text: &str) {
+        let [mac, protocol, name, outcome] = words(text);
+        let outcome = match outcome {
+            "sent" => FileOutcome::Sent { bytes: 1, took: Duration::ZERO, retransmits: 0 },
+            "stopped" => FileOutcome::Aborted { bytes: 1, of: 2, why: "the client went silent".into() },
+            "absent" => FileOutcome::Absent("no such file".into()),
+            "size" => FileOutcome::SizeProbe,
+            _ => panic!("what is {outcome:?}?"),
+        };
+        let protocol = if protocol == "http" { Protocol::Http } else { Protocol::Tftp };
+        let file = FileEvent { protocol, name: name.into(), outcome };
+        let hw = Some(mac.parse::<Mac>().unwrap().into());
+        self.happened(&Event { at: self.now, peer: Peer { hw, ip: None }, kind: EventKind::File(file) });
+    }
+
+    fn facts(&self, mac: Mac) -> String {
+        let mut out = String::new();
+        let since = |at: Timestamp| (at.0 - self.start.0) / 1000;
+        for fact in self.learned.facts(mac.into()) {
+            write!(out, "! {} {}", fact.firmware, fact.setting).unwrap();
+            if let Some(failed) = fact.failed {
+                let at = since(failed.at);
+                write!(out, ", failed {} times, {} at {at}s", fact.failures, failed.ending).unwrap();
+            }
+            if let Some(open) = fact.open {
+                write!(out, ", {} since {}s", open.ending, since(open.at)).unwrap();
+            }
+            if let Some(worked) = fact.worked {
+                write!(out, ", worked at {}s", since(worked)).unwrap();
+            }
+            writeln!(out, "{}", if fact.pinned.is_some() { ", pinned" } else { "" }).unwrap();
+        }
+        if out.is_empty() { "! nothing\n".to_owned() } else { out }
     }
 
     fn command(&mut self, line: &str) -> String {
@@ -85,6 +131,16 @@ impl Server {
         } else if let Some(local) = line.strip_prefix("interface ") {
             let (address, prefix) = local.split_once('/').unwrap();
             self.local = (address.parse().unwrap(), prefix.parse().unwrap());
+        } else if let Some(file) = line.strip_prefix("file ") {
+            self.file(file);
+        } else if let Some(mac) = line.strip_prefix("learned ") {
+            return self.facts(mac.parse().unwrap());
+        } else if let Some(pin) = line.strip_prefix("pin ") {
+            let [mac, firmware, setting] = words(pin);
+            let hw = HwAddr::from(mac.parse::<Mac>().unwrap());
+            self.learned.pin(hw, firmware.parse().unwrap(), setting.parse().unwrap(), self.now);
+        } else if let Some(mac) = line.strip_prefix("clear ") {
+            assert!(self.learned.clear(mac.parse::<Mac>().unwrap().into()));
         } else if let Some(request) = line.strip_prefix("> ") {
             return self.request(request);
         } else {
@@ -109,6 +165,8 @@ impl Server {
         };
         let session = self.sessions.current(query.hw, self.now);
         let view = session.map_or_else(SessionView::default, |session| session.dhcp_view(&query, self.now));
+        let learned = self.learned.view(&query);
+        let view = SessionView { learned: &learned, ..view };
         let decision =
             decide(&self.config, self.role, &self.loaders, &mut self.table, view, &query, self.now);
         let event = Event {
@@ -116,7 +174,7 @@ impl Server {
             peer: Peer { hw: Some(query.hw), ip: None },
             kind: EventKind::Dhcp(decision.event.clone()),
         };
-        self.sessions.apply(&event);
+        self.happened(&event);
         self.commit(&decision.changes);
         self.render(&decision)
     }
@@ -230,6 +288,10 @@ impl Server {
             }
         }
     }
+}
+
+fn words<const N: usize>(text: &str) -> [&str; N] {
+    text.split(' ').collect::<Vec<_>>().try_into().unwrap_or_else(|_| panic!("{text:?} has not {N} words"))
 }
 
 fn empty(kind: &str) -> Message {

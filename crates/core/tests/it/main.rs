@@ -5,6 +5,7 @@ mod configs;
 mod conversations;
 mod dhcp_properties;
 mod explain;
+mod learning;
 mod lease_pressure;
 mod lease_probes;
 mod lease_simulation;

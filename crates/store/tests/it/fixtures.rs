@@ -6,6 +6,7 @@ use std::time::Duration;
 use bootlace_core::config::BootName;
 use bootlace_core::dhcp::{ClockMark, LeaseState};
 use bootlace_core::event::*;
+use bootlace_core::learn::{Ending, Fact, Failure, MachineFacts, Setting};
 use bootlace_core::model::{Firmware, Reporting, Text, Timestamp, Var};
 use bootlace_core::session::SessionId;
 use bootlace_store::journal::{EventId, Record};
@@ -69,6 +70,45 @@ fn a_store_of_schema_3() {
     let boot = "0f9b0f0e-1d2c-4b3a-8a5f-6c7d8e9f0a1b".parse().unwrap();
     let mark = ClockMark { boot, began: Timestamp(1_795_300_000_000) };
     assert_eq!(store.clock().unwrap(), Some(mark));
+    let new = tempfile::tempdir().unwrap();
+    drop(Store::open(new.path()).unwrap());
+    assert_eq!(schema(&file), schema(&new.path().join("bootlace.db")));
+}
+
+/// What a later release has words for is left out, the rest is not.
+#[test]
+fn a_store_of_schema_4() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("bootlace.db");
+    restore(&file, include_str!("../fixtures/store-4.sql"));
+    let learned = Store::open(dir.path()).unwrap().learned().unwrap();
+    let at = |secs: i64| Timestamp(1_795_391_000_000 + secs * 1000);
+    let failure = |ending, at| Some(Failure { ending, at });
+    let new = |firmware, setting, seen| Fact::new(firmware, setting, seen);
+    let expected = [
+        MachineFacts {
+            hw: hw(1),
+            facts: vec![
+                Fact { worked: Some(at(1000)), ..new(Firmware::UefiX64, Setting::Native, at(1000)) },
+                Fact {
+                    failures: 2,
+                    failed: failure(Ending::Returned, at(0)),
+                    ..new(Firmware::UefiX64, Setting::Usual, at(0))
+                },
+            ],
+        },
+        MachineFacts {
+            hw: hw(2),
+            facts: vec![Fact {
+                failures: 1,
+                failed: failure(Ending::Stalled, at(0)),
+                open: failure(Ending::Silent, at(500)),
+                pinned: Some(at(400)),
+                ..new(Firmware::Bios, Setting::SmallBlocks, at(500))
+            }],
+        },
+    ];
+    assert_eq!(learned, expected);
     let new = tempfile::tempdir().unwrap();
     drop(Store::open(new.path()).unwrap());
     assert_eq!(schema(&file), schema(&new.path().join("bootlace.db")));

@@ -6,6 +6,7 @@ mod fixtures;
 mod histories;
 mod journal;
 mod kill;
+mod learned;
 mod lease_log;
 mod make;
 mod open;

@@ -82,6 +82,7 @@ pub(crate) fn discover(client: ClientClass, facts: Facts, xid: u32) -> EventKind
             next_server: Some(ip(2)),
             boot: BootName::new("rescue"),
             chained: false,
+            setting: None,
         }),
         trail,
     })

@@ -4,6 +4,7 @@ use std::io::{self, PipeReader, PipeWriter, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::mpsc::{self, Receiver, Sender};
 
+use bootlace_store::StoreError;
 use rustix::io::ioctl_fionbio;
 use tokio::sync::oneshot;
 
@@ -19,6 +20,10 @@ pub enum Order {
     Config,
     /// The ports of the link that stands in for an interface from now on; none when there is no such link any more.
     StandIn(Vec<Port>),
+    /// There is something that boots taught to be stored.
+    Lessons,
+    /// The same, at once; says what came of it.
+    Keep(oneshot::Sender<Result<(), StoreError>>),
     /// Says that the thread goes round.
     Turn(oneshot::Sender<()>),
 }

@@ -107,6 +107,7 @@ mod tests {
             next_server: None,
             boot: None,
             chained: false,
+            setting: None,
         };
         let relies = |message, answer| relies_on_leases(&event(message, answer));
         let (discover, request) = (DhcpMessage::Discover, DhcpMessage::Request);

@@ -8,7 +8,8 @@ use std::time::Duration;
 use bootlace_core::event::{FileEvent, FileOutcome, Protocol};
 use bootlace_core::model::Text;
 use bootlace_wire::tftp::{
-    ContentInfo, ErrorCode, Outcome, Output, Packet, Repeat, Request, Transfer, clean_name, error_packet,
+    ContentInfo, ErrorCode, Limits, Outcome, Output, Packet, Repeat, Request, Transfer, clean_name,
+    error_packet,
 };
 use tokio::time::Instant;
 
@@ -139,7 +140,10 @@ enum Next {
 
 impl<'a> Serving<'a> {
     fn new(port: &'a Arc<Port>, opening: &'a Opening, request: &Request<'_>, len: u64) -> Self {
-        let transfer = Transfer::new(request, ContentInfo { len }, &port.limits);
+        let own = port.limits;
+        let block_max = port.tftp.resolver.block_max(opening.peer).unwrap_or(u16::MAX);
+        let limits = Limits { blksize_max: own.blksize_max.min(block_max), ..own };
+        let transfer = Transfer::new(request, ContentInfo { len }, &limits);
         Self { port, opening, transfer, len, started: Instant::now(), alarm: Alarm::default() }
     }
 

@@ -12,7 +12,7 @@ use bootlace::services::dhcp::{CLOCK_CHECK, WAITING_MAX};
 use bootlace::services::stand_in::STAND_IN_TIME_MAX;
 use bootlace::services::{http::limits as http, tftp};
 use bootlace_core::boot::template;
-use bootlace_core::{config, dhcp, files, model, session};
+use bootlace_core::{config, dhcp, files, learn, model, session};
 use bootlace_probe::limits as probe;
 use bootlace_store::journal;
 use bootlace_wire::tftp::limits as wire;
@@ -31,6 +31,11 @@ fn constants() -> Vec<(&'static str, String)> {
         ("SILENCE", time(session::SILENCE)),
         ("REPORTED_MAX", count(hub::REPORTED_MAX)),
         ("NEIGHBOURS_MAX", count(hub::NEIGHBOURS_MAX)),
+        ("LEARNED_MACHINES_MAX", count(learn::LEARNED_MACHINES_MAX)),
+        ("FACTS_PER_MACHINE_MAX", count(learn::FACTS_PER_MACHINE_MAX)),
+        ("FAILURES", count(learn::FAILURES as usize)),
+        ("ALIKE_WITHIN", time(learn::ALIKE_WITHIN)),
+        ("EXPIRE_DEFAULT", time(learn::EXPIRE_DEFAULT)),
         ("HELD_WARNING", format!("{} %", dhcp::HELD_WARNING)),
         ("HELD_CALM", format!("{} %", dhcp::HELD_CALM)),
         ("OFFER_HOLD", time(dhcp::OFFER_HOLD)),

@@ -18,6 +18,7 @@ fn steps(config: &bootlace_core::config::Config, firmware: Firmware, rom: Rom) -
         config,
         loaders: &loaders,
         table: LeaseTable::new(config, Vec::new()),
+        learned: Vec::new(),
         received: Received {
             interface: "eth0".into(),
             local: vec![(SERVER, 24)],

@@ -74,6 +74,7 @@ impl Case {
             config: &self.config,
             loaders: &self.loaders,
             table: LeaseTable::new(&self.config, Vec::new()),
+            learned: Vec::new(),
             received: Received {
                 interface: "eth0".into(),
                 // The first is of another network, as where a host has several.

@@ -41,6 +41,7 @@ fn given(boot_file: Option<&str>) -> Given {
         next_server: None,
         boot: None,
         chained: false,
+        setting: None,
     }
 }
 
