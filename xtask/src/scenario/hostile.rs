@@ -4,6 +4,7 @@ mod crowd;
 mod flood;
 mod identities;
 mod starts;
+mod station;
 
 use super::{Context, Scenario, context, rawdhcp, served};
 
@@ -27,6 +28,11 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         name: "hostile-flood",
         shows: "20,000 made-up machines that want an address keep none from a real one, and cost little memory",
         run: flood::flood,
+    },
+    Scenario {
+        name: "hostile-station",
+        shows: "one station that leases for made-up machines gets half of the addresses; the others are for machines with frames of their own",
+        run: station::station,
     },
     Scenario {
         name: "failed-starts",

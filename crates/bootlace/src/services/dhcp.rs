@@ -196,7 +196,7 @@ impl Dhcp {
     /// there was one lately; the first one is noticed a moment later.
     fn hear_stations(&mut self, port: usize, voices: &mut RecvBatch) {
         let now = self.clock.now();
-        let Port { interface, ear: Ear::Server(_) } = &self.ports[port] else { return };
+        let Port { interface, ear: Ear::Server(_), .. } = &self.ports[port] else { return };
         if !self.table.expects_other_voices(now) {
             return;
         }

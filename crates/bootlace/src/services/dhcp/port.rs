@@ -78,7 +78,7 @@ impl Port {
     /// An ear for messages that come by another station's voice.
     pub fn stations(interface: &Interface) -> io::Result<Self> {
         let tap = DhcpTap::of_other_stations(interface.index, SERVER_PORT)?;
-        Ok(Self { interface: interface.clone(), ear: Ear::Stations(tap) })
+        Ok(Self::on(interface, Ear::Stations(tap)))
     }
 
     /// A proxy's port for firmware that its offers send there.
