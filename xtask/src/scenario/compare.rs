@@ -84,9 +84,12 @@ pub(super) fn hold(server: &Served, mac: &str, foretold: &Foretold) -> Result<()
 }
 
 /// The machine has begun what was foretold, and ended before its end: a firmware may refuse what it is sent. Says what
-/// kind of step was its last.
+/// kind of step was its last. What it does by itself then, UEFI HTTP Boot of the same card, is another attempt.
 pub(super) fn hold_beginning(server: &Served, mac: &str, foretold: &Foretold) -> Result<String> {
-    let happened = happened(server, mac)?;
+    let mut happened = happened(server, mac)?;
+    let next =
+        happened.iter().position(|step| step.get("client").is_some_and(|client| client == "http-boot"));
+    happened.truncate(next.unwrap_or(happened.len()));
     let begins = foretold.steps.starts_with(&happened) && happened.len() < foretold.steps.len();
     let last = happened.last().and_then(|step| step.get("step")).and_then(Value::as_str);
     match last {
