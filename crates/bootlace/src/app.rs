@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use bootlace_core::config::{Config, Files};
-use bootlace_core::dhcp::{LeaseState, LeaseTable};
+use bootlace_core::dhcp::LeaseTable;
 use bootlace_core::session::SessionId;
 use bootlace_store::{Journal, Store};
 
@@ -26,18 +26,20 @@ use crate::hub::Held;
 use crate::sandbox::Sandbox;
 use crate::services::dhcp::HostClock;
 use crate::serving::{Edition, Serving};
+use crate::sources::{self, Checked};
 use crate::systemd::Manager;
-use crate::{logging, privileges, sources};
+use crate::{logging, privileges};
 
 pub(crate) use bind::lends_no_own_address;
 
 use bind::Bound;
 use inherited::Inherited;
-use reload::Origin;
+use reload::{Origin, Read};
 
 /// Everything that needs the host, before any thread exists.
 struct Opened {
     origin: Origin,
+    read: Read,
     manager: Manager,
     serving: Serving,
     store: Store,
@@ -58,8 +60,8 @@ pub fn serve(config: &Path, interfaces: &[String]) -> Result<()> {
 
 fn open(path: &Path, interfaces: &[String]) -> Result<Opened> {
     let manager = Manager::of_environment();
-    let (source, files) = sources::read(path)?;
-    let loaded = sources::check(&source, &files)?;
+    let Checked { source, files, result } = sources::check(path)?;
+    let loaded = result.map_err(|findings| sources::unusable(&findings, &source, &files))?;
     for warning in &loaded.warnings {
         tracing::warn!(code = warning.code, "{warning}");
     }
@@ -67,6 +69,7 @@ fn open(path: &Path, interfaces: &[String]) -> Result<Opened> {
     if !interfaces.is_empty() {
         config.interfaces = interfaces.to_vec();
     }
+    sources::hash_passwords(&mut config.passwords, None)?;
     let state_dir = config.state_dir.clone();
     let user = config.user.as_deref();
     let token = bind::read_token(&config.admin)?;
@@ -88,7 +91,8 @@ fn open(path: &Path, interfaces: &[String]) -> Result<Opened> {
     let sandbox = shut_in(path, &serving.config, &files);
     let origin =
         Origin { path: path.to_owned(), interfaces: interfaces.to_vec(), sandbox: Arc::new(sandbox) };
-    Ok(Opened { origin, manager, serving, store, clock, table, journal, next_session, bound })
+    let read = Read::at_start(&origin, &serving, source.text, files);
+    Ok(Opened { origin, read, manager, serving, store, clock, table, journal, next_session, bound })
 }
 
 /// What is open stays; from here on only what the server reads and writes can be opened.
@@ -101,6 +105,5 @@ fn shut_in(path: &Path, config: &Config, files: &Files) -> Sandbox {
 
 /// Addresses in use at the start.
 fn held(leases: &LeaseTable) -> impl Iterator<Item = (std::net::Ipv4Addr, Held)> {
-    let bound = leases.iter().filter(|lease| lease.state == LeaseState::Bound);
-    bound.map(|lease| (lease.address, Held { hw: lease.hw, until: lease.until }))
+    leases.iter().filter_map(|lease| Some((lease.address, Held::by(lease)?)))
 }

@@ -5,6 +5,7 @@ use std::net::Ipv4Addr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use bootlace_core::dhcp::{Lease, LeaseState, Told};
 use bootlace_core::event::Event;
 use bootlace_core::files::Identity;
 use bootlace_core::model::Timestamp;
@@ -42,12 +43,23 @@ pub struct Who {
 }
 
 /// Who has an address, and until when that is sure.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Held {
     /// Who.
     pub hw: HwAddr,
     /// The end of the lease, or of what a report is good for.
     pub until: Timestamp,
+    /// What the lease remembers of its holder; most have nothing.
+    pub told: Option<Box<Told>>,
+}
+
+impl Held {
+    /// By a lease, while that is bound.
+    pub fn by(lease: &Lease) -> Option<Self> {
+        let told = || Some(lease.told()).filter(|told| !told.is_empty()).map(Box::new);
+        let held = || Self { hw: lease.hw, until: lease.until, told: told() };
+        (lease.state == LeaseState::Bound).then(held)
+    }
 }
 
 /// Sessions, the journal and the book of addresses.
@@ -140,6 +152,12 @@ impl Hub {
         }
     }
 
+    /// What the lease of an address remembers of its holder. It outlives a session, and the server.
+    pub fn remembered(&self, ip: Ipv4Addr, now: Timestamp) -> Option<Told> {
+        let leased = self.leased.read().unwrap_or_else(PoisonError::into_inner);
+        leased.get(&ip).filter(|held| held.until > now)?.told.as_deref().cloned()
+    }
+
     fn lease_holder(&self, ip: Ipv4Addr, now: Timestamp) -> Option<HwAddr> {
         sure(self.leased.read().unwrap_or_else(PoisonError::into_inner).get(&ip), now)
     }
@@ -171,7 +189,7 @@ impl Hub {
             reported.retain(|_, held| held.until > now);
         }
         if reported.len() < REPORTED_MAX || reported.contains_key(&ip) {
-            reported.insert(ip, Held { hw, until: now.after(SILENCE) });
+            reported.insert(ip, Held { hw, until: now.after(SILENCE), told: None });
         } else {
             self.counters.count(Counter::ReportsFull);
         }
@@ -322,7 +340,7 @@ mod tests {
         assert_eq!(hub.who(IP, at(1)), Some(hw(1)));
         hub.reported(IP, hw(2), at(2));
         assert_eq!(hub.who(IP, at(2)), Some(hw(2)), "the last report counts");
-        hub.leased([(IP, Some(Held { hw: hw(3), until: at(60) }))]);
+        hub.leased([(IP, Some(Held { hw: hw(3), until: at(60), told: None }))]);
         assert_eq!(hub.who(IP, at(59)), Some(hw(3)));
         assert_eq!(hub.who(IP, at(60)), Some(hw(2)), "the lease has ended");
         assert_eq!(hub.who(IP, at(2 + SILENCE.as_secs())), None, "another machine may have the address");

@@ -131,7 +131,7 @@ async fn open(plane: &Arc<FilePlane>, name: &str) -> Found {
     match plane.open_async(name).await {
         Ok(content) => Found::Content(content),
         Err(error @ OpenError::Absent) => Found::Absent(error.to_string()),
-        Err(error @ OpenError::Refused(_)) => Found::Refused(error.to_string()),
+        Err(error @ (OpenError::Refused(_) | OpenError::Image(_))) => Found::Refused(error.to_string()),
         Err(error @ OpenError::Io(_)) => Found::Failed(error.to_string()),
     }
 }

@@ -104,6 +104,10 @@ fn find(serving: &Serving, hub: &Hub, ask: &Ask<'_>) -> Resolution {
         })
     });
     let (mut facts, features, chained) = told.unwrap_or((Facts::new(), None, false));
+    // After a restart there is no session yet that would know.
+    if let Some(told) = hub.remembered(ip, now).and_then(|told| told.missing_in(&facts)) {
+        told.tell(&mut facts);
+    }
     // A machine that is known by its address need not be asked who it is, and what it once claimed to be does
     // not make it that.
     if let Some(mac) = hw.and_then(|hw| hw.mac()) {

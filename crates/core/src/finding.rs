@@ -1,5 +1,6 @@
 //! What is wrong or worth knowing: one type for check, explain, doctor and the timeline.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::ops::Range;
 
@@ -100,9 +101,9 @@ impl fmt::Display for Finding {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Considered {
     /// What was looked at: `machine web1`, `rule 2`, `address 10.188.0.61`.
-    pub what: String,
+    pub what: Cow<'static, str>,
     /// What came of it, and why: `matched manufacturer "QEMU"`.
-    pub result: String,
+    pub result: Cow<'static, str>,
 }
 
 /// What was considered on the way to a decision, in order.
@@ -116,7 +117,7 @@ impl Trail {
     }
 
     /// Adds a line.
-    pub fn add(&mut self, what: impl Into<String>, result: impl Into<String>) {
+    pub fn add(&mut self, what: impl Into<Cow<'static, str>>, result: impl Into<Cow<'static, str>>) {
         self.0.push(Considered { what: what.into(), result: result.into() });
     }
 }

@@ -7,6 +7,7 @@
 
 pub mod boot;
 pub mod config;
+pub mod crypt;
 pub mod dhcp;
 pub mod event;
 pub mod explain;

@@ -29,3 +29,13 @@ impl Capture {
         Ok(Self { _tcpdump: tcpdump })
     }
 }
+
+/// Prints the packets of `link` that `filter` lets through, with all that tcpdump knows of them: a line for each, and
+/// indented ones behind it. Returns when it has begun.
+pub(crate) fn print(ns: &Namespace, link: &str, dir: &Path, name: &str, filter: &str) -> Result<Daemon> {
+    let mut command = Command::new("tcpdump");
+    command.args(["-i", link, "--immediate-mode", "-l", "-n", "-v", "-Z", "root", filter]);
+    let tcpdump = Daemon::start(ns, name, dir, &mut command)?;
+    tcpdump.output().wait_for("listening on", START_LIMIT).context("start tcpdump")?;
+    Ok(tcpdump)
+}

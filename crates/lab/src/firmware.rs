@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 const OVMF_DIR: &str = "/usr/share/OVMF";
+const AAVMF_DIR: &str = "/usr/share/AAVMF";
 
 /// The firmware of a QEMU machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,6 +19,12 @@ pub enum Firmware {
     OvmfHttpBoot,
     /// OVMF that runs only what Microsoft's keys have signed.
     OvmfSecureBoot,
+    /// OVMF for 32 bits with its own PXE.
+    Ovmf32,
+    /// EDK2 for 64-bit ARM with its own PXE.
+    Aavmf,
+    /// The same with UEFI HTTP Boot alone.
+    AavmfHttpBoot,
 }
 
 /// The ROM of a machine's NIC.
@@ -32,29 +39,43 @@ pub enum Rom {
 }
 
 impl Firmware {
+    /// The emulator of its processor.
+    pub(crate) fn emulator(self) -> &'static str {
+        match self {
+            Self::SeaBios | Self::Ovmf | Self::OvmfHttpBoot | Self::OvmfSecureBoot => "qemu-system-x86_64",
+            Self::Ovmf32 => "qemu-system-i386",
+            Self::Aavmf | Self::AavmfHttpBoot => "qemu-system-aarch64",
+        }
+    }
+
     /// QEMU arguments for this firmware. Its variables go to a fresh file in `dir`.
     pub(crate) fn args(self, name: &str, dir: &Path) -> Result<Vec<OsString>> {
-        let (code, vars, machine) = match self {
+        // Only code in system management mode may write keys; Debian's for 32 bits is built so, and has none.
+        let (folder, code, vars, machine) = match self {
             Self::SeaBios => return Ok(vec!["-machine".into(), "q35".into()]),
-            Self::Ovmf | Self::OvmfHttpBoot => ("OVMF_CODE_4M.fd", "OVMF_VARS_4M.fd", "q35"),
-            // Only code in system management mode may write the keys.
-            Self::OvmfSecureBoot => ("OVMF_CODE_4M.ms.fd", "OVMF_VARS_4M.ms.fd", "q35,smm=on"),
+            Self::Ovmf | Self::OvmfHttpBoot => (OVMF_DIR, "OVMF_CODE_4M.fd", "OVMF_VARS_4M.fd", "q35"),
+            Self::OvmfSecureBoot => (OVMF_DIR, "OVMF_CODE_4M.ms.fd", "OVMF_VARS_4M.ms.fd", "q35,smm=on"),
+            Self::Ovmf32 => (OVMF_DIR, "OVMF32_CODE_4M.secboot.fd", "OVMF32_VARS_4M.fd", "q35,smm=on"),
+            Self::Aavmf | Self::AavmfHttpBoot => (AAVMF_DIR, "AAVMF_CODE.fd", "AAVMF_VARS.fd", "virt"),
         };
         let own_vars = dir.join(format!("{name}-vars.fd"));
-        let pristine = Path::new(OVMF_DIR).join(vars);
+        let pristine = Path::new(folder).join(vars);
         std::fs::copy(&pristine, &own_vars).with_context(|| format!("copy {}", pristine.display()))?;
         let mut args: Vec<OsString> = vec!["-machine".into(), machine.into()];
-        if self == Self::OvmfSecureBoot {
+        if matches!(self, Self::Aavmf | Self::AavmfHttpBoot) {
+            args.extend(["-cpu".into(), "cortex-a57".into()]);
+        }
+        if matches!(self, Self::OvmfSecureBoot | Self::Ovmf32) {
             args.extend(["-global".into(), "driver=cfi.pflash01,property=secure,value=on".into()]);
         }
         args.push("-drive".into());
-        args.push(format!("if=pflash,unit=0,format=raw,readonly=on,file={OVMF_DIR}/{code}").into());
+        args.push(format!("if=pflash,unit=0,format=raw,readonly=on,file={folder}/{code}").into());
         let mut vars_drive = OsString::from("if=pflash,unit=1,format=raw,file=");
         vars_drive.push(&own_vars);
         args.extend(["-drive".into(), vars_drive]);
         // PXE over IPv6, which nothing on a lab network answers, would cost a minute before the next entry.
         args.extend(["-fw_cfg".into(), "name=opt/org.tianocore/IPv6PXESupport,string=n".into()]);
-        if self == Self::OvmfHttpBoot {
+        if matches!(self, Self::OvmfHttpBoot | Self::AavmfHttpBoot) {
             args.extend(["-fw_cfg".into(), "name=opt/org.tianocore/IPv4PXESupport,string=n".into()]);
         }
         // EDK2's network stack has asked for a source of random numbers since CVE-2023-45237.

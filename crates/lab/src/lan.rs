@@ -6,7 +6,8 @@ use std::process::Command;
 
 use anyhow::{Result, ensure};
 
-use crate::capture::Capture;
+use crate::capture::{self, Capture};
+use crate::daemon::Daemon;
 use crate::ns::Namespace;
 use bootlace_links::{Cidr, LinkAddr};
 
@@ -74,6 +75,11 @@ impl Lan {
     /// Captures everything that the segment carries to `DIR/NAME.pcap`.
     pub fn capture(&self, dir: &Path, name: &str) -> Result<Capture> {
         Capture::start(&self.ns, BRIDGE, dir, name)
+    }
+
+    /// Prints every packet that `filter` lets through, in the order in which they pass, to be waited for.
+    pub fn print(&self, dir: &Path, name: &str, filter: &str) -> Result<Daemon> {
+        capture::print(&self.ns, BRIDGE, dir, name, filter)
     }
 
     /// Takes a host's `eth0` away. Its addresses go with it.

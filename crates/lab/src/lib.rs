@@ -14,6 +14,7 @@ pub mod capture;
 pub mod daemon;
 pub mod debian;
 pub mod disk;
+pub mod efi;
 pub mod firmware;
 pub mod guest;
 pub mod initrd;

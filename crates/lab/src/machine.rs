@@ -43,6 +43,8 @@ pub struct Inserted {
     pub kernel: PathBuf,
     /// Its initial file system, or what it takes for one.
     pub initrd: PathBuf,
+    /// Its command line.
+    pub cmdline: String,
 }
 
 /// SMBIOS strings; `None` leaves QEMU's own.
@@ -80,7 +82,7 @@ impl Machine {
     /// Switches the machine on. Its serial console goes to `DIR/NAME-serial.log`.
     pub fn start(&self, lan: &Lan, dir: &Path) -> Result<Running> {
         let tap = lan.tap()?;
-        let mut command = Command::new("qemu-system-x86_64");
+        let mut command = Command::new(self.firmware.emulator());
         command
             .args(self.args(&tap, dir)?)
             .stdin(Stdio::piped())
@@ -112,7 +114,8 @@ impl Machine {
             args.extend(["-drive".into(), disk.drive()]);
             args.extend(["-device".into(), "virtio-blk-pci,drive=disk0,bootindex=2".into()]);
         }
-        if let Some(Inserted { kernel, initrd }) = &self.inserted {
+        if let Some(Inserted { kernel, initrd, cmdline }) = &self.inserted {
+            args.extend(["-append".into(), cmdline.into()]);
             args.extend(["-kernel".into(), kernel.into(), "-initrd".into(), initrd.into()]);
         }
         for table in self.smbios.tables() {

@@ -38,11 +38,14 @@ const VETH_INFO_PEER: u16 = 1;
 const IFA_ADDRESS: u16 = 1;
 const IFA_LOCAL: u16 = 2;
 const IFA_BROADCAST: u16 = 4;
+const RTA_DST: u16 = 1;
 const RTA_OIF: u16 = 4;
 const RTA_GATEWAY: u16 = 5;
 const RT_TABLE_MAIN: u8 = 254;
 const RTPROT_STATIC: u8 = 4;
 const RTN_UNICAST: u8 = 1;
+const RT_SCOPE_LINK: u8 = 253;
+const HOST_PREFIX: u8 = 32;
 const IFF_UP: u32 = 1;
 /// RFC 2863's "up", which a link is only when its queue takes packets.
 const IF_OPER_UP: u8 = 6;
@@ -279,6 +282,29 @@ impl Links {
             .attr_ipv4(IFA_ADDRESS, cidr.addr)
             .attr_ipv4(IFA_BROADCAST, cidr.broadcast());
         self.0.request(request).with_context(|| format!("give {name} the address {}", cidr.addr))
+    }
+
+    /// Makes `addr` a neighbour on `name`, whatever network it is of. Goes away with the link.
+    pub fn add_host_route(&self, name: &str, addr: Ipv4Addr) -> Result<()> {
+        // struct rtmsg, as below.
+        let fixed = [
+            AF_INET,
+            HOST_PREFIX,
+            0,
+            0,
+            RT_TABLE_MAIN,
+            RTPROT_STATIC,
+            RT_SCOPE_LINK,
+            RTN_UNICAST,
+            0,
+            0,
+            0,
+            0,
+        ];
+        let request = Request::new(RTM_NEWROUTE, Intent::Create, &fixed)
+            .attr_ipv4(RTA_DST, addr)
+            .attr_u32(RTA_OIF, self.index(name)?);
+        self.0.request(request).with_context(|| format!("route {addr} to {name}"))
     }
 
     /// Sends everything that has no better route to `gateway` by way of `name`.

@@ -24,10 +24,10 @@ const APPEND: &str = "INSERT INTO lease_log (id, address, hw, state, since, note
      uuid, hostname) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
 const AGAIN: &str = "INSERT INTO lease_log (id, address, hw, state, since, noted, until, client_id, uuid, hostname) \
      SELECT $1, address, hw, state, since, noted, until, client_id, uuid, hostname FROM lease_log WHERE id = $2";
-const OLDEST: &str = "SELECT id, address FROM lease_log ORDER BY id LIMIT $1";
+/// Without a LIMIT: SQLite compiles a statement anew for each value that is bound to one.
+const OLDEST: &str = "SELECT id, address FROM lease_log ORDER BY id";
 const DROP: &str = "DELETE FROM lease_log WHERE id <= $1";
-const CURRENT: &str = "SELECT id, address FROM leases";
-const EXTENT: &str = "SELECT COUNT(*), COALESCE(MAX(id), 0) FROM lease_log";
+const ALL: &str = "SELECT id, address, state FROM lease_log ORDER BY id";
 
 /// Where in the log each lease is.
 #[derive(Debug)]
@@ -48,14 +48,27 @@ pub(crate) struct Draft {
 }
 
 impl LeaseLog {
-    /// Reads where the leases are. A row without a good address is none of them; reading the leases tells.
+    /// Reads where the leases are, once from the front to the end.
     pub(crate) fn read(conn: &Connection) -> rusqlite::Result<Self> {
-        let (rows, last): (i64, i64) = conn.query_row(EXTENT, [], |row| Ok((row.get(0)?, row.get(1)?)))?;
-        let mut select = conn.prepare(CURRENT)?;
-        let current = select.query_map([], |row| Ok((row.get(1)?, row.get(0)?)))?;
-        let current = current.collect::<rusqlite::Result<Vec<(String, i64)>>>()?;
-        let current = current.into_iter().filter_map(|(address, id)| Some((address.parse().ok()?, id)));
-        Ok(Self { current: current.collect(), rows: rows.unsigned_abs(), last })
+        let mut log = Self { current: HashMap::new(), rows: 0, last: 0 };
+        let mut select = conn.prepare(ALL)?;
+        let mut all = select.query([])?;
+        while let Some(row) = all.next()? {
+            log.last = row.get(0)?;
+            log.rows += 1;
+            // A row without a good address is no lease here; reading the leases tells.
+            let Ok(address) = row.get_ref(1)?.as_str()?.parse() else { continue };
+            match row.get_ref(2)?.as_str()? {
+                REMOVED => log.current.remove(&address),
+                _ => log.current.insert(address, log.last),
+            };
+        }
+        Ok(log)
+    }
+
+    /// Whether a row is the lease of its address. One whose address cannot be read may be.
+    pub(crate) fn counts(&self, address: &str, id: i64) -> bool {
+        address.parse().map_or(true, |address| self.current.get(&address) == Some(&id))
     }
 
     /// Writes all changes in the transaction of `conn`.
@@ -97,7 +110,7 @@ impl LeaseLog {
 
     fn sweep(&self, conn: &Connection, count: usize, draft: &mut Draft) -> rusqlite::Result<()> {
         let mut oldest = conn.prepare_cached(OLDEST)?;
-        let oldest = oldest.query_map([count as i64], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        let oldest = oldest.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.take(count);
         let oldest = oldest.collect::<rusqlite::Result<Vec<(i64, String)>>>()?;
         let mut again = conn.prepare_cached(AGAIN)?;
         for (id, address) in &oldest {

@@ -26,7 +26,10 @@ pub(crate) const MIGRATIONS: [Migration; 3] = [
 ];
 
 const READ: &str = "SELECT address, hw, state, since, noted, until, client_id, uuid, hostname FROM leases";
-/// The same before schema 3, as that migration fills what is new.
+/// The whole log, without asking SQLite to sort it by address. Its first columns are those of [`READ`].
+const READ_LOG: &str =
+    "SELECT address, hw, state, since, noted, until, client_id, uuid, hostname, id FROM lease_log";
+/// [`READ`] before schema 3, as that migration fills what is new.
 const READ_BEFORE_3: &str =
     "SELECT address, hw, state, since, 0, until, client_id, uuid, hostname FROM leases";
 
@@ -64,7 +67,7 @@ impl Store {
     /// Every lease, by address.
     pub fn leases(&self) -> Result<Vec<Lease>, StoreError> {
         match self {
-            Self::Sqlite(store) => leases(&store.db),
+            Self::Sqlite(store) => store.leases(),
         }
     }
 
@@ -105,6 +108,13 @@ impl Sqlite {
         Ok(Self { db, log, _lock: lock })
     }
 
+    fn leases(&self) -> Result<Vec<Lease>, StoreError> {
+        read_leases(&self.db, READ_LOG, |row| {
+            let address = row.get_ref(0)?.as_str()?;
+            Ok(self.log.counts(address, row.get(9)?))
+        })
+    }
+
     fn commit(
         &mut self,
         changes: &[LeaseChange],
@@ -138,7 +148,7 @@ impl LeaseReader {
 
     /// Every lease, by address.
     pub fn leases(&self) -> Result<Vec<Lease>, StoreError> {
-        leases(&self.db)
+        read_leases(&self.db, READ, |_| Ok(true))
     }
 
     /// The first `most` leases behind an address, by address. It looks at all of them and keeps no more than it returns.
@@ -161,26 +171,29 @@ impl LeaseReader {
     }
 }
 
-fn leases(db: &Db) -> Result<Vec<Lease>, StoreError> {
-    read_leases(db, READ)
-}
-
 /// The leases of a file that was not brought up to date.
 pub(crate) fn leases_of_schema(db: &Db, schema: i64) -> Result<Vec<Lease>, StoreError> {
-    read_leases(db, if schema < 3 { READ_BEFORE_3 } else { READ })
+    read_leases(db, if schema < 3 { READ_BEFORE_3 } else { READ }, |_| Ok(true))
 }
 
-fn read_leases(db: &Db, sql: &str) -> Result<Vec<Lease>, StoreError> {
-    let read = || {
-        let mut statement = db.conn.prepare(sql)?;
-        let rows = statement.query_map([], LeaseRow::read)?;
-        rows.collect::<rusqlite::Result<Vec<_>>>()
-    };
-    let rows = read().map_err(|error| db.error("read", &error))?;
-    // A lease that cannot be read is not skipped: its address would be given to somebody else.
-    let leases: Result<Vec<Lease>, String> = rows.iter().map(LeaseRow::lease).collect();
-    let mut leases = leases.map_err(|detail| StoreError::corrupt(&db.file, detail))?;
-    leases.sort_by_key(|lease| lease.address);
+/// Those of the rows that count, by address.
+fn read_leases(
+    db: &Db,
+    sql: &str,
+    counts: impl Fn(&Row<'_>) -> rusqlite::Result<bool>,
+) -> Result<Vec<Lease>, StoreError> {
+    let error = |error: rusqlite::Error| db.error("read", &error);
+    let mut statement = db.conn.prepare(sql).map_err(error)?;
+    let mut rows = statement.query([]).map_err(error)?;
+    let mut leases = Vec::new();
+    while let Some(row) = rows.next().map_err(error)? {
+        if counts(row).map_err(error)? {
+            let lease = LeaseRow::read(row).map_err(error)?.lease();
+            // A lease that cannot be read is not skipped: its address would be given to somebody else.
+            leases.push(lease.map_err(|detail| StoreError::corrupt(&db.file, detail))?);
+        }
+    }
+    leases.sort_unstable_by_key(|lease| lease.address);
     Ok(leases)
 }
 

@@ -19,8 +19,14 @@ impl Mac {
 
 impl fmt::Display for Mac {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let [a, b, c, d, e, g] = self.0;
-        write!(f, "{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{g:02x}")
+        const DIGITS: [u8; 16] = *b"0123456789abcdef";
+        // By hand: each lease and each event has one, and the formatter's way takes ten times as long.
+        let mut text = *b"00:00:00:00:00:00";
+        for (byte, digits) in self.0.iter().zip(text.chunks_mut(3)) {
+            digits[0] = DIGITS[usize::from(byte >> 4)];
+            digits[1] = DIGITS[usize::from(byte & 15)];
+        }
+        f.write_str(str::from_utf8(&text).map_err(|_| fmt::Error)?)
     }
 }
 
@@ -122,7 +128,7 @@ impl fmt::Display for HwAddr {
     /// A MAC for Ethernet, else `htype/hex`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let (Self::ETHERNET, Some(mac)) = (self.htype, self.mac()) {
-            return write!(f, "{mac}");
+            return mac.fmt(f);
         }
         write!(f, "{}/", self.htype)?;
         self.as_bytes().iter().try_for_each(|b| write!(f, "{b:02x}"))

@@ -28,6 +28,7 @@ use crate::gate;
 use crate::project::Project;
 use crate::setup::{self, Need};
 use contest::{Contest, Floor, Sample, Standings, Subject};
+pub(crate) use script::apache as apache_config;
 
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Arguments {

@@ -113,8 +113,8 @@ DocumentRoot DIR/boot
 </Directory>
 "#;
 
-/// Its config with its files in `dir`.
-pub(super) fn apache(dir: &Path) -> String {
+/// Its config with its files in `dir`, what it serves in `boot` there.
+pub(crate) fn apache(dir: &Path) -> String {
     APACHE.replace("DIR", &dir.display().to_string())
 }
 

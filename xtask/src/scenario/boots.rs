@@ -79,7 +79,7 @@ fn linux(context: &Context, firmware: Firmware) -> Result<()> {
     // A UEFI kernel finds its initrd by name, and iPXE gives it its own name first.
     let expected = match firmware {
         Firmware::SeaBios => format!("{CMDLINE} {ARGUMENTS}"),
-        Firmware::Ovmf | Firmware::OvmfHttpBoot | Firmware::OvmfSecureBoot => {
+        _ => {
             format!("{CMDLINE} vmlinuz initrd=initrd0.img {ARGUMENTS}")
         }
     };
@@ -144,9 +144,7 @@ pub(super) fn with_disk(context: &Context, machine: Machine) -> Result<Machine> 
     let path = context.dir().join(format!("{}-disk", machine.name));
     let disk = match machine.firmware {
         Firmware::SeaBios => Disk::that_says(DISK_SAYS, &path)?,
-        Firmware::Ovmf | Firmware::OvmfHttpBoot | Firmware::OvmfSecureBoot => {
-            Disk::whose_shell_says(DISK_SAYS, &path)?
-        }
+        _ => Disk::whose_shell_says(DISK_SAYS, &path)?,
     };
     Ok(Machine { disk: Some(disk), ..machine })
 }

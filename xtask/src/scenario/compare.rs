@@ -46,6 +46,9 @@ pub(super) fn foretell(server: &Served, machine: &Machine, pick: Option<&str>) -
             }
         }
         Firmware::OvmfHttpBoot => arguments.extend(["--firmware", "http-x64"]),
+        Firmware::Ovmf32 => arguments.extend(["--firmware", "uefi-ia32"]),
+        Firmware::Aavmf => arguments.extend(["--firmware", "uefi-arm64"]),
+        Firmware::AavmfHttpBoot => arguments.extend(["--firmware", "http-arm64"]),
         Firmware::Ovmf | Firmware::OvmfSecureBoot => arguments.extend(["--firmware", "uefi-x64"]),
     }
     arguments.extend(pick.into_iter().flat_map(|pick| ["--pick", pick]));

@@ -75,9 +75,7 @@ fn exit(context: &Context, firmware: Firmware) -> Result<()> {
     let dnsmasq = start_dnsmasq(context, &server, &root)?;
     let disk = match firmware {
         Firmware::SeaBios => Disk::that_says(DISK_SAYS, &context.dir().join("disk.img"))?,
-        Firmware::Ovmf | Firmware::OvmfHttpBoot | Firmware::OvmfSecureBoot => {
-            Disk::whose_shell_says(DISK_SAYS, &context.dir().join("disk"))?
-        }
+        _ => Disk::whose_shell_says(DISK_SAYS, &context.dir().join("disk"))?,
     };
     let machine = Machine { disk: Some(disk), ..Machine::new("web1", MAC, firmware) };
     let machine = machine.start(&lan, context.dir())?;

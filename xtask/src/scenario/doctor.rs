@@ -12,17 +12,19 @@ use serde_json::Value;
 
 use super::context::STEP_LIMIT;
 use super::peers::start_dnsmasq;
-use super::served::{SERVER, SUBNET, Served, write_config};
+use super::served::{SERVER, SUBNET, Served, serve_also, write_config};
 use super::{Context, Scenario};
 
 pub(super) const SCENARIOS: &[Scenario] = &[Scenario {
     name: "doctor-finds",
-    shows: "the doctor finds another DHCP server, a taken port, a link that is down, a firewall and a missing loader, and nothing on healthy hosts",
+    shows: "the doctor finds another DHCP server, taken ports, a link that is down, firewalls at three places and a missing loader, and nothing on healthy hosts",
     run: finds,
 }];
 
 /// What the computer that runs the lab may really have.
 const OF_THE_COMPUTER: [&str; 3] = ["space-low", "clock-wrong", "clock-not-synchronised"];
+/// Where the API shall listen.
+const ADMIN: &str = "127.0.0.1:8470";
 const LOADERS: [&str; 2] = ["undionly.kpxe", "snponly.efi"];
 
 fn finds(context: &Context) -> Result<()> {
@@ -48,46 +50,64 @@ fn finds(context: &Context) -> Result<()> {
 
 fn on_sick(context: &Context, host: &Host) -> Result<()> {
     let dir = context.dir().join("sick");
-    write_config(&dir, &format!("follow = []\n[dhcp]\nmode = \"server\"\n{SUBNET}"))?;
-    let config = dir.join("bootlace.toml");
-    let text = fs::read_to_string(&config)?.replacen("[\"eth0\"]", "[\"eth0\", \"eth1\"]", 1);
-    fs::write(&config, text)?;
+    let admin = format!("[admin]\nlisten = \"{ADMIN}\"\n");
+    write_config(&dir, &format!("follow = []\n[dhcp]\nmode = \"server\"\n{SUBNET}{admin}"))?;
+    serve_also(&dir, "eth1")?;
     fs::write(dir.join("boot").join(LOADERS[0]), "loader")?;
     let ns = host.namespace();
     ns.links().down("eth1")?;
     ns.links().add_stacked(Stacked::Macvtap, "vm0", "eth0", LinkAddr([0x02, 0xb0, 0x07, 0, 0, 1]))?;
+    let _taken = ns.run(|| std::net::TcpListener::bind(ADMIN))?.context("take the port of the API")?;
     let mut atftpd = Command::new("atftpd");
     atftpd.args(["--daemon", "--no-fork", "--user", "root.root", "--logfile", "-"]).arg(dir.join("boot"));
     let _atftpd = Daemon::start(ns, "atftpd", &dir, &mut atftpd)?;
     wait_for_port(ns, 69)?;
     for words in [
-        "add table inet filter",
-        "add chain inet filter input { type filter hook input priority 0; policy accept; }",
-        "add rule inet filter input udp dport 67 counter drop",
+        "nft add table inet filter",
+        "nft add chain inet filter input { type filter hook input priority 0; policy accept; }",
+        "nft add rule inet filter input udp dport 67 counter drop",
+        "nft add table netdev early",
+        "nft add chain netdev early in { type filter hook ingress device \"eth0\" priority 0; policy accept; }",
+        "nft add rule netdev early in udp dport 69 drop",
     ] {
-        let done = ns.output(Command::new("nft").arg(words))?;
-        ensure!(done.status.success(), "nft {words}: {}", String::from_utf8_lossy(&done.stderr).trim());
+        let words: Vec<&str> = words.split(' ').collect();
+        let done = ns.output(Command::new(words[0]).args(&words[1..]))?;
+        ensure!(done.status.success(), "{words:?}: {}", String::from_utf8_lossy(&done.stderr).trim());
     }
+    let legacy = drops_by_the_old_interface(ns)?;
     let (succeeded, findings) = examine(context, host, &dir)?;
     ensure!(!succeeded, "errors are a failure");
-    for (code, place, said) in [
+    let by_legacy = "iptables-legacy -t raw -I PREROUTING -i eth0 -p tcp --dport 80 -j ACCEPT";
+    let expected_of_legacy = legacy.then_some(("firewall-drops", "fix", by_legacy));
+    let expected = [
         ("foreign-dhcp-server", "message", "10.188.0.1"),
         ("port-taken", "evidence", "by atftpd (process "),
         ("interface-down", "fix", "ip link set eth1 up"),
         ("firewall-drops", "fix", "nft insert rule inet filter input iifname \"eth0\" udp dport 67 accept"),
+        ("firewall-drops", "fix", "nft insert rule netdev early in iifname \"eth0\" udp dport 69 accept"),
+        ("port-taken", "message", "the API ([admin] listen)"),
         ("macvlan-child", "evidence", "vm0 is a macvtap on eth0"),
         ("loader-missing", "message", "uefi-x64"),
-    ] {
-        let found = findings.iter().find(|finding| finding["code"] == code);
-        let found = found.with_context(|| format!("no {code} in {findings:#?}"))?;
-        let text = found[place].as_str().unwrap_or_default();
-        ensure!(text.contains(said), "{code}: {text}");
+    ];
+    for (code, place, said) in expected.into_iter().chain(expected_of_legacy) {
+        let says = |finding: &&Value| finding[place].as_str().is_some_and(|text| text.contains(said));
+        let found = findings.iter().filter(|finding| finding["code"] == code).find(says);
+        let found = found.with_context(|| format!("no {code} that says {said:?} in {findings:#?}"))?;
         context.note(&format!("{code}: {}", found["message"]));
     }
     let about: Vec<&Value> = findings.iter().filter(|finding| finding["code"] == "firewall-drops").collect();
-    ensure!(about.len() == 2, "one port on two interfaces is dropped: {about:#?}");
-    ensure!(findings.iter().filter(|finding| finding["code"] == "port-taken").count() == 1, "{findings:#?}");
+    ensure!(
+        about.len() == 3 + usize::from(legacy),
+        "one port on two interfaces is dropped, and others on one: {about:#?}"
+    );
+    ensure!(findings.iter().filter(|finding| finding["code"] == "port-taken").count() == 2, "{findings:#?}");
     Ok(())
+}
+
+/// Drops HTTP before routing, where the kernel still has the old interface.
+fn drops_by_the_old_interface(ns: &Namespace) -> Result<bool> {
+    let rule = ["-t", "raw", "-A", "PREROUTING", "-i", "eth0", "-p", "tcp", "--dport", "80", "-j", "DROP"];
+    Ok(ns.output(Command::new("iptables-legacy").args(rule))?.status.success())
 }
 
 /// Before the server starts, and while it runs.

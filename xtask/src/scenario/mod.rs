@@ -11,12 +11,15 @@ pub(crate) mod conformance;
 mod context;
 mod dnsmasq;
 mod doctor;
+mod firmware;
 mod fuzz;
 mod histories;
 mod hostile;
+mod images;
 mod kinds;
 mod links;
 mod names;
+mod passwd;
 mod peers;
 mod probe;
 mod process;
@@ -50,13 +53,17 @@ const GROUPS: &[&[Scenario]] = &[
     clients::SCENARIOS,
     hostile::SCENARIOS,
     boots::SCENARIOS,
+    firmware::SCENARIOS,
     kinds::SCENARIOS,
     proxy::SCENARIOS,
+    images::SCENARIOS,
+    proxy::auto::SCENARIOS,
     names::SCENARIOS,
     secure::SCENARIOS,
     process::SCENARIOS,
     probe::SCENARIOS,
     doctor::SCENARIOS,
+    passwd::SCENARIOS,
     state::SCENARIOS,
     soak::SCENARIOS,
     fuzz::SCENARIOS,

@@ -79,7 +79,7 @@ fn before_dhcp(context: &Context) -> Result<()> {
     let script = context.dir().join("autoexec.ipxe");
     fs::write(&script, &fetched.stdout)?;
 
-    let inserted = Some(Inserted { kernel: IPXE.into(), initrd: script });
+    let inserted = Some(Inserted { kernel: IPXE.into(), initrd: script, cmdline: String::new() });
     let machine = Machine { inserted, rom: Rom::Empty, ..Machine::new("web1", WEB1_MAC, Firmware::SeaBios) };
     let mut machine = machine.start(&stage.lan, context.dir())?;
     web1_boots(context, &machine)?;

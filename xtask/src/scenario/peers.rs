@@ -11,14 +11,21 @@ use super::context::STEP_LIMIT;
 
 /// `more`: what it says beside addresses.
 pub(super) fn start_dnsmasq(context: &Context, ns: &Namespace, more: &[&str]) -> Result<Daemon> {
+    start_dnsmasq_in(context.dir(), ns, "10.188.0.100,10.188.0.109", more)
+}
+
+/// The same with its files in `dir`, for another range of addresses.
+pub(super) fn start_dnsmasq_in(dir: &Path, ns: &Namespace, range: &str, more: &[&str]) -> Result<Daemon> {
+    std::fs::create_dir_all(dir)?;
     let mut command = Command::new("dnsmasq");
     command
         .args(["--conf-file=/dev/null", "--keep-in-foreground", "--log-facility=-", "--log-dhcp"])
         .args(["--port=0", "--interface=eth0", "--bind-interfaces", "--user=root", "--pid-file="])
-        .args(["--dhcp-range=10.188.0.100,10.188.0.109,12h", "--dhcp-authoritative"])
+        .arg(format!("--dhcp-range={range},12h"))
+        .arg("--dhcp-authoritative")
         .args(more)
-        .arg(format!("--dhcp-leasefile={}", context.dir().join("dnsmasq.leases").display()));
-    let dnsmasq = Daemon::start(ns, "dnsmasq", context.dir(), &mut command)?;
+        .arg(format!("--dhcp-leasefile={}", dir.join("dnsmasq.leases").display()));
+    let dnsmasq = Daemon::start(ns, "dnsmasq", dir, &mut command)?;
     dnsmasq.output().wait_for("DHCP, IP range", STEP_LIMIT)?;
     Ok(dnsmasq)
 }

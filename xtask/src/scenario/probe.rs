@@ -1,8 +1,10 @@
 //! `bootlace probe` against servers: ours, others' and one that is broken in ten ways.
 
+mod apache;
 mod bootlace;
 mod broken;
 mod dnsmasq;
+mod local;
 mod proxied;
 mod web;
 
@@ -27,6 +29,11 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         run: bootlace::ends,
     },
     Scenario {
+        name: "probe-local",
+        shows: "played machines boot from the running server of their own host, unheard by the network, and only while a probe lasts",
+        run: local::own_host,
+    },
+    Scenario {
         name: "probe-storm",
         shows: "200 played machines boot at once, and every byte of every one of them comes",
         run: bootlace::storm,
@@ -34,17 +41,27 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     Scenario {
         name: "probe-proxy",
         shows: "played firmware gets its address from dnsmasq and its boot from the proxy's port 4011, systems the address alone",
-        run: |context| proxied::boots(context, ""),
+        run: |context| proxied::boots(context, proxied::Beside::Dnsmasq, ""),
+    },
+    Scenario {
+        name: "probe-proxy-kea",
+        shows: "the same beside a Kea on another host",
+        run: |context| proxied::boots(context, proxied::Beside::Kea, ""),
     },
     Scenario {
         name: "probe-proxy-offer",
-        shows: "the same with the boot file in the proxy's offer",
-        run: |context| proxied::boots(context, "proxy = \"offer\"\n"),
+        shows: "the same beside dnsmasq with the boot file in the proxy's offer",
+        run: |context| proxied::boots(context, proxied::Beside::Dnsmasq, "proxy = \"offer\"\n"),
     },
     Scenario {
         name: "probe-dnsmasq",
         shows: "dnsmasq and a plain HTTP server with the files of the classic setup boot played machines",
         run: dnsmasq::classic,
+    },
+    Scenario {
+        name: "probe-apache",
+        shows: "dnsmasq, apache and PHP as the classic setup has them boot played machines, and of eight mistakes in the script the first finding is right",
+        run: apache::classic,
     },
     Scenario {
         name: "probe-broken",

@@ -1,15 +1,17 @@
 //! Beside another DHCP server, which gives out the addresses and knows nothing of booting.
 
+pub(super) mod auto;
+mod ip_dhcp;
+
 use std::net::Ipv4Addr;
 use std::time::Instant;
 
 use anyhow::{Result, bail, ensure};
 use bootlace_lab::{Firmware, Lan, Machine};
-use rustix::process::Signal;
 
-use super::context::{BOOT_LIMIT, STEP_LIMIT};
+use super::context::BOOT_LIMIT;
 use super::peers::{start_dnsmasq, start_kea};
-use super::rawdhcp::{ACK, OFFER, OPTION_SERVER_ID, Packet, RawDhcp, Reply};
+use super::rawdhcp::{OFFER, OPTION_SERVER_ID, Packet, RawDhcp, Reply};
 use super::served::SERVER;
 use super::stage::{Files, WEB1, WEB1_MAC, web1_boots};
 use super::{Context, Scenario};
@@ -21,14 +23,9 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         run: leaves_alone,
     },
     Scenario {
-        name: "auto-hears",
-        shows: "in auto mode it serves a network that has no DHCP server, and is the proxy of one that comes",
-        run: |context| auto(context, Afterwards::End),
-    },
-    Scenario {
-        name: "auto-comes-and-goes",
-        shows: "the same, and serves again when the other one is gone",
-        run: |context| auto(context, Afterwards::OtherGoes),
+        name: "proxy-ip-dhcp",
+        shows: "Debian's kernel with `ip=dhcp` beside dnsmasq gets exactly one offer, and no reply of the proxy",
+        run: ip_dhcp::one_offer,
     },
     Scenario {
         name: "proxy-seabios",
@@ -39,6 +36,11 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         name: "proxy-seabios-same-host",
         shows: "the same beside a Kea that is started later on the host of the proxy, with port 67 free for it",
         run: |context| boot(context, Firmware::SeaBios, Beside::SameHost, ""),
+    },
+    Scenario {
+        name: "proxy-seabios-kea",
+        shows: "the same beside a Kea on another host",
+        run: |context| boot(context, Firmware::SeaBios, Beside::KeaElsewhere, ""),
     },
     Scenario {
         name: "proxy-ovmf",
@@ -62,6 +64,8 @@ pub(super) const SCENARIOS: &[Scenario] = &[
 enum Beside {
     /// dnsmasq on 10.188.0.1.
     OtherHost,
+    /// Kea there.
+    KeaElsewhere,
     /// Kea on the proxy's own.
     SameHost,
 }
@@ -79,6 +83,7 @@ fn boot(context: &Context, firmware: Firmware, beside: Beside, keys: &str) -> Re
     // After the proxy: nothing of it may keep the other server from starting.
     let _other = match beside {
         Beside::OtherHost => start_dnsmasq(context, router.namespace(), &[])?,
+        Beside::KeaElsewhere => start_kea(context.dir(), router.namespace())?,
         Beside::SameHost => start_kea(context.dir(), stage.server.host().namespace())?,
     };
     let mut boot = stage.switch_on(&Machine::new("web1", WEB1_MAC, firmware))?;
@@ -111,52 +116,6 @@ fn leaves_alone(context: &Context) -> Result<()> {
     Ok(())
 }
 
-const AUTO: &str = r#"
-[dhcp]
-mode = "auto"
-probe = false
-[[dhcp.subnet]]
-subnet = "10.188.0.0/24"
-ranges = ["10.188.0.60-10.188.0.70"]
-"#;
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Afterwards {
-    End,
-    OtherGoes,
-}
-
-fn auto(context: &Context, afterwards: Afterwards) -> Result<()> {
-    let lan = Lan::new()?;
-    let router = lan.host("router", &format!("{ROUTER}/24"))?;
-    let client = lan.client("client")?;
-    let stage = Files::on(context, AUTO, WEB1)?.serve_on(lan)?;
-    let log = stage.server.log();
-    log.wait_for("no other DHCP server answers", BOOT_LIMIT)?;
-    let raw = RawDhcp::open(client.namespace())?;
-    let own = raw.lease(&Packet::discover([2, 0, 0, 0, 0, 1], 1))?;
-    context.note(&format!("alone, it lends {}", own.address));
-
-    let mut dnsmasq = start_dnsmasq(context, router.namespace(), &[])?;
-    // Both offer; whoever takes dnsmasq's tells everybody by it.
-    let other = Packet::discover([2, 0, 0, 0, 0, 2], 2);
-    let theirs = answer(&raw, &other, ROUTER, OFFER)?;
-    answer(&raw, &Packet::request(&theirs), ROUTER, ACK)?;
-    log.wait_for("another DHCP server is there", STEP_LIMIT)?;
-    let offers = offers_before_firmware(&raw, [2, 0, 0, 0, 0, 3])?;
-    ensure!(offers.iter().all(|server| server == ROUTER), "it still offers addresses: {offers:?}");
-    let renewed = answer(&raw, &Packet::init_reboot(own.mac, 9, own.address), SERVER, ACK)?;
-    ensure!(renewed.address == own.address, "its own lease is another now: {renewed:?}");
-    context.note("beside dnsmasq, it offers nothing and extends its lease");
-    if afterwards == Afterwards::OtherGoes {
-        dnsmasq.signal(Signal::TERM)?;
-        dnsmasq.wait(STEP_LIMIT)?;
-        let own = answer(&raw, &Packet::discover([2, 0, 0, 0, 0, 4], 10), SERVER, OFFER)?;
-        context.note(&format!("alone again, it offers {}", own.address));
-    }
-    Ok(())
-}
-
 /// The answer of one server among several.
 fn answer(raw: &RawDhcp, packet: &Packet, server: &str, kind: u8) -> Result<Reply> {
     let deadline = Instant::now() + BOOT_LIMIT;
@@ -174,23 +133,25 @@ fn answer(raw: &RawDhcp, packet: &Packet, server: &str, kind: u8) -> Result<Repl
 }
 
 /// Who offers an operating system an address, until the proxy has answered firmware that asked after it: servers answer
-/// in the order that they are asked in.
+/// in the order that they are asked in. The proxy's offer is the one without an address.
 fn offers_before_firmware(raw: &RawDhcp, mac: [u8; 6]) -> Result<Vec<String>> {
-    let (system, mut firmware) = (Packet::discover(mac, 30), Packet::discover(FIRMWARE_MAC, 31));
+    // An answer to an earlier question may be late.
+    let asked = 100 + 2 * u32::from(mac[5]);
+    let (system, mut firmware) = (Packet::discover(mac, asked), Packet::discover(FIRMWARE_MAC, asked + 1));
     firmware = firmware.with(60, b"PXEClient:Arch:00000:UNDI:002001").with(93, &[0, 0]);
     raw.send(&system)?;
     raw.send(&firmware)?;
-    let own = SERVER;
     let (mut offers, deadline) = (Vec::new(), Instant::now() + BOOT_LIMIT);
     while Instant::now() < deadline {
         let Some(reply) = raw.receive()? else {
             raw.send(&firmware)?;
             continue;
         };
-        if reply.xid == 31 && server_of(&reply) == own {
+        if reply.xid == firmware.xid && reply.address.is_unspecified() {
+            ensure!(server_of(&reply) == SERVER, "the proxy is {}", server_of(&reply));
             return Ok(offers);
         }
-        if reply.xid == 30 {
+        if reply.xid == system.xid {
             offers.push(server_of(&reply));
         }
     }

@@ -49,8 +49,13 @@ impl Served {
 
     /// The same on a host that is there already.
     pub(super) fn start_on(context: &Context, host: Host, config: &str, wrapper: &[&str]) -> Result<Self> {
+        write_config(context.dir(), config)?;
+        Self::start_as_written(context, host, wrapper)
+    }
+
+    /// The same with a config that is there already.
+    pub(super) fn start_as_written(context: &Context, host: Host, wrapper: &[&str]) -> Result<Self> {
         let dir = context.dir().to_owned();
-        write_config(&dir, config)?;
         let bootlace = context.bootlace();
         let wrapper: Vec<String> = wrapper.iter().map(|&word| word.to_owned()).collect();
         let daemon = launch(&host, &dir, &bootlace, &wrapper)?;
@@ -144,6 +149,13 @@ pub(super) fn write_config(dir: &Path, config: &str) -> Result<()> {
     fs::create_dir_all(dir.join("boot"))?;
     let text = format!("interfaces = [\"eth0\"]\nstate_dir = \"state\"\nboot_dir = \"boot\"\n{config}");
     fs::write(dir.join("bootlace.toml"), text).context("write the config")
+}
+
+/// Adds an interface to those of the config in `dir`.
+pub(super) fn serve_also(dir: &Path, link: &str) -> Result<()> {
+    let path = dir.join("bootlace.toml");
+    let text = fs::read_to_string(&path)?.replacen("[\"eth0\"]", &format!("[\"eth0\", {link:?}]"), 1);
+    fs::write(path, text).context("write the config")
 }
 
 /// The command that serves the config in `dir`.

@@ -9,6 +9,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use bootlace_core::config::{AdminConfig, Config, DhcpMode, Ipv6Wait, Subnet};
+use bootlace_core::dhcp::lends;
 use bootlace_wire::dhcp::{PXE_PORT, SERVER_PORT};
 use rustix::fs::Mode;
 use rustix::process::umask;
@@ -55,7 +56,7 @@ impl Bound {
         let dhcp = match config.dhcp.mode {
             DhcpMode::Server => Some(bind_dhcp(&interfaces)?),
             DhcpMode::Proxy => Some(bind_proxy(&interfaces)?),
-            DhcpMode::Auto => Some(bind_both(&interfaces)?),
+            DhcpMode::Auto => Some(bind_auto(config, &interfaces)?),
             DhcpMode::Off => None,
         };
         let Inherited { mut http, admin_socket, admin } = inherited;
@@ -165,38 +166,64 @@ fn the_only(all: BTreeMap<String, Interface>) -> Result<Vec<Interface>> {
 }
 
 fn bind_dhcp(interfaces: &[Interface]) -> Result<(Vec<dhcp::Port>, PacketSocket)> {
-    let ports = interfaces.iter().map(|interface| {
-        dhcp::Port::server(interface).map_err(|error| {
-            port_error(error, "DHCP", &format!("UDP port {SERVER_PORT} of {}", interface.name))
-        })
-    });
+    let ports = interfaces
+        .iter()
+        .map(|interface| dhcp::Port::server(interface).map_err(|error| server_port_error(error, interface)));
     Ok((ports.collect::<Result<_>>()?, open_frames()?))
 }
 
-/// What a server needs, what a proxy needs, and ears for other servers. Another server on this host makes it a failed
-/// start: to be its proxy is `mode = "proxy"`.
-fn bind_both(interfaces: &[Interface]) -> Result<(Vec<dhcp::Port>, PacketSocket)> {
-    let (mut ports, frames) = bind_dhcp(interfaces)?;
+fn server_port_error(error: io::Error, interface: &Interface) -> anyhow::Error {
+    port_error(error, "DHCP", &format!("UDP port {SERVER_PORT} of {}", interface.name))
+}
+
+/// On each interface what a server and a proxy need, and an ear for other servers; only what a proxy needs where nothing is
+/// lent, and where another program has port 67.
+///
+/// That port stays the other's for as long as this process runs, also when it is let go: whoever took it would keep a
+/// server that is only being started again from its place.
+fn bind_auto(config: &Config, interfaces: &[Interface]) -> Result<(Vec<dhcp::Port>, PacketSocket)> {
+    let addresses = |of: &Interface| of.addresses.iter().map(|own| (own.ip, own.prefix)).collect::<Vec<_>>();
+    let mut ports = Vec::new();
     for interface in interfaces {
-        let watch = dhcp::Port::watch(interface);
-        ports.push(watch.map_err(|error| port_error(error, "DHCP", "a packet socket"))?);
-        ports.push(bind_boot_server(interface)?);
+        let elsewhere = interfaces.iter().filter(|other| other.name != interface.name).flat_map(addresses);
+        if !lends(config, &addresses(interface), &elsewhere.collect::<Vec<_>>()) {
+            ports.extend(bind_proxy_on(interface)?);
+            continue;
+        }
+        match dhcp::Port::server(interface) {
+            Ok(server) => {
+                let watch = dhcp::Port::watch(interface);
+                let watch = watch.map_err(|error| port_error(error, "DHCP", "a packet socket"))?;
+                ports.extend([server, watch, bind_boot_server(interface)?]);
+            }
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+                tracing::warn!(
+                    code = "foreign-dhcp-server",
+                    interface = interface.name,
+                    "another program of this host has UDP port {SERVER_PORT}: this server is its proxy until it is \
+                     started again; `ss -lnup sport = :{SERVER_PORT}` shows which"
+                );
+                ports.extend(bind_proxy_on(interface)?);
+            }
+            Err(error) => return Err(server_port_error(error, interface)),
+        }
     }
-    Ok((ports, frames))
+    Ok((ports, open_frames()?))
 }
 
 /// Port 67 stays with whoever has it, also on this host.
 fn bind_proxy(interfaces: &[Interface]) -> Result<(Vec<dhcp::Port>, PacketSocket)> {
-    let mut ports = Vec::new();
-    for interface in interfaces {
-        if interface.mac.is_none() {
-            bail!("interface {} is no Ethernet: a proxy cannot serve it", interface.name);
-        }
-        let tap = dhcp::Port::proxy(interface);
-        ports.push(tap.map_err(|error| port_error(error, "DHCP", "a packet socket"))?);
-        ports.push(bind_boot_server(interface)?);
+    let ports = interfaces.iter().map(bind_proxy_on).collect::<Result<Vec<_>>>()?;
+    Ok((ports.into_iter().flatten().collect(), open_frames()?))
+}
+
+fn bind_proxy_on(interface: &Interface) -> Result<[dhcp::Port; 2]> {
+    if interface.mac.is_none() {
+        bail!("interface {} is no Ethernet: a proxy cannot serve it", interface.name);
     }
-    Ok((ports, open_frames()?))
+    let tap = dhcp::Port::proxy(interface);
+    let tap = tap.map_err(|error| port_error(error, "DHCP", "a packet socket"))?;
+    Ok([tap, bind_boot_server(interface)?])
 }
 
 fn bind_boot_server(interface: &Interface) -> Result<dhcp::Port> {

@@ -17,7 +17,7 @@ use super::links::Links;
 use super::reload::{Next, Origin, Outcome, Read, Why, read};
 use super::watched::watch as watch_folders;
 use crate::http::Token;
-use crate::net::{Settling, interfaces, link_events};
+use crate::net::{Settling, give_back_freed, interfaces, link_events};
 use crate::services::dhcp;
 use crate::serving::Serving;
 use crate::systemd::Manager;
@@ -49,8 +49,7 @@ pub(super) struct Keeper {
 
 impl Keeper {
     /// Watches from now on. A change in the moment since the start has read the config shows with the next one.
-    pub(super) fn new(hands: Hands, links: Links, origin: Origin) -> io::Result<Self> {
-        let (last, _) = read(&origin, &hands.serving.load(), &Read::default(), Why::Asked);
+    pub(super) fn new(hands: Hands, links: Links, origin: Origin, last: Read) -> io::Result<Self> {
         let folders = Settling::new(watch_folders(&last.folders)?)?;
         Ok(Self { hands, links, link_events: Settling::new(link_events()?)?, origin, last, folders })
     }
@@ -96,6 +95,8 @@ impl Keeper {
             }
             Outcome::Next(next) => self.swap(*next),
         };
+        // Nobody waits for it.
+        drop(spawn_blocking(give_back_freed));
         self.hands.manager.ready(&status);
         Ok(())
     }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
-use bootlace_core::config::{Changed, Config, Files, Source, keep_what_needs_restart};
+use bootlace_core::config::{Changed, Config, Draft, Files, Loaded, Source, keep_what_needs_restart};
 use bootlace_core::finding::Finding;
 
 use super::{bind, watched};
@@ -38,10 +38,10 @@ pub(super) enum Why {
 }
 
 /// Everything that a config is made of, as it was read; to tell whether something is new.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Read {
     /// The config file's, or why there is none.
-    main: Option<Result<String, String>>,
+    main: Result<String, String>,
     /// Those that it names.
     others: Files,
     token: Option<Result<String, (ErrorKind, String)>>,
@@ -67,24 +67,44 @@ pub(super) struct Next {
     pub(super) token: Option<Token>,
 }
 
+impl Read {
+    /// What the start has read, as whoever serves can read it: it may have been read by another user. `others` are
+    /// the files that it names.
+    pub(super) fn at_start(origin: &Origin, in_force: &Serving, main: String, others: Files) -> Self {
+        Self::new(origin, in_force, Ok(main), read_others(origin, others.into_keys()))
+    }
+
+    fn new(origin: &Origin, in_force: &Serving, main: Result<String, String>, others: Files) -> Self {
+        let token = in_force.config.admin.token_file.as_deref().map(read_token);
+        let folders = watched::config_folders(&origin.path, &in_force.config, &others);
+        Self { main, others, token, folders }
+    }
+}
+
 /// Reads it and checks it against what is in force. May wait for a disk.
 pub(super) fn read(origin: &Origin, in_force: &Serving, last: &Read, why: Why) -> (Read, Outcome) {
-    let source = read_allowed(origin);
-    let token = in_force.config.admin.token_file.as_deref().map(read_token);
-    let (main, others) = match &source {
-        Ok((source, files)) => (Ok(source.text.clone()), files.clone()),
-        Err(error) => (Err(error.clone()), last.others.clone()),
-    };
-    let folders = watched::config_folders(&origin.path, &in_force.config, &others);
-    let read = Read { main: Some(main), others, token, folders };
-    if why == Why::FoldersChanged && read == *last {
-        return (read, Outcome::Same);
+    let source = read_main(origin);
+    let main = source.as_ref().map(|source| source.text.clone()).map_err(String::clone);
+    if why == Why::FoldersChanged && main == last.main {
+        // The same text names the same files: nothing is parsed for the changes that are none of ours.
+        let others = read_others(origin, last.others.keys().cloned());
+        let again = Read::new(origin, in_force, main.clone(), others);
+        if again == *last {
+            return (again, Outcome::Same);
+        }
     }
-    let next = source.map_err(|error| anyhow::anyhow!(error)).and_then(|(source, files)| {
-        let loaded = sources::check(&source, &files)?;
-        next(origin, in_force, loaded, read.token.as_ref())
-    });
-    let outcome = match next {
+    let source = match source {
+        Ok(source) => source,
+        Err(error) => {
+            let read = Read::new(origin, in_force, main, last.others.clone());
+            return (read, Outcome::KeptOut(error));
+        }
+    };
+    let draft = Draft::parse(&source);
+    let others = read_others(origin, draft.wanted());
+    let loaded = draft.load(&others).map_err(|findings| sources::unusable(&findings, &source, &others));
+    let read = Read::new(origin, in_force, main, others);
+    let outcome = match loaded.and_then(|loaded| next(origin, in_force, loaded, read.token.as_ref())) {
         Ok(next) => Outcome::Next(Box::new(next)),
         Err(error) => Outcome::KeptOut(format!("{error:#}")),
     };
@@ -94,13 +114,14 @@ pub(super) fn read(origin: &Origin, in_force: &Serving, last: &Read, why: Why) -
 fn next(
     origin: &Origin,
     in_force: &Serving,
-    loaded: bootlace_core::config::Loaded,
+    loaded: Loaded,
     token: Option<&Result<String, (ErrorKind, String)>>,
 ) -> Result<Next> {
     let mut config = loaded.config;
     if !origin.interfaces.is_empty() {
         config.interfaces.clone_from(&origin.interfaces);
     }
+    sources::hash_passwords(&mut config.passwords, Some(&in_force.config.passwords))?;
     let mut keys = keep_what_needs_restart(&in_force.config, &mut config);
     let here = interfaces().context("cannot list the network interfaces")?;
     bind::lends_no_own_address(&config, here.values())?;
@@ -120,18 +141,23 @@ fn next(
     Ok(Next { serving, changed, warnings: loaded.warnings, token })
 }
 
-/// Config and files; of those that the sandbox keeps from the server, that it does.
-fn read_allowed(origin: &Origin) -> Result<(Source, Files), String> {
-    let (source, mut files) = sources::read(&origin.path).map_err(|error| {
+/// The config; where the sandbox keeps it from the server, that it does.
+fn read_main(origin: &Origin) -> Result<Source, String> {
+    sources::read(&origin.path).map_err(|error| {
         let outside = !origin.sandbox.covers(&origin.path);
         if outside { format!("{}: {NEEDS_RESTART}", origin.path.display()) } else { format!("{error:#}") }
-    })?;
+    })
+}
+
+/// The files that it names, in the same way.
+fn read_others(origin: &Origin, names: impl IntoIterator<Item = PathBuf>) -> Files {
+    let mut files = sources::read_files(names);
     for (path, text) in &mut files {
         if text.is_err() && !origin.sandbox.covers(path) {
             *text = Err(NEEDS_RESTART.to_owned());
         }
     }
-    Ok((source, files))
+    files
 }
 
 /// The folders of files, opened; those in force where one of the new ones could not be read.

@@ -11,10 +11,11 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use arc_swap::ArcSwap;
+use axum::Router;
 use bootlace_store::journal::{Retention, Writer};
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
@@ -22,11 +23,12 @@ use super::bind::{Bound, Owner};
 use super::keeper::{Hands, Keeper, watchdog};
 use super::links::Links;
 use super::{Opened, held, listeners};
-use crate::http::{Admin, Guard, Token, routes};
+use crate::http::{Admin, Guard, Token, probe_route, routes};
 use crate::hub::{self, Hub};
 use crate::services::http::BootHttp;
+use crate::services::stand_in::StandIns;
 use crate::services::{dhcp, ndp, tftp};
-use crate::{logging, serving};
+use crate::{logging, net, serving};
 
 /// How long everything together may take to end: more than what the services grant their transfers.
 const STOP_TIME_MAX: Duration = Duration::from_secs(10);
@@ -34,7 +36,8 @@ const STOP_TIME_MAX: Duration = Duration::from_secs(10);
 const BLOCKED_TIME_MAX: Duration = Duration::from_secs(1);
 
 pub(super) fn run(opened: Opened) -> Result<()> {
-    let Opened { origin, manager, serving, store, clock, mut table, journal, next_session, bound } = opened;
+    let Opened { origin, read, manager, serving, store, clock, mut table, journal, next_session, bound } =
+        opened;
     let state_dir = Arc::new(serving.config.state_dir.clone());
     let tftp_config = serving.config.tftp.clone();
     let links = Links::of(&bound).context("cannot keep the sockets of the interfaces")?;
@@ -61,7 +64,7 @@ pub(super) fn run(opened: Opened) -> Result<()> {
         Some((ports, frames)) => {
             let (serving, hub) = (Arc::clone(&serving), Arc::clone(&hub));
             let prober = dhcp::Prober::new(probed, &serving.load().config, &mut table);
-            let neighbourhood = dhcp::Neighbourhood::new(&serving.load().config, hub::now())
+            let neighbourhood = dhcp::Neighbourhood::new(&serving.load().config, &ports, hub::now())
                 .context("cannot get random bytes")?;
             let service = |inbox| dhcp::Dhcp {
                 ports,
@@ -103,16 +106,18 @@ pub(super) fn run(opened: Opened) -> Result<()> {
         token: admin.as_ref().and_then(|(_, token)| token.clone()),
         manager: manager.clone(),
     };
-    let admin_state = Admin::new(serving, state_dir, Arc::clone(&hub));
+    let admin_state = Admin::new(Arc::clone(&serving), state_dir, Arc::clone(&hub));
     let served = runtime.block_on(async {
         let Signals { mut terminate, mut interrupt, hang_up } =
             Signals::new().context("cannot wait for signals")?;
-        let keeper = Keeper::new(hands, links, origin).context("cannot watch config and interfaces")?;
+        let keeper = Keeper::new(hands, links, origin, read).context("cannot watch config and interfaces")?;
         let (stopping, stop) = watch::channel(());
         let mut services = JoinSet::new();
         let boot_http = BootHttp::new(resolver, Arc::clone(hub.counters()));
         services.spawn(listeners::run(Arc::new(boot_http), http, wanted, stop.clone()));
-        services.spawn(tftp::serve(tftp, tftp_listeners, ended(stop.clone())));
+        let (tftp_guests, guests) = mpsc::channel(tftp::GUESTS_MAX);
+        let stand_ins = StandIns::new(names.clone(), serving, orders.clone(), tftp_guests, stop.clone());
+        services.spawn(tftp::serve(tftp, tftp_listeners, guests, ended(stop.clone())));
         services.spawn(keeper.run(hang_up, stop.clone()));
         // Courtesies: the server goes on without them.
         let mut courtesies = JoinSet::new();
@@ -122,7 +127,9 @@ pub(super) fn run(opened: Opened) -> Result<()> {
         if let Some(pause) = manager.watchdog_pause() {
             courtesies.spawn(watchdog(manager.clone(), pause, orders));
         }
-        spawn_admin(&mut services, admin_socket, admin, admin_state, &stop)?;
+        let on_socket = routes(admin_state.clone(), Guard::Socket).merge(probe_route(Arc::new(stand_ins)));
+        spawn_admin(&mut services, (admin_socket, on_socket), admin, admin_state, &stop)?;
+        net::give_back_freed();
         tracing::info!(interfaces = names.join(","), version = env!("CARGO_PKG_VERSION"), "ready");
         manager.ready("serving config 1");
         let told = async {
@@ -228,13 +235,13 @@ fn runtime() -> Result<Runtime> {
 
 fn spawn_admin(
     services: &mut JoinSet<io::Result<()>>,
-    socket: UnixListener,
+    (socket, on_socket): (UnixListener, Router),
     address: Option<(TcpListener, Option<Token>)>,
     state: Admin,
     stop: &watch::Receiver<()>,
 ) -> Result<()> {
     let socket = tokio::net::UnixListener::from_std(socket)?;
-    let served = axum::serve(socket, routes(state.clone(), Guard::Socket));
+    let served = axum::serve(socket, on_socket);
     services.spawn(served.with_graceful_shutdown(ended(stop.clone())).into_future());
     if let Some((listener, token)) = address {
         let listener = tokio::net::TcpListener::from_std(listener)?;

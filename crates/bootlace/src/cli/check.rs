@@ -13,7 +13,7 @@ use super::render::{self, Colour};
 use super::{ConfigFile, say};
 use crate::files::FilePlane;
 use crate::serving::{Edition, Serving, named_loaders};
-use crate::sources;
+use crate::sources::{self, Checked};
 
 /// Names that are answered before any file: a file of such a name is never served.
 const RESERVED: [&str; 2] = ["boot.ipxe", "script"];
@@ -28,8 +28,8 @@ pub(super) struct Check {
 impl Check {
     pub(super) fn run(&self) -> Result<()> {
         let path = &self.file.config;
-        let (source, files) = sources::read(path)?;
-        let findings = match config::load(&source, &files) {
+        let Checked { source, files, result } = sources::check(path)?;
+        let findings = match result {
             Ok(loaded) => {
                 let mut findings = loaded.warnings;
                 findings.extend(of_files(loaded.config));

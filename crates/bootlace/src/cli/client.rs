@@ -1,11 +1,11 @@
-//! Asks the running server: a GET over its admin socket.
+//! Asks the running server over its admin socket.
 
-use std::io::{self, Read, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 use serde::de::DeserializeOwned;
 
@@ -32,11 +32,19 @@ pub(super) struct Server {
 impl Server {
     /// The JSON at `path`.
     pub(super) fn get(&self, path: &str) -> Result<String> {
-        let socket = match &self.socket {
-            Some(socket) => socket.clone(),
-            None => sources::load(&self.config)?.config.state_dir.join(crate::ADMIN_SOCKET),
-        };
-        get(&socket, path)
+        get(&self.find()?, path)
+    }
+
+    /// Has the server do what `path` says for as long as the connection is open that this returns.
+    pub(super) fn hold(&self, path: &str) -> Result<UnixStream> {
+        hold(&self.find()?, path)
+    }
+
+    fn find(&self) -> Result<PathBuf> {
+        match &self.socket {
+            Some(socket) => Ok(socket.clone()),
+            None => Ok(sources::load(&self.config)?.config.state_dir.join(crate::ADMIN_SOCKET)),
+        }
     }
 
     /// The same, understood.
@@ -59,7 +67,35 @@ pub(super) fn answers(socket: &Path) -> bool {
 
 /// One HTTP/1.0 exchange: our own server on the other end answers with a length and closes.
 fn get(socket: &Path, path: &str) -> Result<String> {
-    let mut stream = UnixStream::connect(socket).map_err(|error| {
+    let mut stream = connect(socket)?;
+    write!(stream, "GET {path} HTTP/1.0\r\nHost: bootlace\r\n\r\n")?;
+    let mut answer = String::new();
+    stream.take(ANSWER_BYTES_MAX).read_to_string(&mut answer).context("the server did not answer")?;
+    body(&answer).map(str::to_owned)
+}
+
+/// The same by POST, of which the beginning of a good answer is enough: it has no end.
+fn hold(socket: &Path, path: &str) -> Result<UnixStream> {
+    let mut stream = connect(socket)?;
+    write!(stream, "POST {path} HTTP/1.0\r\nHost: bootlace\r\nContent-Length: 0\r\n\r\n")?;
+    let mut reader = BufReader::new(&stream).take(ANSWER_BYTES_MAX);
+    let mut answer = String::new();
+    while !answer.ends_with("\r\n\r\n") {
+        let len = reader.read_line(&mut answer).context("the server did not answer")?;
+        ensure!(len > 0, "the server's answer is cut short");
+    }
+    if status(&answer) != Some("200") {
+        reader.read_to_string(&mut answer).context("the server's answer is cut short")?;
+        bail!("{}", body(&answer).err().unwrap_or_else(|| anyhow::anyhow!("the server did not answer")));
+    }
+    // The first line comes when it is done.
+    let len = reader.read_line(&mut answer).context("the server did not answer")?;
+    ensure!(len > 0, "the server's answer is cut short");
+    Ok(stream)
+}
+
+fn connect(socket: &Path) -> Result<UnixStream> {
+    let stream = UnixStream::connect(socket).map_err(|error| {
         let at = socket.display();
         let said = match error.kind() {
             io::ErrorKind::PermissionDenied => {
@@ -71,13 +107,19 @@ fn get(socket: &Path, path: &str) -> Result<String> {
         anyhow::Error::new(error).context(said)
     })?;
     stream.set_read_timeout(Some(TIMEOUT))?;
-    write!(stream, "GET {path} HTTP/1.0\r\nHost: bootlace\r\n\r\n")?;
-    let mut answer = String::new();
-    stream.take(ANSWER_BYTES_MAX).read_to_string(&mut answer).context("the server did not answer")?;
+    Ok(stream)
+}
+
+/// The answer's body, or what the server says instead.
+fn body(answer: &str) -> Result<&str> {
     let (head, body) = answer.split_once("\r\n\r\n").context("the server's answer is cut short")?;
-    match head.split(' ').nth(1) {
-        Some("200") => Ok(body.to_owned()),
+    match status(head) {
+        Some("200") => Ok(body),
         Some("404") => bail!("{}", body.trim()),
         _ => bail!("the server says: {} {}", head.lines().next().unwrap_or_default(), body.trim()),
     }
+}
+
+fn status(head: &str) -> Option<&str> {
+    head.split(' ').nth(1)
 }

@@ -4,7 +4,6 @@ use std::io;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use bootlace_core::config;
 use bootlace_core::finding::{Finding, Severity};
 use clap::Args;
 use serde::Serialize;
@@ -12,7 +11,7 @@ use serde::Serialize;
 use super::render::{self, Colour};
 use super::{ConfigFile, Format, JsonFlag, client, say};
 use crate::doctor::{self, Server};
-use crate::sources;
+use crate::sources::{self, Checked};
 
 /// Looks at the host and the network.
 #[derive(Args)]
@@ -40,8 +39,8 @@ impl Doctor {
 
     /// Looks, prints and returns what was found. Of a config that cannot be used, its mistakes.
     fn examine(&self) -> Result<Vec<Finding>> {
-        let (source, files) = sources::read(&self.file.config)?;
-        let findings = match config::load(&source, &files) {
+        let Checked { source, files, result } = sources::check(&self.file.config)?;
+        let findings = match result {
             Ok(loaded) => {
                 let socket = loaded.config.state_dir.join(crate::ADMIN_SOCKET);
                 let server = if client::answers(&socket) { Server::Runs } else { Server::Rests };

@@ -5,8 +5,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
-use bootlace_core::config::Config;
-use bootlace_core::dhcp::{Lease, LeaseTable, Received, Service};
+use bootlace_core::config::{Config, DhcpMode};
+use bootlace_core::dhcp::{Lease, LeaseTable, Received, Role, Service};
 use bootlace_core::explain::{Explanation, Found, Rom, Subject, World, explain};
 use bootlace_core::model::{Facts, Firmware, Var};
 use bootlace_core::nearest::nearest;
@@ -39,7 +39,7 @@ pub(super) struct Explain {
     #[arg(long, value_name = "FIRMWARE", default_value = "bios")]
     firmware: String,
     /// Something the machine reports, such as serial=X1 or "manufacturer=Dell Inc."; loader=ipxe: its ROM is an
-    /// iPXE already, as in QEMU and KVM
+    /// iPXE already, as in QEMU and KVM; ip=ADDRESS: what the DHCP server beside this proxy gives it
     #[arg(long = "set", value_name = "KEY=VALUE")]
     set: Vec<String>,
     /// What that iPXE can do, such as http,iscsi,menu; without, what QEMU's can
@@ -55,7 +55,11 @@ pub(super) struct Explain {
 impl Explain {
     pub(super) fn run(&self) -> Result<()> {
         let subject = self.subject()?;
-        let config = sources::load(&self.file.config)?.config;
+        let config = sources::load(&self.file.config)?.config.without_secrets();
+        let gives_addresses = config.dhcp.mode != DhcpMode::Auto && Role::of(&config) == Role::Server;
+        if subject.facts.get(Var::Ip).is_some() && gives_addresses {
+            bail!("--set ip: with this config it is this server that gives the address");
+        }
         let plane = Arc::new(plane(&config)?);
         let Serving { config, loaders, .. } = Serving::new(config, Arc::clone(&plane), Edition::first());
         let leases = leases(&config.state_dir)?;
@@ -87,6 +91,9 @@ impl Explain {
             match key.parse() {
                 Ok(Var::Loader) if value == "ipxe" => ipxe = true,
                 Ok(Var::Loader) => bail!("--set loader={value}: the only loader that speaks first is ipxe"),
+                Ok(Var::Ip) if value.parse::<Ipv4Addr>().is_err() => {
+                    bail!("--set ip={value}: no IPv4 address")
+                }
                 Ok(var) => facts.set(var, value),
                 Err(()) => {
                     let near = nearest(key, Var::all().map(Var::name));

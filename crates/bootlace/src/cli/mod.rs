@@ -8,7 +8,9 @@ mod doctor;
 mod explain;
 mod leases;
 mod machines;
+mod passwd;
 mod probe;
+mod prompt;
 pub mod render;
 mod serve;
 mod state;
@@ -49,6 +51,8 @@ enum Command {
     Boots(boots::Boots),
     /// Limits that were reached: what was refused, given up or forgotten
     Counters(counters::Counters),
+    /// Hash a password as crypt(3) does, for answer files and the config
+    Passwd(passwd::Passwd),
     /// Copy leases and history, put copies back, and look for damage
     State(state::State),
 }
@@ -106,6 +110,7 @@ pub fn main() -> ExitCode {
         Command::Leases(command) => command.run(),
         Command::Boots(command) => command.run(),
         Command::Counters(command) => command.run(),
+        Command::Passwd(command) => command.run(),
         Command::State(command) => command.run(),
     };
     match done {

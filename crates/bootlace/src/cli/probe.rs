@@ -13,8 +13,9 @@ use bootlace_probe::{Client, Identity, Kind, Outcome};
 use bootlace_wire::Mac;
 use clap::Args;
 
+use super::client::Server;
 use super::{Format, JsonFlag, say};
-use crate::probe::{Order, Played, Progress, play};
+use crate::probe::{Order, Place, Played, Progress, play};
 
 /// More machines at once than a broadcast domain has.
 const COUNT_MAX: u32 = 4_000;
@@ -27,6 +28,11 @@ pub(super) struct Probe {
     /// The interface that they are behind: an Ethernet towards the server
     #[arg(long, value_name = "INTERFACE")]
     interface: String,
+    /// Ask the running server of this host itself: it takes the machines as if they were behind the interface
+    #[arg(long)]
+    local: bool,
+    #[command(flatten)]
+    server: Server,
     /// What they boot with: bios, uefi-x64, uefi-arm64, http-x64, http-arm64, ipxe, ipxe-x64, grub, kernel, dhclient,
     /// networkd, udhcpc
     #[arg(long, value_name = "FIRMWARE", default_value = "bios")]
@@ -61,7 +67,9 @@ impl Probe {
         if machines.len() != self.count as usize {
             bail!("there are no {} MACs from {first} on", self.count);
         }
-        let order = Order { interface: &self.interface, kind: self.firmware, machines: &machines, seed };
+        let ask = || self.server.hold(&format!("/api/v1/probe/{}", self.interface));
+        let place = if self.local { Place::Local(&ask) } else { Place::Network(&self.interface) };
+        let order = Order { place, kind: self.firmware, machines: &machines, seed };
         let is_shown = self.count > 1 && io::stderr().is_terminal();
         let played = play(order, |progress| {
             if is_shown {
@@ -80,7 +88,8 @@ impl Probe {
         };
         say(&text)?;
         if booted < played.clients.len() {
-            for hint in hints(&played) {
+            let hints = if self.local { local_hints(&played) } else { hints(&played) };
+            for hint in hints {
                 eprintln!("bootlace: {hint}");
             }
         }
@@ -95,19 +104,27 @@ fn boots(outcome: &Outcome) -> bool {
 /// What this host has to do with a boot that failed.
 fn hints(played: &Played) -> Vec<String> {
     let mut hints: Vec<String> = played
-        .own_host
+        .out_of_reach
         .iter()
         .map(|ip: &Ipv4Addr| {
-            format!("{ip} is this host itself, which its own interface does not reach: probe from another computer")
+            format!("{ip} is this host itself, which its own interface does not reach: probe from another computer, or with --local")
         })
         .collect();
     if hints.is_empty() && serves_dhcp() {
         hints.push(
-            "a DHCP server runs on this host: it does not hear what this host sends, so probe from another computer"
+            "a DHCP server runs on this host: it does not hear what this host sends, so probe from another computer, or with --local"
                 .to_owned(),
         );
     }
     hints
+}
+
+/// The same with `--local`.
+fn local_hints(played: &Played) -> Vec<String> {
+    let hint = |ip: &Ipv4Addr| {
+        format!("{ip} is not this host, which is all that --local reaches: probe from another computer")
+    };
+    played.out_of_reach.iter().map(hint).collect()
 }
 
 /// Somebody here listens on UDP port 67.

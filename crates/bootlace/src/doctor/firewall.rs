@@ -3,30 +3,38 @@
 //! A packet to each port is led through the rules in thought. What a rule does that hangs on something unknown, such as
 //! the machine's address, is taken for the better: a finding is certain, its absence is not.
 
+mod fix;
+
 use std::fs;
 use std::io;
-use std::process::Command;
+use std::path::Path;
+use std::process::{Command, Output};
 
-use bootlace_core::config::Config;
+use bootlace_core::config::{Config, DhcpMode};
 use bootlace_core::finding::Finding;
+use bootlace_wire::dhcp::SERVER_PORT;
 
+use self::fix::{Dropped, found};
+use super::iptables::{self, LEGACY};
 use super::ports::{Needed, Transport, needed};
-use super::ruleset::{Action, Chain, Key, Operand, Sense, Step, Verdict, parse};
-use super::{Code, error, note};
+use super::ruleset::{Action, Chain, Key, Operand, Sense, Stage, Step, Verdict, add_devices, parse};
+use super::{Code, note};
 use crate::net::Interface;
 
 /// Chains that jump to chains: the kernel allows 16 (`NFT_JUMP_STACK_SIZE`).
 const DEPTH_MAX: usize = 16;
 const LEGACY_TABLES: &str = "/proc/net/ip_tables_names";
+/// Whether frames between the ports of a bridge are led through the rules for IP packets.
+const BRIDGE_FILTER: &str = "/proc/sys/net/bridge/bridge-nf-call-iptables";
 
 pub(super) fn drops(config: &Config, served: &[Interface]) -> Vec<Finding> {
-    let mut findings: Vec<Finding> =
-        legacy(&fs::read_to_string(LEGACY_TABLES).unwrap_or_default()).into_iter().collect();
+    let (mut chains, mut findings) = (Vec::new(), Vec::new());
+    match legacy(&fs::read_to_string(LEGACY_TABLES).unwrap_or_default()) {
+        Legacy::Chains(found) => chains.extend(found),
+        Legacy::Unread(finding) => findings.push(finding),
+    }
     match ruleset() {
-        Ruleset::Chains(chains) => {
-            let ports = needed(config);
-            findings.extend(served.iter().flat_map(|one| judge(&chains, &one.name, &ports)));
-        }
+        Ruleset::Chains(found) => chains.extend(found),
         Ruleset::NoProgram => {
             findings.extend(unlisted(&fs::read_to_string("/proc/modules").unwrap_or_default()));
         }
@@ -35,6 +43,10 @@ pub(super) fn drops(config: &Config, served: &[Interface]) -> Vec<Finding> {
                 .evidence(why)
                 .fix("run the doctor as root, or see `nft list ruleset` for rules that drop"),
         ),
+    }
+    for interface in served {
+        let bridge = if filters_bridged(&interface.name) { Bridge::Filtered } else { Bridge::NotFiltered };
+        findings.extend(judge(&chains, &packets(config, &interface.name, bridge)));
     }
     findings
 }
@@ -46,9 +58,7 @@ enum Ruleset {
 }
 
 fn ruleset() -> Ruleset {
-    // A user's PATH may lack the folder that it is in.
-    let list = |program| Command::new(program).args(["-j", "list", "ruleset"]).output();
-    let output = match list("nft").or_else(|_| list("/usr/sbin/nft")) {
+    let output = match run("nft", &["-j", "list", "ruleset"]) {
         Ok(output) => output,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ruleset::NoProgram,
         Err(error) => return Ruleset::Refused(error.to_string()),
@@ -57,22 +67,57 @@ fn ruleset() -> Ruleset {
     if !output.status.success() {
         return Ruleset::Refused(said.lines().next().unwrap_or_default().to_owned());
     }
-    match parse(&String::from_utf8_lossy(&output.stdout)) {
-        Some(chains) => Ruleset::Chains(chains),
-        None => Ruleset::Refused("nft prints another form than this version knows".to_owned()),
+    let Some(mut chains) = parse(&String::from_utf8_lossy(&output.stdout)) else {
+        return Ruleset::Refused("nft prints another form than this version knows".to_owned());
+    };
+    let hooks = chains.iter().filter_map(|chain| chain.hook.as_ref());
+    if hooks.into_iter().any(|hook| hook.stage == Stage::Ingress && hook.devices.is_empty())
+        && let Ok(listing) = run("nft", &["list", "chains"])
+    {
+        add_devices(&mut chains, &String::from_utf8_lossy(&listing.stdout));
     }
+    Ruleset::Chains(chains)
+}
+
+/// A user's PATH may lack the folder that it is in.
+fn run(program: &str, arguments: &[&str]) -> io::Result<Output> {
+    let run = |program: &str| Command::new(program).args(arguments).output();
+    run(program).or_else(|_| run(&format!("/usr/sbin/{program}")))
 }
 
 /// Rules of the old kernel interface, which nft does not list.
-fn legacy(tables: &str) -> Option<Finding> {
-    tables.lines().any(|table| table == "filter").then(|| {
-        note(
-            Code::FirewallUnread,
-            "there are rules of iptables' old interface, which the doctor cannot judge",
-        )
-        .evidence(format!("{LEGACY_TABLES} names the table filter"))
-        .fix("iptables-legacy -L INPUT -n -v")
-    })
+enum Legacy {
+    Chains(Vec<Chain>),
+    Unread(Finding),
+}
+
+/// `tables`: those that the kernel has. To list them where there are none would make them.
+fn legacy(tables: &str) -> Legacy {
+    // One that translates addresses drops nothing.
+    let tables: Vec<&str> = tables.lines().filter(|table| *table != "nat").collect();
+    if tables.is_empty() {
+        return Legacy::Chains(Vec::new());
+    }
+    let why = match run("iptables-legacy-save", &[]) {
+        Ok(output) if output.status.success() => {
+            return Legacy::Chains(iptables::parse(&String::from_utf8_lossy(&output.stdout)));
+        }
+        Ok(output) => String::from_utf8_lossy(&output.stderr).lines().next().unwrap_or_default().to_owned(),
+        Err(error) => format!("iptables-legacy-save: {error}"),
+    };
+    let message = "there are rules of iptables' old interface, which the doctor cannot read";
+    let unread = note(Code::FirewallUnread, message);
+    let evidence = format!("{LEGACY_TABLES} names the tables {}; {why}", tables.join(", "));
+    Legacy::Unread(
+        unread.evidence(evidence).fix("apt-get install iptables, and run the doctor again as root"),
+    )
+}
+
+/// The interface is a bridge whose frames are filtered: also those that pass it from port to port.
+fn filters_bridged(interface: &str) -> bool {
+    let bridge = Path::new("/sys/class/net").join(interface).join("bridge");
+    let says_yes = |path: &Path| fs::read_to_string(path).is_ok_and(|text| text.trim() == "1");
+    bridge.exists() && (says_yes(Path::new(BRIDGE_FILTER)) || says_yes(&bridge.join("nf_call_iptables")))
 }
 
 /// Without nft one only knows whether the kernel could have rules.
@@ -88,109 +133,69 @@ fn unlisted(modules: &str) -> Option<Finding> {
 }
 
 /// A packet of a machine that nobody has answered yet.
+#[derive(Clone, Copy)]
 struct Packet<'a> {
     interface: &'a str,
     needed: Needed,
+    way: Way,
 }
 
-fn judge(chains: &[Chain], interface: &str, ports: &[Needed]) -> Vec<Finding> {
-    let mut hooks: Vec<&Chain> = chains
-        .iter()
-        .filter(|chain| chain.hook.is_some() && matches!(chain.place.family.as_str(), "ip" | "inet"))
-        .collect();
-    hooks.sort_by_key(|chain| chain.hook.map(|hook| hook.priority));
-    let mut dropped: Vec<Dropped<'_>> = Vec::new();
-    for &needed in ports {
-        let packet = Packet { interface, needed };
-        let Some((chain, why)) =
-            hooks.iter().find_map(|&chain| Some((chain, why_dropped(chains, chain, &packet)?)))
-        else {
-            continue;
-        };
-        match dropped.iter_mut().find(|other| other.chain == chain && other.why == why) {
-            Some(same) => same.ports.push(needed),
-            None => dropped.push(Dropped { ports: vec![needed], chain, why }),
-        }
-    }
-    let keeper = Keeper::of(chains);
-    dropped.iter().map(|one| found(interface, one, keeper)).collect()
-}
-
-/// Ports whose packets end at the same place.
-struct Dropped<'a> {
-    ports: Vec<Needed>,
-    chain: &'a Chain,
-    why: Why,
-}
-
-fn found(interface: &str, dropped: &Dropped<'_>, keeper: Keeper) -> Finding {
-    let Dropped { ports, chain, why } = dropped;
-    let place = format!("{} {} {}", chain.place.family, chain.place.table, chain.name);
-    let evidence = match why {
-        Why::Policy => format!("the policy of chain {place} is drop, and no rule accepts it"),
-        Why::Rule(chain, handle) => format!("the rule with handle {handle} in chain {chain} drops it"),
-    };
-    let services: Vec<String> = ports
-        .iter()
-        .map(|needed| format!("{} ({} port {})", needed.service, needed.transport.name(), needed.port))
-        .collect();
-    let message = format!("a firewall drops what machines send to {} on {interface}", services.join(", "));
-    let commands: Vec<String> = match keeper {
-        Keeper::Nobody => [Transport::Udp, Transport::Tcp]
-            .into_iter()
-            .filter_map(|transport| rule(interface, ports, transport, &place))
-            .collect(),
-        Keeper::Firewalld => ports.iter().map(|&needed| firewalld(interface, needed)).collect(),
-        Keeper::Ufw => ports.iter().map(|&needed| ufw(interface, needed)).collect(),
-    };
-    let lasting = match keeper {
-        Keeper::Firewalld => ", and the same with --permanent",
-        Keeper::Ufw => "",
-        Keeper::Nobody => ", and the same in /etc/nftables.conf",
-    };
-    error(Code::FirewallDrops, message).evidence(evidence).fix(commands.join("; ") + lasting)
-}
-
-/// One for all ports of a transport.
-fn rule(interface: &str, ports: &[Needed], transport: Transport, place: &str) -> Option<String> {
-    let ports: Vec<String> =
-        ports.iter().filter(|one| one.transport == transport).map(|one| one.port.to_string()).collect();
-    let set = match ports.as_slice() {
-        [] => return None,
-        [port] => port.clone(),
-        ports => format!("'{{ {} }}'", ports.join(", ")),
-    };
-    Some(format!("nft insert rule {place} iifname \"{interface}\" {} dport {set} accept", transport.name()))
-}
-
-/// Who writes the rules: what is changed behind its back is lost when it writes them again.
+/// Where a packet has to go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Keeper {
-    Firewalld,
-    Ufw,
-    Nobody,
+enum Way {
+    /// To a socket of this host.
+    In,
+    /// To a proxy's packet socket, which hears before most rules.
+    Heard,
+    /// From one port of a bridge to another, behind which is the DHCP server that a proxy stands beside.
+    Across,
 }
 
-impl Keeper {
-    fn of(chains: &[Chain]) -> Self {
-        if chains.iter().any(|chain| chain.place.table == "firewalld") {
-            Self::Firewalld
-        } else if chains.iter().any(|chain| chain.name.starts_with("ufw-")) {
-            Self::Ufw
-        } else {
-            Self::Nobody
+impl Way {
+    fn stages(self) -> &'static [Stage] {
+        match self {
+            Self::In => &[Stage::Ingress, Stage::Prerouting, Stage::Input],
+            Self::Heard => &[Stage::Ingress],
+            Self::Across => &[Stage::Prerouting, Stage::Forward],
         }
     }
 }
 
-fn firewalld(interface: &str, needed: Needed) -> String {
-    let (transport, port) = (needed.transport.name(), needed.port);
-    let zone = format!("\"$(firewall-cmd --get-zone-of-interface={interface})\"");
-    format!("firewall-cmd --zone={zone} --add-port={port}/{transport}")
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Bridge {
+    Filtered,
+    /// Or none.
+    NotFiltered,
 }
 
-fn ufw(interface: &str, needed: Needed) -> String {
-    format!("ufw allow in on {interface} to any port {} proto {}", needed.port, needed.transport.name())
+fn packets<'a>(config: &Config, interface: &'a str, bridge: Bridge) -> Vec<Packet<'a>> {
+    let packet = |needed, way| Packet { interface, needed, way };
+    let dhcp = |service| Needed { transport: Transport::Udp, port: SERVER_PORT, service };
+    let mut packets: Vec<Packet<'_>> =
+        needed(config).into_iter().map(|needed| packet(needed, Way::In)).collect();
+    if config.dhcp.mode == DhcpMode::Proxy {
+        packets.push(packet(dhcp("the DHCP proxy"), Way::Heard));
+    }
+    if matches!(config.dhcp.mode, DhcpMode::Proxy | DhcpMode::Auto) && bridge == Bridge::Filtered {
+        packets.push(packet(dhcp("a DHCP server behind it"), Way::Across));
+    }
+    packets
+}
+
+fn judge(chains: &[Chain], packets: &[Packet<'_>]) -> Vec<Finding> {
+    let of_ip = |chain: &&Chain| ["ip", "inet", "netdev", LEGACY].contains(&chain.place.family.as_str());
+    let mut hooks: Vec<&Chain> = chains.iter().filter(|chain| chain.hook.is_some()).filter(of_ip).collect();
+    hooks.sort_by_key(|chain| chain.hook.as_ref().map(|hook| (hook.stage, hook.priority)));
+    let mut dropped: Vec<Dropped<'_>> = Vec::new();
+    for packet in packets {
+        let found = hooks.iter().find_map(|&chain| Some((chain, why_dropped(chains, chain, packet)?)));
+        let Some((chain, why)) = found else { continue };
+        match dropped.iter_mut().find(|other| other.chain == chain && other.why == why) {
+            Some(same) => same.packets.push(*packet),
+            None => dropped.push(Dropped { packets: vec![*packet], chain, why }),
+        }
+    }
+    dropped.iter().map(|one| found(chains, one)).collect()
 }
 
 #[derive(PartialEq)]
@@ -201,10 +206,15 @@ enum Why {
 }
 
 fn why_dropped(chains: &[Chain], chain: &Chain, packet: &Packet<'_>) -> Option<Why> {
+    let hook = chain.hook.as_ref()?;
+    let is_here = hook.stage != Stage::Ingress || hook.devices.iter().any(|name| name == packet.interface);
+    if !is_here || !packet.way.stages().contains(&hook.stage) {
+        return None;
+    }
     match walk(chains, chain, packet, 0) {
         Walked::Ended(Verdict::Drop, why) => Some(why),
         Walked::Ended(Verdict::Accept, _) | Walked::Perhaps => None,
-        Walked::Through => (chain.hook?.policy == Verdict::Drop).then_some(Why::Policy),
+        Walked::Through => (hook.policy == Verdict::Drop).then_some(Why::Policy),
     }
 }
 
@@ -292,6 +302,10 @@ fn holds(key: &Key, sense: Sense, values: &[Operand], packet: &Packet<'_>) -> Ho
         Key::DestinationPort(Some(of)) if of != transport => return Holds::No,
         Key::DestinationPort(_) => any(values, |value| port_is(value, packet.needed.port)),
         Key::Interface => any(values, |value| text_is(value, &|name| covers(name, packet.interface))),
+        // Not known before the way is, and none where the way ends here.
+        Key::OutInterface if packet.way != Way::Across => return Holds::Unknown,
+        Key::OutInterface => any(values, |value| text_is(value, &|name| covers(name, packet.interface))),
+        Key::EtherType => any(values, |value| text_is(value, &|name| name == "ip")),
         Key::Protocol => any(values, |value| text_is(value, &|name| name == transport)),
         Key::Family => any(values, |value| text_is(value, &|name| name == "ipv4")),
         Key::State => any(values, |value| text_is(value, &|name| name == "new")),
@@ -373,8 +387,12 @@ mod tests {
         parse(&format!(r#"{{"nftables":[{}]}}"#, objects.join(","))).unwrap()
     }
 
+    fn to_host(needed: &[Needed]) -> Vec<Packet<'static>> {
+        needed.iter().map(|&needed| Packet { interface: "eth0", needed, way: Way::In }).collect()
+    }
+
     fn found(policy: &str, rules: &[&str]) -> Vec<Finding> {
-        judge(&chains(policy, rules), "eth0", &[DHCP, HTTP])
+        judge(&chains(policy, rules), &to_host(&[DHCP, HTTP]))
     }
 
     #[test]
@@ -417,7 +435,7 @@ mod tests {
                 chain.place.table = chain.place.table.replace(from, to);
                 chain.name = chain.name.replace(from, to);
             }
-            judge(&chains, "eth0", &[DHCP]).remove(0).fix.unwrap()
+            judge(&chains, &to_host(&[DHCP])).remove(0).fix.unwrap()
         };
         assert!(fix("filter", "firewalld").starts_with("firewall-cmd "));
         assert!(fix("other", "ufw-user-input").starts_with("ufw allow in on eth0 "));
@@ -427,12 +445,75 @@ mod tests {
     fn loops_of_chains_end() {
         let mut looped = chains("drop", &[r#"{"jump":{"target":"input"}}"#]);
         looped[0].rules.truncate(1);
-        assert!(judge(&looped, "eth0", &[DHCP]).is_empty());
+        assert!(judge(&looped, &to_host(&[DHCP])).is_empty());
+    }
+
+    #[test]
+    fn what_is_dropped_before_it_is_for_this_host_is_found() {
+        let at = |hook: &str, more: &str, rule: &str| {
+            parse(&format!(
+                r#"{{"nftables":[{{"chain":{{"family":"netdev","table":"t","name":"c","type":"filter","hook":"{hook}","prio":0,"policy":"accept"{more}}}}},
+                {{"rule":{{"family":"netdev","table":"t","chain":"c","handle":4,"expr":[{rule}]}}}}]}}"#
+            ))
+            .unwrap()
+        };
+        let heard = [Packet { interface: "eth0", needed: DHCP, way: Way::Heard }];
+        let early = judge(&at("ingress", r#","dev":"eth0""#, DROP_67), &heard);
+        assert_eq!(
+            early[0].fix.as_deref(),
+            Some(
+                "nft insert rule netdev t c iifname \"eth0\" udp dport 67 accept, and the same in /etc/nftables.conf"
+            )
+        );
+        assert!(judge(&at("ingress", r#","dev":["eth1"]"#, DROP_67), &heard).is_empty());
+        assert!(judge(&at("ingress", "", DROP_67), &heard).is_empty(), "of whom it is, is not known");
+        assert!(judge(&at("prerouting", "", DROP_67), &heard).is_empty(), "a packet socket hears before");
+        assert_eq!(judge(&at("prerouting", "", DROP_67), &to_host(&[DHCP])).len(), 1);
+        assert!(judge(&at("forward", "", DROP_67), &to_host(&[DHCP])).is_empty());
+    }
+
+    #[test]
+    fn a_bridge_that_drops_between_its_ports_is_found() {
+        const DOCKER: &str =
+            r#"{"match":{"op":"==","left":{"meta":{"key":"oifname"}},"right":"docker0"}},{"accept":null}"#;
+        const BRIDGED: &str = r#"{"match":{"op":"==","left":{"meta":{"key":"iifname"}},"right":"br0"}},{"match":{"op":"==","left":{"meta":{"key":"oifname"}},"right":"br0"}},{"accept":null}"#;
+        let forward = |rules: &[&str]| {
+            let mut chains = chains("drop", rules);
+            chains[0].hook.as_mut().unwrap().stage = Stage::Forward;
+            judge(&chains, &[Packet { interface: "br0", needed: DHCP, way: Way::Across }])
+        };
+        let fix = forward(&[DOCKER])[0].fix.clone().unwrap();
+        assert!(
+            fix.starts_with("nft insert rule inet filter input iifname \"br0\" oifname \"br0\" accept"),
+            "{fix}"
+        );
+        assert!(forward(&[DOCKER, BRIDGED]).is_empty());
+    }
+
+    #[test]
+    fn rules_of_the_old_interface_are_judged_like_others() {
+        let drops = |rules: &str| {
+            let listing = format!("*filter\n:INPUT DROP [0:0]\n:own - [0:0]\n{rules}COMMIT\n");
+            judge(&iptables::parse(&listing), &to_host(&[DHCP, HTTP]))
+        };
+        let both = drops("-A INPUT -i lo -j ACCEPT\n");
+        assert_eq!(
+            both[0].fix.as_deref(),
+            Some(
+                "iptables-legacy -t filter -I INPUT -i eth0 -p udp --dport 67 -j ACCEPT; iptables-legacy -t filter -I \
+                 INPUT -i eth0 -p tcp --dport 80 -j ACCEPT, and the same where your rules are kept"
+            )
+        );
+        let http = drops("-A INPUT -i eth+ -p udp -m multiport --dports 60:70 -j own\n-A own -j ACCEPT\n");
+        assert!(http.len() == 1 && http[0].message.contains("HTTP"), "{http:?}");
+        assert!(drops("-A INPUT -s 10.0.0.0/8 -j ACCEPT\n").is_empty(), "for whom is not known");
+        let named = drops("-A INPUT -p udp -j DROP\n-A INPUT -j ACCEPT\n");
+        assert!(named[0].evidence.as_deref().unwrap().starts_with("rule 1 of chain INPUT"), "{named:?}");
     }
 
     #[test]
     fn what_nft_does_not_list_is_told() {
-        assert!(legacy("nat\nfilter\n").is_some() && legacy("nat\n").is_none());
+        assert!(matches!(legacy("nat\n"), Legacy::Chains(chains) if chains.is_empty()));
         assert!(unlisted("nf_tables 323584 0 - Live 0x0\n").is_some() && unlisted("").is_none());
     }
 }

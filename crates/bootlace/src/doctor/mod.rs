@@ -9,6 +9,7 @@ mod disk;
 mod firewall;
 mod guests;
 mod heard;
+mod iptables;
 mod links;
 mod loaders;
 mod ports;

@@ -9,7 +9,7 @@ use bootlace_core::config::{Config, DhcpMode};
 use bootlace_core::finding::Finding;
 use bootlace_wire::dhcp::{PXE_PORT, SERVER_PORT};
 
-use super::{Code, error};
+use super::{Code, error, note};
 use crate::net::{DatagramSocket, Interface};
 
 /// The state of a TCP socket that listens (`include/net/tcp_states.h`).
@@ -130,7 +130,12 @@ pub(super) fn taken(config: &Config, served: &[Interface], held: &Held) -> Vec<F
         let worst = attempts.max_by_key(|attempt| *attempt == Attempt::Taken);
         judge(config, needed, worst.unwrap_or(Attempt::Denied), held)
     });
-    found.collect()
+    let admin = config.admin.listen.and_then(|address| {
+        let needed =
+            Needed { transport: Transport::Tcp, port: address.port(), service: "the API ([admin] listen)" };
+        judge(config, needed, outcome(TcpListener::bind(address).map(drop)), held)
+    });
+    found.chain(admin).collect()
 }
 
 fn attempt(interface: &Interface, needed: Needed) -> Attempt {
@@ -141,6 +146,10 @@ fn attempt(interface: &Interface, needed: Needed) -> Attempt {
             .iter()
             .try_for_each(|own| TcpListener::bind(SocketAddrV4::new(own.ip, needed.port)).map(drop)),
     };
+    outcome(bound)
+}
+
+fn outcome(bound: io::Result<()>) -> Attempt {
     match bound.map_err(|error| error.kind()) {
         Ok(()) => Attempt::Free,
         Err(io::ErrorKind::AddrInUse) => Attempt::Taken,
@@ -163,13 +172,18 @@ fn judge(config: &Config, needed: Needed, attempt: Attempt, held: &Held) -> Opti
             Some(ending) => ending,
             None => format!("see who it is as root: ss -lnp '( sport = :{port} )'"),
         };
-        let fix = match (port, config.dhcp.mode) {
-            (SERVER_PORT, DhcpMode::Server | DhcpMode::Auto) => {
-                format!("{fix}; or be the proxy of that DHCP server: mode = \"proxy\" in [dhcp]")
+        let finding = match (port, config.dhcp.mode) {
+            // It starts all the same.
+            (SERVER_PORT, DhcpMode::Auto) => {
+                let message =
+                    format!("UDP port {port} is taken: Bootlace would start as the proxy of who has it");
+                note(Code::PortTaken, message).fix(format!("for Bootlace to be the DHCP server: {fix}"))
             }
-            _ => fix,
+            (SERVER_PORT, DhcpMode::Server) => error(Code::PortTaken, message)
+                .fix(format!("{fix}; or be the proxy of that DHCP server: mode = \"proxy\" in [dhcp]")),
+            _ => error(Code::PortTaken, message).fix(fix),
         };
-        error(Code::PortTaken, message).evidence(described(&holders)).fix(fix)
+        finding.evidence(described(&holders))
     })
 }
 
@@ -234,6 +248,7 @@ mod tests {
     use std::path::PathBuf;
 
     use bootlace_core::config::{Files, Source, load};
+    use bootlace_core::finding::Severity;
 
     use super::*;
 
@@ -283,6 +298,8 @@ mod tests {
         assert!(found.fix.unwrap().contains("ss -lnp"));
         let found = judge(&config("server"), dhcp, Attempt::Taken, &held(None)).unwrap();
         assert!(found.fix.unwrap().contains("mode = \"proxy\""));
+        let found = judge(&config("auto"), dhcp, Attempt::Taken, &held(None)).unwrap();
+        assert_eq!(found.severity, Severity::Note, "{found:?}");
     }
 
     #[test]

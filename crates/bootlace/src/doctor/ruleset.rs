@@ -1,4 +1,4 @@
-//! What `nft -j list ruleset` prints (libnftables-json(5)), as far as it decides about a packet to this host.
+//! What `nft -j list ruleset` prints (libnftables-json(5)), as far as it decides about a packet that comes to this host.
 
 use std::collections::BTreeMap;
 
@@ -16,14 +16,29 @@ pub(super) struct Place {
 pub(super) struct Chain {
     pub(super) place: Place,
     pub(super) name: String,
-    /// For one that the kernel enters with packets to this host.
+    /// For one that the kernel enters with packets that come in.
     pub(super) hook: Option<Hook>,
     pub(super) rules: Vec<Rule>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Where the kernel looks at a packet, in the order that it comes there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Stage {
+    /// As it leaves the network card, also before packet sockets of a protocol hear it.
+    Ingress,
+    Prerouting,
+    /// When it is for this host.
+    Input,
+    /// When it is for another one.
+    Forward,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Hook {
+    pub(super) stage: Stage,
     pub(super) priority: i64,
+    /// The interfaces of one at [`Stage::Ingress`], where they are known.
+    pub(super) devices: Vec<String>,
     /// What becomes of packets that no rule decides about.
     pub(super) policy: Verdict,
 }
@@ -85,6 +100,10 @@ pub(super) enum Sense {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Key {
     Interface,
+    /// The one that it leaves by.
+    OutInterface,
+    /// Of the frame: `ip`, `ip6`, `arp`.
+    EtherType,
     /// The transport protocol.
     Protocol,
     /// `ipv4` or `ipv6`.
@@ -131,12 +150,54 @@ fn place(object: &Value) -> Option<Place> {
 }
 
 fn chain(object: &Value) -> Option<Chain> {
-    let hook =
-        (text(object, "hook") == Some("input") && text(object, "type") == Some("filter")).then(|| Hook {
-            priority: object.get("prio").and_then(Value::as_i64).unwrap_or(0),
-            policy: if text(object, "policy") == Some("drop") { Verdict::Drop } else { Verdict::Accept },
-        });
+    let stage = match text(object, "hook") {
+        _ if text(object, "type") != Some("filter") => None,
+        Some("ingress") => Some(Stage::Ingress),
+        Some("prerouting") => Some(Stage::Prerouting),
+        Some("input") => Some(Stage::Input),
+        Some("forward") => Some(Stage::Forward),
+        _ => None,
+    };
+    let devices = match object.get("dev") {
+        Some(Value::Array(several)) => several.iter().filter_map(Value::as_str).map(str::to_owned).collect(),
+        Some(Value::String(one)) => vec![one.clone()],
+        _ => Vec::new(),
+    };
+    let hook = stage.map(|stage| Hook {
+        stage,
+        priority: object.get("prio").and_then(Value::as_i64).unwrap_or(0),
+        devices,
+        policy: if text(object, "policy") == Some("drop") { Verdict::Drop } else { Verdict::Accept },
+    });
     Some(Chain { place: place(object)?, name: text(object, "name")?.to_owned(), hook, rules: Vec::new() })
+}
+
+/// The interfaces of ingress chains, which older programs (1.0.6) leave out of their JSON, from what `nft list chains`
+/// prints.
+pub(super) fn add_devices(chains: &mut [Chain], listing: &str) {
+    let (mut place, mut name) = (None, None);
+    for line in listing.lines() {
+        let words: Vec<&str> =
+            line.split([' ', '\t', ',', ';', '"']).filter(|word| !word.is_empty()).collect();
+        match words[..] {
+            ["table", family, table, "{"] => {
+                place = Some(Place { family: family.to_owned(), table: table.to_owned() });
+            }
+            ["chain", chain, "{"] => name = Some(chain.to_owned()),
+            ["type", _, "hook", "ingress", "device" | "devices", ref rest @ ..] => {
+                let named = rest.iter().take_while(|word| **word != "priority");
+                let devices =
+                    named.filter(|word| !["=", "{", "}"].contains(word)).map(|&word| word.to_owned());
+                let here = |chain: &&mut Chain| {
+                    Some(&chain.place) == place.as_ref() && Some(&chain.name) == name.as_ref()
+                };
+                if let Some(hook) = chains.iter_mut().find(here).and_then(|chain| chain.hook.as_mut()) {
+                    hook.devices = devices.collect();
+                }
+            }
+            _ => {}
+        }
+    }
 }
 
 type Sets = BTreeMap<(Place, String), Vec<Operand>>;
@@ -200,6 +261,8 @@ fn key(left: &Value) -> Key {
     if let Some(meta) = left.get("meta") {
         return match text(meta, "key") {
             Some("iif" | "iifname") => Key::Interface,
+            Some("oif" | "oifname") => Key::OutInterface,
+            Some("protocol") => Key::EtherType,
             Some("l4proto") => Key::Protocol,
             Some("nfproto") => Key::Family,
             _ => Key::Other,
@@ -210,6 +273,7 @@ fn key(left: &Value) -> Key {
     }
     let Some(payload) = left.get("payload") else { return Key::Other };
     match (text(payload, "protocol"), text(payload, "field")) {
+        (Some("ether"), Some("type")) => Key::EtherType,
         (Some("th"), Some("dport")) => Key::DestinationPort(None),
         (Some(protocol), Some("dport")) => Key::DestinationPort(Some(protocol.to_owned())),
         (Some("ip"), Some("protocol")) => Key::Protocol,
@@ -239,5 +303,26 @@ fn operand(value: &Value) -> Operand {
     match range.map(|ends| (ends.first().and_then(Value::as_u64), ends.get(1).and_then(Value::as_u64))) {
         Some((Some(from), Some(to))) => Operand::Range(from, to),
         _ => Operand::Unknown,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn interfaces_of_ingress_chains_are_added() {
+        // As nft 1.0.6 prints both.
+        let json = r#"{"nftables":[{"chain":{"family":"netdev","table":"early","name":"in","type":"filter","hook":"ingress","prio":0,"policy":"accept"}},
+            {"chain":{"family":"netdev","table":"early","name":"two","type":"filter","hook":"ingress","prio":1,"policy":"accept"}}]}"#;
+        let text = "table netdev early {\n\tchain in {\n\t\ttype filter hook ingress device \"eth0\" priority filter; policy accept;\n\t}\n\n\tchain two {\n\t\ttype filter hook ingress devices = { eth0, eth1 } priority filter + 1; policy accept;\n\t}\n}\n";
+        let mut chains = parse(json).unwrap();
+        add_devices(&mut chains, text);
+        let devices: Vec<_> = chains
+            .iter()
+            .filter_map(|chain| chain.hook.as_ref())
+            .map(|hook| hook.devices.join(" "))
+            .collect();
+        assert_eq!(devices, ["eth0", "eth0 eth1"]);
     }
 }

@@ -91,6 +91,8 @@ pub enum OpenError {
     Absent,
     /// There is something, and it is not served.
     Refused(&'static str),
+    /// The image of a disc that the name leads through cannot be read.
+    Image(bootlace_iso::Error),
     /// The file system failed.
     Io(io::Error),
 }
@@ -100,6 +102,7 @@ impl fmt::Display for OpenError {
         match self {
             Self::Absent => f.write_str("no such file"),
             Self::Refused(why) => f.write_str(why),
+            Self::Image(error) => error.fmt(f),
             Self::Io(error) => write!(f, "cannot open the file: {error}"),
         }
     }

@@ -8,8 +8,12 @@ use std::sync::Arc;
 
 use bootlace_core::boot::loader::{LoaderInventory, PE_HEADER_BYTES_MAX, Signature, carries_signature};
 
+use bootlace_iso::{self as iso, Entry};
+
 use super::root::{LEADS_OUT, Lookup, NOT_REGULAR, Patience, Root};
 use super::{Body, Content, OpenError, OpenFile, mime_of};
+
+const FOLDER: &str = "a folder, and folders are not listed";
 
 /// All files that machines may read.
 #[derive(Debug)]
@@ -114,10 +118,31 @@ impl FilePlane {
         match root.lookup(name, patience)? {
             Lookup::Found(file) => content(file, name).map(Some),
             Lookup::NotCached => Ok(None),
-            // Walking link by link takes many system calls, each of which may wait.
-            Lookup::LeadsOut if patience == Patience::CachedOnly => Ok(None),
-            Lookup::LeadsOut => self.open_allowed(&root.final_target(name)?, name).map(Some),
+            // Walking link by link, or through an image, takes many system calls, each of which may wait.
+            Lookup::LeadsOut | Lookup::ThroughFile if patience == Patience::CachedOnly => Ok(None),
+            Lookup::ThroughFile => self.open_member(root, name).map(Some),
+            Lookup::LeadsOut => {
+                let target = root.final_target(name).and_then(|target| self.open_allowed(&target, name));
+                match target {
+                    Err(OpenError::Absent) => self.open_member(root, name).map(Some),
+                    target => target.map(Some),
+                }
+            }
         }
+    }
+
+    /// Opens a file inside the image that a part of `name` names, as `debian.iso/install.amd/vmlinuz` does.
+    fn open_member(&self, root: &Root, name: &str) -> Result<Content, OpenError> {
+        for (end, _) in name.match_indices('/') {
+            let (image, path) = (&name[..end], &name[end + 1..]);
+            match self.find_beneath(root, image, Patience::Wait) {
+                Ok(Some(Content { body: Body::File(file), .. })) => return member(file, path, name),
+                // A folder on the way to it.
+                Ok(_) | Err(OpenError::Refused(_)) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Err(OpenError::Absent)
     }
 
     /// Opens the final target of a link in whichever allowed place holds it.
@@ -158,14 +183,33 @@ fn open_at(parent: &Root, path: &Path, name: &str) -> Result<Content, OpenError>
 fn content(file: File, name: &str) -> Result<Content, OpenError> {
     let metadata = file.metadata().map_err(OpenError::Io)?;
     if metadata.is_dir() {
-        return Err(OpenError::Refused("a folder, and folders are not listed"));
+        return Err(OpenError::Refused(FOLDER));
     }
     if !metadata.is_file() {
         return Err(OpenError::Refused(NOT_REGULAR));
     }
-    let file = Arc::new(OpenFile::new(file, &metadata));
+    Ok(of_file(OpenFile::new(file, &metadata), name))
+}
+
+/// A file inside an image.
+fn member(image: Arc<OpenFile>, path: &str, name: &str) -> Result<Content, OpenError> {
+    let pieces = match iso::find(&*image, path) {
+        Ok(Entry::File(pieces)) => pieces,
+        Ok(Entry::Folder) => return Err(OpenError::Refused(FOLDER)),
+        Err(iso::Error::NotAnImage | iso::Error::Absent) => return Err(OpenError::Absent),
+        Err(iso::Error::Io(error)) => return Err(OpenError::Io(error)),
+        Err(error @ (iso::Error::Damaged(_) | iso::Error::Unsupported(_))) => {
+            return Err(OpenError::Image(error));
+        }
+    };
+    // Nobody else has it: it was opened for this lookup.
+    let image = Arc::into_inner(image).ok_or(OpenError::Absent)?;
+    Ok(of_file(image.member(&pieces), name))
+}
+
+fn of_file(file: OpenFile, name: &str) -> Content {
     let (len, version) = (file.len(), Some(file.version().clone()));
-    Ok(Content { len, mime: mime_of(name), version, body: Body::File(file) })
+    Content { len, mime: mime_of(name), version, body: Body::File(Arc::new(file)) }
 }
 
 /// One that cannot be read is not signed.

@@ -41,6 +41,8 @@ pub(super) enum Lookup {
     Found(File),
     /// A symbolic link leads out of the folder, perhaps into another one that is allowed.
     LeadsOut,
+    /// What should be a folder on the way is a file, perhaps the image of a disc.
+    ThroughFile,
     /// The kernel would have to wait for a disk to tell.
     NotCached,
 }
@@ -72,6 +74,7 @@ impl Root {
         match self.openat2(OsStr::new(name), resolve) {
             Ok(file) => Ok(Lookup::Found(File::from(file))),
             Err(Errno::XDEV) => Ok(Lookup::LeadsOut),
+            Err(Errno::NOTDIR) => Ok(Lookup::ThroughFile),
             Err(Errno::AGAIN) if patience == Patience::CachedOnly => Ok(Lookup::NotCached),
             Err(errno) => Err(explain(errno)),
         }

@@ -1,4 +1,5 @@
-//! The admin API: read-only so far. All routes stand in [`routes`].
+//! The admin API. All that reads stands in [`routes`]; what makes the server do something, in [`probe_route`], is for its
+//! socket only.
 //!
 //! It listens on `state_dir/admin.sock` and on the admin address, never on the boot port (design: names).
 
@@ -9,6 +10,7 @@ mod counters;
 mod health;
 mod leases;
 mod machines;
+mod probe;
 
 pub use leases::LEASES_MAX;
 
@@ -29,6 +31,7 @@ use crate::hub::Hub;
 use crate::serving::Serving;
 
 pub use auth::{Guard, Token};
+pub use probe::probe_route;
 
 /// Requests that read the databases at once. They share the threads that read files for machines, which must not
 /// wait for a crowd of readers when a disk is slow.

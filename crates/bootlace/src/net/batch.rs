@@ -1,17 +1,25 @@
 //! Many datagrams in one system call: `recvmmsg` and `sendmmsg` with the interface and address of each.
+//!
+//! Datagrams of one length to one peer go through the network stack as one, which the kernel cuts at the end of the way
+//! (`UDP_SEGMENT`, Linux 4.18): answers to a crowd behind one relay cost half of what they do one by one.
 
 use std::io;
 use std::mem;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::os::fd::{AsRawFd, BorrowedFd};
-use std::ptr;
+use std::{ptr, slice};
+
+use super::segments::SEGMENTED_BYTES_MAX;
 
 /// Datagrams taken in one call (design: "recv batch <= 64").
 pub const RECV_BATCH_MAX: usize = 64;
 /// Bytes kept of one datagram: more than any DHCP message on Ethernet.
 const RECV_BYTES_MAX: usize = 2048;
-/// Room for one `in_pktinfo` control message.
+/// Room for an `in_pktinfo` control message and the size of segments.
 const CONTROL_BYTES: usize = 64;
+
+/// Datagrams that go as one: most of the gain, and whoever takes them is not overrun by more.
+const RUN: usize = 8;
 
 /// A datagram as it came.
 #[derive(Clone, Copy, Debug)]
@@ -84,9 +92,9 @@ impl RecvBatch {
             .collect();
         let mut headers: Vec<libc::mmsghdr> = Vec::with_capacity(RECV_BATCH_MAX);
         for ((vector, source), control) in vectors.iter_mut().zip(&mut self.sources).zip(&mut self.controls) {
-            headers.push(header(source, vector, control.0.as_mut_ptr(), CONTROL_BYTES));
+            headers.push(header(source, slice::from_mut(vector), control.0.as_mut_ptr(), CONTROL_BYTES));
         }
-        // SAFETY: each header points at an address, one vector and a control buffer that live in `self` or in
+        // SAFETY: each header points at an address, its vectors and a control buffer that live in `self` or in
         // `vectors` until after the call, with their true lengths; MSG_DONTWAIT needs no timeout.
         let count = unsafe {
             libc::recvmmsg(
@@ -122,18 +130,50 @@ impl RecvBatch {
 
 /// Sends what a UDP socket takes of `datagrams` at once: the number that left.
 pub fn send(fd: BorrowedFd<'_>, datagrams: &[Datagram<'_>]) -> io::Result<usize> {
-    let mut addresses: Vec<libc::sockaddr_in> = datagrams.iter().map(|d| address(d.to)).collect();
-    let mut controls: Vec<Control> = datagrams.iter().map(pktinfo_control).collect();
-    let mut vectors: Vec<libc::iovec> = datagrams
-        .iter()
-        .map(|d| libc::iovec { iov_base: d.bytes.as_ptr().cast_mut().cast(), iov_len: d.bytes.len() })
-        .collect();
-    let mut headers: Vec<libc::mmsghdr> = Vec::with_capacity(datagrams.len());
-    for ((vector, to), control) in vectors.iter_mut().zip(&mut addresses).zip(&mut controls) {
-        headers.push(header(to, vector, control.0.as_mut_ptr(), PKTINFO_SPACE));
+    let runs: Vec<_> = datagrams.chunk_by(can_follow).flat_map(pieces).collect();
+    match send_runs(fd, datagrams.len(), &runs) {
+        // EIO: the device cannot segment. EINVAL: a segment does not fit the route's MTU, or the kernel is older. The
+        // next batch is tried again: another relay may be behind another device.
+        Err(error) if matches!(error.raw_os_error(), Some(libc::EIO | libc::EINVAL)) => {
+            let each: Vec<_> = datagrams.chunks(1).collect();
+            send_runs(fd, datagrams.len(), &each)
+        }
+        sent => sent,
+    }
+}
+
+/// Whether two datagrams can be segments of one.
+fn can_follow(one: &Datagram<'_>, next: &Datagram<'_>) -> bool {
+    one.bytes.len() == next.bytes.len()
+        && (one.to, one.from, one.ifindex) == (next.to, next.from, next.ifindex)
+}
+
+/// A run of equal datagrams in pieces that the kernel takes.
+fn pieces<'a, 'd>(run: &'a [Datagram<'d>]) -> impl Iterator<Item = &'a [Datagram<'d>]> {
+    let len = run.first().map_or(1, |datagram| datagram.bytes.len().max(1));
+    run.chunks((SEGMENTED_BYTES_MAX / len).clamp(1, RUN))
+}
+
+/// Sends each run as one message: how many datagrams left.
+fn send_runs(fd: BorrowedFd<'_>, count: usize, runs: &[&[Datagram<'_>]]) -> io::Result<usize> {
+    let firsts = || runs.iter().filter_map(|run| run.first());
+    let mut addresses: Vec<libc::sockaddr_in> = firsts().map(|first| address(first.to)).collect();
+    let mut controls: Vec<Control> = firsts().map(control).collect();
+    let mut vectors: Vec<libc::iovec> = Vec::with_capacity(count);
+    vectors.extend(runs.iter().copied().flatten().map(|datagram| libc::iovec {
+        iov_base: datagram.bytes.as_ptr().cast_mut().cast(),
+        iov_len: datagram.bytes.len(),
+    }));
+    let mut headers: Vec<libc::mmsghdr> = Vec::with_capacity(runs.len());
+    let mut rest = &mut vectors[..];
+    for ((run, to), control) in runs.iter().zip(&mut addresses).zip(&mut controls) {
+        let (vectors, behind) = rest.split_at_mut(run.len());
+        rest = behind;
+        let control_len = if run.len() > 1 { PKTINFO_SPACE + SEGMENT_SPACE } else { PKTINFO_SPACE };
+        headers.push(header(to, vectors, control.0.as_mut_ptr(), control_len));
     }
     // SAFETY: as in `receive`; the kernel only reads the payloads.
-    let count = unsafe {
+    let sent = unsafe {
         libc::sendmmsg(
             fd.as_raw_fd(),
             headers.as_mut_ptr(),
@@ -141,12 +181,13 @@ pub fn send(fd: BorrowedFd<'_>, datagrams: &[Datagram<'_>]) -> io::Result<usize>
             libc::MSG_DONTWAIT,
         )
     };
-    usize::try_from(count).map_err(|_| io::Error::last_os_error())
+    let sent = usize::try_from(sent).map_err(|_| io::Error::last_os_error())?;
+    Ok(runs[..sent].iter().map(|run| run.len()).sum())
 }
 
 fn header(
     name: &mut libc::sockaddr_in,
-    vector: &mut libc::iovec,
+    vectors: &mut [libc::iovec],
     control: *mut u8,
     control_len: usize,
 ) -> libc::mmsghdr {
@@ -154,8 +195,8 @@ fn header(
     let mut header: libc::mmsghdr = unsafe { mem::zeroed() };
     header.msg_hdr.msg_name = ptr::from_mut(name).cast();
     header.msg_hdr.msg_namelen = size_of::<libc::sockaddr_in>() as libc::socklen_t;
-    header.msg_hdr.msg_iov = vector;
-    header.msg_hdr.msg_iovlen = 1;
+    header.msg_hdr.msg_iov = vectors.as_mut_ptr();
+    header.msg_hdr.msg_iovlen = vectors.len();
     header.msg_hdr.msg_control = control.cast();
     header.msg_hdr.msg_controllen = control_len;
     header
@@ -166,25 +207,40 @@ const CMSG_HEADER: usize = size_of::<libc::cmsghdr>();
 /// Bytes of a whole pktinfo control message, padded to the alignment of the next.
 const PKTINFO_SPACE: usize = (CMSG_HEADER + size_of::<libc::in_pktinfo>()).next_multiple_of(8);
 
-/// The control message that picks the interface and source address of a datagram. Written as bytes: a
-/// `cmsghdr` is a length of the machine's word and two ints, then the data.
-fn pktinfo_control(datagram: &Datagram<'_>) -> Control {
+/// The same of one that says how large segments are.
+const SEGMENT_SPACE: usize = (CMSG_HEADER + size_of::<u16>()).next_multiple_of(8);
+
+/// The control messages that pick the interface and source address of a datagram and, where it is the first of a run,
+/// make segments of all. Written as bytes: a `cmsghdr` is a length of the machine's word and two ints, then the data.
+fn control(first: &Datagram<'_>) -> Control {
     let mut control = Control([0; CONTROL_BYTES]);
+    let (pktinfo, segment) = control.0.split_at_mut(PKTINFO_SPACE);
     let parts: [&[u8]; 6] = [
         &(CMSG_HEADER + size_of::<libc::in_pktinfo>()).to_ne_bytes(),
         &libc::IPPROTO_IP.to_ne_bytes(),
         &libc::IP_PKTINFO.to_ne_bytes(),
-        &datagram.ifindex.to_ne_bytes(),
-        &datagram.from.unwrap_or(Ipv4Addr::UNSPECIFIED).octets(),
+        &first.ifindex.to_ne_bytes(),
+        &first.from.unwrap_or(Ipv4Addr::UNSPECIFIED).octets(),
         &[0; 4],
     ];
-    let mut rest = &mut control.0[..];
+    fill(pktinfo, &parts);
+    let size = first.bytes.len() as u16;
+    let parts: [&[u8]; 4] = [
+        &(CMSG_HEADER + size_of::<u16>()).to_ne_bytes(),
+        &libc::SOL_UDP.to_ne_bytes(),
+        &libc::UDP_SEGMENT.to_ne_bytes(),
+        &size.to_ne_bytes(),
+    ];
+    fill(segment, &parts);
+    control
+}
+
+fn fill(mut rest: &mut [u8], parts: &[&[u8]]) {
     for part in parts {
         let (head, tail) = rest.split_at_mut(part.len());
         head.copy_from_slice(part);
         rest = tail;
     }
-    control
 }
 
 /// Interface index, local address and destination of a received datagram.
@@ -218,4 +274,69 @@ fn empty_address() -> libc::sockaddr_in {
 
 fn address_of(from: &libc::sockaddr_in) -> SocketAddrV4 {
     SocketAddrV4::new(u32::from_be(from.sin_addr.s_addr).into(), u16::from_be(from.sin_port))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{SocketAddr, UdpSocket};
+    use std::os::fd::AsFd;
+
+    use super::super::sockopt;
+    use super::*;
+
+    fn socket() -> (UdpSocket, SocketAddrV4) {
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let SocketAddr::V4(address) = socket.local_addr().unwrap() else { panic!("asked for IPv4") };
+        (socket, address)
+    }
+
+    /// Runs of one length, single ones and changes of the peer.
+    fn crowd() -> Vec<(usize, Vec<u8>)> {
+        let of = |peer: usize, len: usize, count: u8| (0..count).map(move |n| (peer, vec![n; len]));
+        of(0, 300, RUN as u8 + 2)
+            .chain(of(1, 300, 2))
+            .chain(of(0, 300, 1))
+            .chain(of(0, 301, 3))
+            .chain(of(1, 1, 1))
+            .collect()
+    }
+
+    fn datagrams<'a>(crowd: &'a [(usize, Vec<u8>)], peers: [SocketAddrV4; 2]) -> Vec<Datagram<'a>> {
+        crowd
+            .iter()
+            .map(|(peer, bytes)| Datagram { bytes, to: peers[*peer], from: None, ifindex: 0 })
+            .collect()
+    }
+
+    fn arrive(sender: &UdpSocket) {
+        let [(one, one_at), (other, other_at)] = [socket(), socket()];
+        let crowd = crowd();
+        let datagrams = datagrams(&crowd, [one_at, other_at]);
+        let mut rest = &datagrams[..];
+        while !rest.is_empty() {
+            rest = &rest[send(sender.as_fd(), rest).unwrap()..];
+        }
+        let mut buffer = [0; 2000];
+        for (peer, bytes) in &crowd {
+            let len = [&one, &other][*peer].recv(&mut buffer).unwrap();
+            assert_eq!(&buffer[..len], bytes);
+        }
+    }
+
+    #[test]
+    fn what_is_sent_as_one_arrives_as_datagrams() {
+        let crowd = crowd();
+        let datagrams = datagrams(&crowd, [1, 2].map(|port| SocketAddrV4::new(Ipv4Addr::LOCALHOST, port)));
+        let runs: Vec<_> = datagrams.chunk_by(can_follow).flat_map(pieces).map(<[_]>::len).collect();
+        assert_eq!(runs, [RUN, 2, 2, 1, 3, 1]);
+        arrive(&socket().0);
+    }
+
+    #[test]
+    fn where_nothing_can_be_segmented_each_is_sent_alone() {
+        let (sender, _) = socket();
+        // The kernel refuses segments without checksums (EINVAL).
+        sockopt::set_int(sender.as_fd(), libc::SOL_SOCKET, libc::SO_NO_CHECK, 1).unwrap();
+        arrive(&sender);
+    }
 }

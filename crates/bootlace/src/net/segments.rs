@@ -10,7 +10,7 @@ use super::sockopt;
 /// The kernel takes at most 64 segments a call.
 pub const SEGMENTS_MAX: usize = 64;
 /// And no more payload than one UDP datagram could hold.
-const SEGMENTED_BYTES_MAX: usize = 65_507;
+pub(super) const SEGMENTED_BYTES_MAX: usize = 65_507;
 
 /// Sends windows on one connected socket.
 #[derive(Debug, Default)]

@@ -1,7 +1,8 @@
 //! The wire for played machines: DHCP as raw frames of their own MACs, fetches from their leased addresses.
 //!
-//! The addresses live on a macvlan in a network namespace that only the probing thread is in: they collide with nothing
-//! of the host, and go away with the thread, also when the program is killed.
+//! The addresses live on a link in a network namespace that only the probing thread is in: they collide with nothing
+//! of the host, and go away with the thread, also when the program is killed. On a network the link is a macvlan; for
+//! the server of this host itself, which a macvlan does not reach, one end of a pair whose other end that server serves.
 
 mod machine;
 mod network;
@@ -9,6 +10,7 @@ mod network;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::net::UnixStream;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -22,11 +24,21 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use machine::Machine;
 use network::Network;
 
+/// Where machines are played.
+#[derive(Clone, Copy)]
+pub(crate) enum Place<'a> {
+    /// On the network of this interface.
+    Network(&'a str),
+    /// On a link of this host alone. The server serves it from when this has asked for it, for as long as the
+    /// connection lasts.
+    Local(&'a (dyn Fn() -> Result<UnixStream> + Sync)),
+}
+
 /// What to play.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub(crate) struct Order<'a> {
-    /// The interface that the machines are behind.
-    pub(crate) interface: &'a str,
+    /// Where they are.
+    pub(crate) place: Place<'a>,
     /// What they boot with.
     pub(crate) kind: Kind,
     /// Who they are.
@@ -40,8 +52,9 @@ pub(crate) struct Order<'a> {
 pub(crate) struct Played {
     /// The machines, at the ends of their boots.
     pub(crate) clients: Vec<Client>,
-    /// Addresses of this host that machines wanted to reach, which they cannot from here.
-    pub(crate) own_host: BTreeSet<Ipv4Addr>,
+    /// Addresses that machines wanted to reach and cannot from here: on a network those of this host, on a local link
+    /// all others.
+    pub(crate) out_of_reach: BTreeSet<Ipv4Addr>,
 }
 
 /// How far a crowd is.
@@ -61,7 +74,7 @@ pub(crate) fn play(order: Order<'_>, tell: impl FnMut(Progress) + Send) -> Resul
     // A thread of its own, since it leaves this program's network.
     thread::scope(|scope| {
         let playing = scope.spawn(|| {
-            let network = Network::open(order.interface, order.machines.first().map(|who| who.mac))?;
+            let network = Network::open(order.place, order.machines.first().map(|who| who.mac))?;
             Stage::new(network, order).run(tell)
         });
         playing.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
@@ -111,7 +124,7 @@ impl Stage {
         }
         tell(self.progress());
         let clients = self.machines.into_iter().map(|machine| machine.client).collect();
-        Ok(Played { clients, own_host: self.network.close() })
+        Ok(Played { clients, out_of_reach: self.network.close() })
     }
 
     fn progress(&self) -> Progress {

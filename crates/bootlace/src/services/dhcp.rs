@@ -22,7 +22,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use bootlace_core::dhcp::{
-    AlmostFull, Decision, LeaseChange, LeaseState, LeaseTable, Notice, Received, Reply, classify, decide,
+    AlmostFull, Decision, LeaseChange, LeaseTable, Notice, Received, classify, decide,
 };
 use bootlace_core::event::{DhcpAnswer, DhcpEvent, Event, EventKind, Peer};
 use bootlace_core::model::Timestamp;
@@ -36,7 +36,7 @@ use self::orders::Mail;
 pub use self::orders::{Inbox, Order, Orders, orders};
 use self::outage::{Outage, relies_on_leases, withheld};
 pub use self::port::{Ear, Port};
-use self::port::{Outgoing, log_packet};
+use self::port::{Outgoing, Place, log_received};
 use self::probe::Waiting;
 pub use self::probe::{ProbedLink, Prober, WAITING_MAX};
 pub use self::watch::Neighbourhood;
@@ -79,12 +79,9 @@ pub struct Dhcp {
 /// A decision on its way out.
 struct Pending {
     port: usize,
-    station: Option<Mac>,
-    /// Whom the request was sent to.
-    asked: Ipv4Addr,
     hw: HwAddr,
     at: Timestamp,
-    reply: Option<Reply>,
+    reply: Option<Outgoing>,
     /// The reply grants what `settle` has yet to store. Offers and refusals need not wait for the disk.
     promises: bool,
     event: DhcpEvent,
@@ -119,7 +116,7 @@ impl Dhcp {
         loop {
             let now = self.clock.now();
             self.neighbourhood.ask(&self.ports, &self.frames, now);
-            let pauses = [pause, self.neighbourhood.watch().pause(now)];
+            let pauses = [pause, self.neighbourhood.pause(now)];
             let ready = self.wait(pauses.into_iter().flatten().fold(CLOCK_CHECK, Duration::min))?;
             let Some(ready) = ready else { return Ok(()) };
             self.follow_clock(&mut changes);
@@ -194,12 +191,14 @@ impl Dhcp {
         };
         let mail = fds.pop().is_some_and(|inbox| !inbox.revents().is_empty());
         let ports = fds.iter().take(self.ports.len());
-        let ready = ports.enumerate().filter(|(_, fd)| !fd.revents().is_empty()).map(|(at, _)| at).collect();
+        let ready = ports.enumerate().filter(|(_, fd)| !fd.revents().is_empty()).map(|(at, _)| at);
+        let mut ready: Vec<usize> = ready.collect();
         if mail {
             match self.inbox.take() {
                 Mail::End => return Ok(None),
                 Mail::Orders(orders) => orders.into_iter().for_each(|order| self.obey(order)),
             }
+            ready.retain(|at| *at < self.ports.len());
         }
         Ok(Some(ready))
     }
@@ -208,11 +207,18 @@ impl Dhcp {
         match order {
             Order::Interface(now) => {
                 self.prober.relink(&now);
-                let port = self.ports.iter_mut().filter(|port| port.interface.name == now.name);
-                port.for_each(|port| port.relink(&now));
+                let ports = self.ports.iter_mut().filter(|port| port.place == Place::Interface);
+                ports.filter(|port| port.interface.name == now.name).for_each(|port| port.relink(&now));
             }
             // It is followed before the next decision.
             Order::Config => {}
+            Order::StandIn(ports) => {
+                // They are the last ones: the numbers of the others stay.
+                self.ports.retain(|port| port.place == Place::Interface);
+                self.prober.forget_ports(self.ports.len());
+                self.ports.extend(ports);
+                self.ports = self.neighbourhood.follow(std::mem::take(&mut self.ports));
+            }
             // Whoever asked may be gone.
             Order::Turn(answer) => drop(answer.send(())),
         }
@@ -236,9 +242,9 @@ impl Dhcp {
                 self.hub.counters().count(Counter::DhcpMalformed);
                 continue;
             };
-            log_packet("received", &message, &heard.source);
+            log_received(&message, heard.source);
             if let Ear::Watch(_) = self.ports[port].ear {
-                self.neighbourhood.answered(&serving.config, &self.ports[port], &message);
+                self.neighbourhood.answered(&serving.config, &self.ports, port, &message);
                 continue;
             }
             received.source = heard.source;
@@ -286,12 +292,12 @@ impl Dhcp {
                 return;
             }
         };
-        self.neighbourhood.overheard(&serving.config, &query, now);
+        self.neighbourhood.overheard(&serving.config, &self.ports, port, &query, now);
         let hw = query.hw;
         let view = self.hub.with_session(hw, now, |session| {
             session.map(|session| session.dhcp_view(&query, now)).unwrap_or_default()
         });
-        let role = self.neighbourhood.role();
+        let role = self.neighbourhood.role(port);
         let decision = decide(&serving.config, role, &serving.loaders, &mut self.table, view, &query, now);
         if let Some(address) = decision.after_probe {
             let (source, destination) = (received.source, received.destination);
@@ -309,8 +315,8 @@ impl Dhcp {
         let promises = !decision.changes.is_empty();
         changes.extend(decision.changes);
         let Decision { reply, event, .. } = decision;
-        let asked = received.destination;
-        pending.push(Pending { port, station, asked, hw, at: now, reply, promises, event });
+        let outgoing = |reply| Outgoing::new(&reply, &self.ports[port], station, received.destination);
+        pending.push(Pending { port, hw, at: now, reply: reply.map(outgoing), promises, event });
     }
 
     /// Sends what promises nothing, stores, sends what does, records: in this order. Returns the changes that are still to be stored.
@@ -354,17 +360,12 @@ impl Dhcp {
 
     fn send<'p>(&self, pending: impl Iterator<Item = &'p Pending> + Clone) {
         for (index, port) in self.ports.iter().enumerate() {
-            let replies: Vec<Outgoing> = pending
-                .clone()
-                .filter(|pending| pending.port == index)
-                .filter_map(|pending| {
-                    Some(Outgoing::new(pending.reply.as_ref()?, port, pending.station, pending.asked))
-                })
-                .collect();
+            let of_port = pending.clone().filter(|pending| pending.port == index);
+            let replies = of_port.filter_map(|pending| pending.reply.as_ref());
+            replies.clone().for_each(Outgoing::log);
             let datagrams: Vec<Datagram<'_>> =
-                replies.iter().filter_map(|reply| reply.datagram(&port.interface)).collect();
-            let frames: Vec<Frame<'_>> =
-                replies.iter().filter_map(|reply| reply.frame(&port.interface)).collect();
+                replies.clone().filter_map(|reply| reply.datagram(&port.interface)).collect();
+            let frames: Vec<Frame<'_>> = replies.filter_map(|reply| reply.frame(&port.interface)).collect();
             self.send_all(datagrams.len(), |from| port.send(&datagrams[from..]));
             self.send_all(frames.len(), |from| self.frames.send(&frames[from..]));
         }
@@ -420,10 +421,7 @@ fn latest(changes: Vec<LeaseChange>) -> Vec<LeaseChange> {
 /// Who holds the address after a change.
 fn holder(change: &LeaseChange) -> (Ipv4Addr, Option<Held>) {
     match change {
-        LeaseChange::Put(lease) => {
-            let held = Held { hw: lease.hw, until: lease.until };
-            (lease.address, (lease.state == LeaseState::Bound).then_some(held))
-        }
+        LeaseChange::Put(lease) => (lease.address, Held::by(lease)),
         LeaseChange::Remove(address) => (*address, None),
     }
 }

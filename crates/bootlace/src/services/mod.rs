@@ -3,4 +3,5 @@
 pub mod dhcp;
 pub mod http;
 pub mod ndp;
+pub mod stand_in;
 pub mod tftp;

@@ -9,7 +9,7 @@ use std::process::{Child, Command, Stdio};
 
 use bootlace_store::Store;
 
-use crate::world::{CONFIG, folder};
+use crate::world::{CONFIG, SECRET, folder};
 
 struct Run {
     code: i32,
@@ -121,7 +121,21 @@ fn explain_tells_and_touches_nothing() {
     assert_eq!(again["steps"], first["steps"]);
     assert!(snapshot() == before, "the store was touched");
     let human = bootlace(&args);
+    assert!(human.out.contains("set password _secret_") && !human.out.contains(SECRET), "{}", human.out);
     assert!(human.out.contains("What happens:") && human.out.contains("In the end it starts the disk"));
+}
+
+#[test]
+fn explain_shows_no_hash() {
+    let dir = folder(
+        "follow = []\nboot_dir = \"boot\"\ndefault = \"preseeded\"\n[dhcp]\nmode = \"server\"\n[[dhcp.subnet]]\nsubnet = \"10.188.0.0/24\"\n\
+         ranges = [\"10.188.0.60-10.188.0.70\"]\n[password.root]\nfile = \"password\"\n\
+         [boot.preseeded]\nkind = \"linux\"\nkernel = \"linux\"\ncmdline = \"crypted={{ password.root }}\"\n",
+    );
+    let config = dir.path().join("bootlace.toml");
+    let args = ["--mac", "52:54:00:00:00:01", "--set", "loader=ipxe"];
+    let shown = bootlace(&[&["explain", "-c", config.to_str().unwrap()], &args[..]].concat());
+    assert!(shown.out.contains("crypted=[password.root]") && !shown.out.contains("$6$"), "{}", shown.out);
 }
 
 #[test]
@@ -136,6 +150,8 @@ fn explain_says_what_it_does_not_know() {
     explain(&["--firmware", "bois"], "there is no firmware \"bois\"");
     explain(&["--set", "serail=1"], "did you mean serial?");
     explain(&["--set", "serial"], "write KEY=VALUE");
+    explain(&["--set", "ip=10.188"], "no IPv4 address");
+    explain(&["--set", "ip=10.188.0.61"], "it is this server that gives the address");
     explain(&["--features", "htpp"], "no feature \"htpp\"");
 }
 

@@ -20,6 +20,7 @@ use bootlace_core::model::{Timestamp, Uuid};
 use bootlace_store::journal::EventId;
 use bootlace_store::{JournalReader, LeaseReader, Store, StoreError};
 use bootlace_wire::dhcp::{Code, Message, MessageType, Op};
+use tokio::sync::oneshot;
 
 use crate::world::{World, ip, mac};
 
@@ -85,13 +86,15 @@ fn start_by(
     let mut table = LeaseTable::new(&serving.load().config, Vec::new());
     let clock = clock(&mut table, &mut store).unwrap();
     let config = serving.load().config.clone();
+    let ports = vec![Port::on(&interface, Ear::Server(socket))];
+    let neighbourhood = Neighbourhood::new(&config, &ports, bootlace::hub::now()).unwrap();
     let service = Dhcp {
-        ports: vec![Port { interface, ear: Ear::Server(socket) }],
+        ports,
         frames: PacketSocket::open().unwrap(),
         prober: Prober::default(),
         serving: Arc::clone(&serving),
         clock,
-        neighbourhood: Neighbourhood::new(&config, bootlace::hub::now()).unwrap(),
+        neighbourhood,
         table,
         store,
         hub: Arc::clone(&hub),
@@ -181,6 +184,36 @@ impl Running {
         self.thread.join().unwrap().unwrap();
         self.dir
     }
+}
+
+#[test]
+fn a_link_that_stands_in_is_served_while_it_is_there() {
+    if !inside("dhcp::a_link_that_stands_in_is_served_while_it_is_there") {
+        return;
+    }
+    let running = start(|_| {});
+    let link = SocketAddrV4::new(ip(9), 67);
+    let mut interface = interfaces().unwrap()["lo"].clone();
+    interface.addresses.retain(|own| [ip(9), ip(10)].contains(&own.ip));
+    let socket = DatagramSocket::bind_address(link).unwrap();
+    let port = Port::on(&interface, Ear::Server(socket)).standing_in_for(&interface);
+    running.stop.send(Order::StandIn(vec![port]));
+    running.relay.connect(link).unwrap();
+    running.discover(1);
+    let (kind, machine, _) = running.answer();
+    assert_eq!((kind, machine), (MessageType::Offer, 1));
+
+    // What comes at that moment may be for nobody.
+    running.discover(1);
+    running.stop.send(Order::StandIn(Vec::new()));
+    let (turn, turned) = oneshot::channel();
+    running.stop.send(Order::Turn(turn));
+    turned.blocking_recv().unwrap();
+    DatagramSocket::bind_address(link).expect("its socket is closed");
+    running.relay.connect((ip(10), 67)).unwrap();
+    running.discover(2);
+    while running.answer().1 != 2 {}
+    running.stop();
 }
 
 #[test]

@@ -49,6 +49,7 @@ impl Host {
             Ok(content) => Ok(text(&content)),
             Err(OpenError::Absent) => Err("absent"),
             Err(OpenError::Refused(_)) => Err("refused"),
+            Err(OpenError::Image(_)) => Err("a broken image"),
             Err(OpenError::Io(error)) => panic!("{name}: {error}"),
         }
     }
@@ -112,6 +113,45 @@ fn links_stay_beneath_boot_dir_or_lead_into_follow() {
     assert_eq!(host.get("folder/deep.efi").as_deref(), Ok("a deep loader"), "a link in the middle of a path");
     host.link(host.path("secret"), "vault");
     assert_eq!(host.get("vault/shadow"), Err("refused"));
+}
+
+/// An image of `fixtures/iso`.
+fn image() -> Vec<u8> {
+    let text = include_str!("../../../../fixtures/iso/rock-ridge.txt");
+    let mut lines = text.lines();
+    let size = lines.next().and_then(|line| line.strip_prefix("size ")).unwrap();
+    let mut image = vec![0; size.parse().unwrap()];
+    for (offset, bytes) in lines.map(|line| line.split_once(' ').unwrap()) {
+        let offset = usize::from_str_radix(offset, 16).unwrap();
+        for (index, pair) in bytes.as_bytes().chunks(2).enumerate() {
+            image[offset + index] = u8::from_str_radix(str::from_utf8(pair).unwrap(), 16).unwrap();
+        }
+    }
+    image
+}
+
+#[test]
+fn an_image_is_a_folder_too() {
+    let host = Host::new();
+    let mut image = image();
+    fs::write(host.path("boot/debian/disc.iso"), &image).unwrap();
+    fs::write(host.path("loaders/disc.iso"), &image).unwrap();
+    fs::write(host.path("secret/disc.iso"), &image).unwrap();
+    host.link(host.path("loaders/disc.iso"), "linked.iso");
+    host.link(host.path("secret/disc.iso"), "secret.iso");
+    for iso in ["debian/disc.iso", "linked.iso"] {
+        assert_eq!(host.get(&format!("{iso}/vmlinuz")).as_deref(), Ok("a kernel\n"), "{iso}");
+        assert_eq!(host.get(&format!("{iso}/empty")).as_deref(), Ok(""), "{iso}");
+        assert_eq!(host.get(&format!("{iso}/install.amd")), Err("refused"), "a folder");
+        assert_eq!(host.get(&format!("{iso}/none")), Err("absent"));
+        assert_eq!(host.get(&format!("{iso}/out")), Err("a broken image"), "a link to /etc/passwd");
+    }
+    assert_eq!(host.get("disc.iso/vmlinuz"), Err("absent"), "in `follow` are loaders, not trees");
+    assert_eq!(host.get("secret.iso/vmlinuz"), Err("absent"), "the image is no machine's business");
+    let end = image.len() / 10;
+    image.truncate(end);
+    fs::write(host.path("boot/cut.iso"), &image).unwrap();
+    assert_eq!(host.get("cut.iso/vmlinuz"), Err("a broken image"));
 }
 
 #[test]

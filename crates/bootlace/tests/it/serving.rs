@@ -4,15 +4,18 @@ use std::net::SocketAddrV4;
 use std::sync::Arc;
 
 use bootlace::files::Body;
+use bootlace::hub::Held;
 use bootlace::resolver::{Ask, Found, Purpose, Resolver};
 use bootlace::serving::resolver;
+use bootlace_core::crypt::{Hash, Phrase};
+use bootlace_core::dhcp::{Lease, LeaseChange, LeaseState};
 use bootlace_core::event::{EventKind, Protocol, ScriptStep};
 use bootlace_core::files::Identity;
 use bootlace_core::model::Timestamp;
 use bootlace_store::JournalReader;
 use bootlace_store::journal::EventId;
 
-use crate::world::{SECRET, World, held, ip, mac};
+use crate::world::{CONFIG, SECRET, World, held, ip, lease, mac};
 
 struct Peers {
     world: World,
@@ -21,7 +24,10 @@ struct Peers {
 
 impl Peers {
     fn new() -> Self {
-        let world = World::new();
+        Self::of(World::new())
+    }
+
+    fn of(world: World) -> Self {
         let serving = Arc::clone(&world.serving);
         Self { resolver: resolver(serving, Arc::clone(&world.hub)), world }
     }
@@ -124,6 +130,26 @@ async fn the_secret_is_for_the_machine_that_holds_the_lease() {
 }
 
 #[tokio::test]
+async fn a_passwords_hash_is_a_secret() {
+    let preseeded = "[password.root]\nfile = \"password\"\n[boot.preseeded]\nkind = \"linux\"\nkernel = \"linux\"\n\
+                     cmdline = \"root-password-crypted={{ password.root }}\"\n";
+    let config = CONFIG.replace("boot = \"login\"", "boot = \"preseeded\"") + preseeded;
+    let peers = Peers::of(World::with(&config));
+    peers.world.hub.leased([(ip(61), Some(held(1))), (ip(62), Some(held(2)))]);
+    let own = peers.fetch(61, "script", WEB1).await;
+    let (_, hash) = own.split_once("root-password-crypted=").unwrap();
+    let hash: Hash = hash.split_whitespace().next().unwrap().parse().unwrap();
+    assert!(hash.matches(Phrase::new(SECRET.as_bytes()).unwrap()));
+    assert!(!own.contains(SECRET));
+    assert_eq!(peers.fetch(61, "script", WEB1).await, own, "it is not made for each request");
+    for from in [62, 99] {
+        let told = peers.fetch(from, "script", WEB1).await;
+        assert!(!told.contains(hash.as_str()) && told.contains("no secret"), "{told}");
+    }
+    assert!(!format!("{:?}", peers.events()).contains(hash.as_str()));
+}
+
+#[tokio::test]
 async fn a_stranger_who_names_a_machine_gets_no_secret_of_it() {
     let peers = Peers::new();
     for (name, query) in [("script", WEB1), ("boot.ipxe", BUILD), ("script", BUILD)] {
@@ -204,4 +230,24 @@ async fn who_asks_by_the_name_of_another_machine_is_noted_and_gets_no_secret() {
     let events = peers.events();
     assert!(events.iter().any(|kind| matches!(kind, EventKind::Contradiction { .. })), "{events:?}");
     assert!(!peers.fetch(62, "boot.ipxe", "").await.contains(SECRET), "it is itself again");
+}
+
+#[tokio::test]
+async fn a_machine_of_a_client_identifier_is_known_by_its_lease_after_a_restart() {
+    let world = World::with(&CONFIG.replace("mac = \"52:54:00:00:00:01\"", "client_id = \"node-7\""));
+    let serving = Arc::clone(&world.serving);
+    let peers = Peers { resolver: resolver(serving, Arc::clone(&world.hub)), world };
+    let LeaseChange::Put(lease) = lease(61, 1, LeaseState::Bound, Timestamp::NEVER) else { panic!() };
+    let told = |id: &[u8]| {
+        let lease = Lease { client_id: Some(id.to_vec()), ..lease.clone() };
+        peers.world.hub.leased([(ip(61), Held::by(&lease))]);
+    };
+    told(&[1, 0x52, 0x54, 0, 0, 0, 1]);
+    let stranger = peers.fetch(61, "script", BUILD).await;
+    assert!(!stranger.contains(SECRET), "{stranger}");
+    told(b"node-7");
+    let known = peers.fetch(61, "script", BUILD).await;
+    assert!(known.contains(SECRET), "{known}");
+    // The session that this has opened does not know by itself either.
+    assert_eq!(peers.fetch(61, "script", BUILD).await, known);
 }

@@ -1,5 +1,6 @@
 //! A server's insides over a folder of its own: config, hub, journal and leases.
 
+use std::convert::Infallible;
 use std::fs;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
@@ -69,7 +70,8 @@ impl World {
             (path, text)
         });
         let loaded = config::load(&source, &texts.collect());
-        let config = loaded.unwrap_or_else(|findings| panic!("{findings:?}")).config;
+        let mut config = loaded.unwrap_or_else(|findings| panic!("{findings:?}")).config;
+        config.passwords.make(|| Ok::<_, Infallible>([0; 16])).unwrap();
         let store = Store::open(&config.state_dir).unwrap();
         let journal = Journal::open(&config.state_dir).unwrap();
         let writer = Writer::spawn(journal, Retention::default()).unwrap();
@@ -95,7 +97,7 @@ pub(crate) fn folder(toml: &str) -> TempDir {
 
 /// A lease without end.
 pub(crate) fn held(last: u8) -> Held {
-    Held { hw: mac(last), until: Timestamp::NEVER }
+    Held { hw: mac(last), until: Timestamp::NEVER, told: None }
 }
 
 pub(crate) fn mac(last: u8) -> HwAddr {

@@ -1,7 +1,7 @@
 //! Text with `{{ holes }}`.
 //!
-//! Templates are minijinja (Jinja2) and see five names: `client` (what the machine reported), `machine`,
-//! `server`, `vars` and `boot`. All but the keys of `vars` are known when the config is read, so a misspelt one
+//! Templates are minijinja (Jinja2) and see six names: `client` (what the machine reported), `machine`,
+//! `server`, `vars`, `password` (hashes only) and `boot`. All but the keys of `vars` are known when the config is read, so a misspelt one
 //! is an error then, and Bootlace knows what to ask a machine for. There is no `include` and no `safe` filter:
 //! what a machine reported is escaped for the language of the text wherever it ends up, see `super::escape`.
 
@@ -43,6 +43,13 @@ pub enum Language {
     Iscsi,
 }
 
+impl Language {
+    /// Whether a password's hash may stand in it.
+    fn shows_passwords(self) -> bool {
+        matches!(self, Self::Ipxe | Self::KernelArgs)
+    }
+}
+
 /// A compiled template.
 #[derive(Clone)]
 pub struct Template {
@@ -51,6 +58,7 @@ pub struct Template {
     body: Body,
     uses: BTreeSet<Var>,
     vars: BTreeSet<String>,
+    passwords: BTreeSet<String>,
 }
 
 #[derive(Clone)]
@@ -103,17 +111,18 @@ impl Template {
         }
         let plain = !["{{", "{%", "{#"].iter().any(|mark| text.contains(mark));
         if plain {
-            let (uses, vars) = (BTreeSet::new(), BTreeSet::new());
-            return Ok(Self { language, text: text.into(), body: Body::Plain, uses, vars });
+            let (uses, vars, passwords) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+            return Ok(Self { language, text: text.into(), body: Body::Plain, uses, vars, passwords });
         }
         let mut environment = base(language).clone();
         environment.add_template_owned(NAME, text.to_owned()).map_err(|error| syntax_error(&error, text))?;
         let names = {
             let template = environment.get_template(NAME).map_err(|error| syntax_error(&error, text))?;
-            names::check(&template.undeclared_variables(true), text)?
+            names::check(&template.undeclared_variables(true), language, text)?
         };
         let body = Body::Compiled(Arc::new(environment));
-        Ok(Self { language, text: text.into(), body, uses: names.uses, vars: names.vars })
+        let names::Names { uses, vars, passwords } = names;
+        Ok(Self { language, text: text.into(), body, uses, vars, passwords })
     }
 
     /// The text as it was written.
@@ -134,6 +143,11 @@ impl Template {
     /// The keys of `vars` that it reads.
     pub fn vars(&self) -> &BTreeSet<String> {
         &self.vars
+    }
+
+    /// The passwords that it inserts.
+    pub fn passwords(&self) -> &BTreeSet<String> {
+        &self.passwords
     }
 
     /// The text for one machine.

@@ -13,9 +13,10 @@ use super::overrides::vars;
 use super::report::{At, Report};
 use super::types::{Boot, BootKind, BootName, LocalHow, Location, Menu};
 use super::{later, san, scalar, templates};
-use crate::boot::plan::reads_vars;
+use crate::boot::plan::{reads_passwords, reads_vars};
 use crate::boot::template::Language;
 use crate::finding::Finding;
+use crate::nearest::nearest;
 
 /// Of a boot that the file does not name: what an empty config does.
 const LOCAL: &str = "local";
@@ -274,5 +275,22 @@ pub(super) fn vars_are_set(
         let message = format!("a template of `{}` reads vars.{var}, which nothing sets", boot.name);
         let fix = "add it to `vars` of this boot, a machine or a rule";
         report.add(Finding::warning("config-var-unset", message).fix(fix), &name.span);
+    }
+}
+
+/// Reports `password.NAME` in templates without a `[password.NAME]`.
+pub(super) fn passwords_exist(
+    boot: &Boot,
+    name: &At<BootName>,
+    known: &BTreeSet<String>,
+    report: &mut Report<'_>,
+) {
+    for password in reads_passwords(boot).into_iter().filter(|password| !known.contains(*password)) {
+        let message = format!("a template of `{}` reads password.{password}, which is not there", boot.name);
+        let fix = match nearest(password, known.iter().map(String::as_str)) {
+            Some(near) => format!("did you mean `password.{near}`?"),
+            None => format!("define [password.{password}]"),
+        };
+        report.add(Finding::error("config-reference", message).fix(fix), &name.span);
     }
 }

@@ -28,6 +28,7 @@ pub(super) static TOP: Section = Section {
         "ipxe",
         "admin",
         "boot",
+        "password",
         "machine",
         "rule",
     ],
@@ -68,6 +69,9 @@ pub(super) static ADMIN: Section = Section { title: "[admin]", keys: &["listen",
 
 pub(super) static BOOT: Section = Section { title: "[boot.NAME]", keys: &["kind", "title", "vars", "needs"] };
 
+pub(super) static PASSWORD: Section =
+    Section { title: "[password.NAME]", keys: &["file", "method", "rounds"] };
+
 pub(super) static MACHINE: Section = Section {
     title: "[[machine]]",
     keys: &[
@@ -90,8 +94,8 @@ pub(super) static RULE: Section =
     Section { title: "[[rule]]", keys: &["match", "boot", "loader", "proxy", "ignore", "options", "vars"] };
 
 /// Every section but those of the boot kinds.
-pub(super) static SECTIONS: [&Section; 11] =
-    [&TOP, &DHCP, &SUBNET, &RANGES_FOR, &TFTP, &HTTP, &IPXE, &ADMIN, &BOOT, &MACHINE, &RULE];
+pub(super) static SECTIONS: [&Section; 12] =
+    [&TOP, &DHCP, &SUBNET, &RANGES_FOR, &TFTP, &HTTP, &IPXE, &ADMIN, &BOOT, &PASSWORD, &MACHINE, &RULE];
 
 /// What `kind` of a boot may say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

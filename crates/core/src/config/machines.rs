@@ -1,9 +1,9 @@
 //! `[[machine]]`.
 
-use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::fmt;
 use std::net::Ipv4Addr;
-use std::ops::Range;
 
 use bootlace_wire::{HwAddr, Mac};
 
@@ -16,22 +16,44 @@ use super::{overrides, scalar};
 use crate::finding::Finding;
 use crate::model::{ClientId, Uuid};
 
-/// What tells machines apart, with the place where it stands first: each value may stand once in the file.
-/// Values are kept in a common form.
+/// What tells machines apart, in a common form.
+#[derive(PartialEq, Eq, Hash)]
+enum Mark {
+    Name(String),
+    Mac(Mac),
+    ClientId(ClientId),
+    Uuid(Uuid),
+    Serial(String),
+    Address(Ipv4Addr),
+}
+
+impl fmt::Display for Mark {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Name(name) => write!(f, "name {}", name.escape_debug()),
+            Self::Mac(mac) => write!(f, "MAC {mac}"),
+            Self::ClientId(id) => write!(f, "client identifier {}", id.to_string().escape_debug()),
+            Self::Uuid(uuid) => write!(f, "UUID {uuid}"),
+            Self::Serial(serial) => write!(f, "serial {}", serial.escape_debug()),
+            Self::Address(address) => write!(f, "address {address}"),
+        }
+    }
+}
+
+/// The marks of all machines, with where each stands first: it may stand once in the file.
 #[derive(Default)]
-struct Seen(BTreeMap<(&'static str, String), Range<usize>>);
+struct Seen(HashMap<Mark, usize>);
 
 impl Seen {
-    /// Reports a value that an earlier machine has already.
-    fn once<T>(&mut self, what: &'static str, form: String, at: &At<T>, report: &mut Report<'_>) {
-        match self.0.entry((what, form)) {
+    /// Reports a mark that an earlier machine has already.
+    fn once<T>(&mut self, mark: Mark, at: &At<T>, report: &mut Report<'_>) {
+        match self.0.entry(mark) {
             Entry::Vacant(place) => {
-                place.insert(at.span.clone());
+                place.insert(at.span.start);
             }
             Entry::Occupied(first) => {
-                let line = report.line(first.get());
-                let message =
-                    format!("the {what} {} is already on line {line}", first.key().1.escape_debug());
+                let line = report.line(*first.get());
+                let message = format!("the {} is already on line {line}", first.key());
                 let fix = "each belongs to one machine: remove or correct one of them";
                 report.add(Finding::error("config-duplicate", message).fix(fix), &at.span);
             }
@@ -69,7 +91,7 @@ fn machine(
     }
     let address = table.parsed("address", scalar::address, report);
     if let Some(address) = &address {
-        seen.once("address", address.value.to_string(), address, report);
+        seen.once(Mark::Address(address.value), address, report);
         reservation(address, table, network, report);
     }
     let overrides = overrides::read(table, names, report);
@@ -88,14 +110,14 @@ fn name(table: &Table<'_>, seen: &mut Seen, report: &mut Report<'_>) -> Option<S
         let message = format!("the name is longer than {NAME_BYTES_MAX} bytes");
         report.add(Finding::error("config-value", message).fix("use the first label alone"), &name.span);
     }
-    seen.once("name", name.value.to_ascii_lowercase(), &name, report);
+    seen.once(Mark::Name(name.value.to_ascii_lowercase()), &name, report);
     Some(name.value)
 }
 
 fn macs(table: &Table<'_>, seen: &mut Seen, report: &mut Report<'_>) -> Vec<Mac> {
     let mut macs = Vec::new();
     for mac in table.all_parsed("mac", mac, report) {
-        seen.once("MAC", mac.value.to_string(), &mac, report);
+        seen.once(Mark::Mac(mac.value), &mac, report);
         macs.push(mac.value);
     }
     macs
@@ -127,7 +149,7 @@ fn client_id(table: &Table<'_>, seen: &mut Seen, report: &mut Report<'_>) -> Opt
         }
     };
     let id = table.parsed("client_id", parse, report)?;
-    seen.once("client identifier", id.value.to_string(), &id, report);
+    seen.once(Mark::ClientId(id.value.clone()), &id, report);
     Some(id.value)
 }
 
@@ -143,7 +165,7 @@ fn uuid(table: &Table<'_>, seen: &mut Seen, report: &mut Report<'_>) -> Option<U
     };
     let uuid = table.parsed("uuid", parse, report)?;
     let either = uuid.value.min(uuid.value.swapped());
-    seen.once("UUID", either.to_string(), &uuid, report);
+    seen.once(Mark::Uuid(either), &uuid, report);
     Some(uuid.value)
 }
 
@@ -154,7 +176,7 @@ fn serial(table: &Table<'_>, seen: &mut Seen, report: &mut Report<'_>) -> Option
         report.add(Finding::error("config-value", "an empty serial tells nothing"), &text.span);
         return None;
     }
-    seen.once("serial", serial.to_ascii_lowercase(), &text, report);
+    seen.once(Mark::Serial(serial.to_ascii_lowercase()), &text, report);
     Some(serial.to_owned())
 }
 

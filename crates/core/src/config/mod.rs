@@ -3,7 +3,7 @@
 //! The config file becomes a [`Config`] in steps that need no IO: the TOML text becomes tables that know their
 //! place (`file`), the sections are read from them and checked against each other, templates are compiled.
 //! All findings come back together, each with its place in the file. Texts of other files that the config
-//! names are arguments: [`wanted`] tells which. A [`Config`] is immutable; reload builds another and swaps it.
+//! names are arguments: [`Draft::wanted`] tells which. A [`Config`] is immutable; reload builds another and swaps it.
 
 mod boots;
 mod changes;
@@ -16,11 +16,13 @@ mod names;
 mod network;
 mod options;
 mod overrides;
+mod passwords;
 mod ranges_for;
 mod report;
 mod rules;
 mod san;
 mod scalar;
+mod secrets;
 mod services;
 mod templates;
 #[cfg(test)]
@@ -32,6 +34,7 @@ use std::path::PathBuf;
 
 pub use changes::{Changed, keep_what_needs_restart};
 pub use inventory::{Identity, Machines};
+pub use passwords::{BCRYPT_ROUNDS_MAX, PASSWORDS_MAX, Passwords, SHA_ROUNDS_MAX, YESCRYPT_ROUNDS_MAX};
 pub use types::*;
 
 use crate::finding::Finding;
@@ -39,7 +42,9 @@ use crate::nearest::nearest;
 use file::Table;
 use keys::{MACHINE, RULE, TOP};
 use names::BootNames;
-use report::Report;
+use report::{At, Report};
+use toml::Spanned;
+use toml::de::DeTable;
 
 /// The config file.
 #[derive(Clone, Debug)]
@@ -52,7 +57,7 @@ pub struct Source {
     pub text: String,
 }
 
-/// The other files that a config names, by the path that [`wanted`] gave: the text, or why it cannot be read.
+/// The other files that a config names, by the path that [`Draft::wanted`] gave: the text, or why it cannot be read.
 pub type Files = BTreeMap<PathBuf, Result<String, String>>;
 
 /// A config that can be served.
@@ -64,50 +69,100 @@ pub struct Loaded {
     pub warnings: Vec<Finding>,
 }
 
-/// The files whose text [`load`] needs: scripts and secrets. It is the same reading with nothing to read, so
-/// that the two cannot differ.
-pub fn wanted(main: &Source) -> BTreeSet<PathBuf> {
-    let nothing = Files::new();
-    let mut report = Report::new(main, &nothing);
-    read(main, &mut report);
-    report.finish().1
+/// A config file that was parsed, before the files that it names were read.
+///
+/// Parsing is most of the work for a file of many machines: who needs both, [`Draft::wanted`] and [`Draft::load`], does
+/// it once.
+pub struct Draft<'a> {
+    main: &'a Source,
+    /// `None` when it is no TOML, which leaves nothing to go on with.
+    document: Option<Spanned<DeTable<'a>>>,
+    mistakes: Vec<Finding>,
 }
 
-/// Reads and checks a config. All mistakes come back at once, in the order of the file, with the warnings
-/// among them.
-pub fn load(main: &Source, files: &Files) -> Result<Loaded, Vec<Finding>> {
-    let mut report = Report::new(main, files);
-    let config = read(main, &mut report);
-    let failed = report.has_errors();
-    let (findings, _) = report.finish();
-    match config {
-        Some(config) if !failed => Ok(Loaded { config, warnings: findings }),
-        _ => Err(findings),
+impl<'a> Draft<'a> {
+    /// Parses the text. What is wrong with it is what [`Draft::load`] returns.
+    pub fn parse(main: &'a Source) -> Self {
+        let nothing = Files::new();
+        let mut report = Report::new(main, &nothing);
+        let document = file::parse(&main.text, &mut report);
+        Self { main, document, mistakes: report.finish().0 }
     }
+
+    /// The files whose text [`Draft::load`] needs: scripts and secrets. Only boots and passwords name some; they are read as
+    /// [`Draft::load`] does, with no file to be had, so that the two cannot differ.
+    pub fn wanted(&self) -> BTreeSet<PathBuf> {
+        let nothing = Files::new();
+        let mut report = Report::new(self.main, &nothing);
+        if let Some(document) = &self.document {
+            let top = Table::document(document);
+            read_boots(&top, &mut report);
+            passwords::read(&top, &mut report);
+        }
+        report.finish().1
+    }
+
+    /// Checks everything. All mistakes come back at once, in the order of the file, with the warnings among them.
+    pub fn load(&self, files: &Files) -> Result<Loaded, Vec<Finding>> {
+        let Some(document) = &self.document else { return Err(self.mistakes.clone()) };
+        let mut report = Report::new(self.main, files);
+        let config = read(document, &mut report);
+        let failed = report.has_errors();
+        let (findings, _) = report.finish();
+        match config {
+            Some(config) if !failed => Ok(Loaded { config, warnings: findings }),
+            _ => Err(findings),
+        }
+    }
+}
+
+/// The files whose text [`load`] needs.
+pub fn wanted(main: &Source) -> BTreeSet<PathBuf> {
+    Draft::parse(main).wanted()
+}
+
+/// Reads and checks a config whose files were read.
+pub fn load(main: &Source, files: &Files) -> Result<Loaded, Vec<Finding>> {
+    Draft::parse(main).load(files)
+}
+
+/// The boots of a file, and where each stands.
+struct Boots<'a> {
+    tables: Vec<(At<BootName>, Table<'a>)>,
+    names: BootNames,
+    by_name: BTreeMap<BootName, Boot>,
+    implicit: BootName,
+    templates: PathBuf,
+}
+
+/// Reads every boot; those with mistakes are reported and left out.
+fn read_boots<'a>(top: &Table<'a>, report: &mut Report<'_>) -> Option<Boots<'a>> {
+    let templates = path(top, "templates", "templates", report);
+    report.set_templates(templates.clone());
+    let tables = boots::tables(top, report);
+    let implicit = boots::implicit()?;
+    let mut names: BTreeSet<_> = tables.iter().map(|(name, _)| name.value.clone()).collect();
+    names.insert(implicit.name.clone());
+    let names = BootNames(names);
+    let name = implicit.name.clone();
+    let mut by_name = BTreeMap::from([(name.clone(), implicit)]);
+    for (name, table) in &tables {
+        if let Some(boot) = boots::boot(name, table, &names, report) {
+            by_name.insert(boot.name.clone(), boot);
+        }
+    }
+    Some(Boots { tables, names, by_name, implicit: name, templates })
+}
+
+fn path(top: &Table<'_>, key: &str, default: &str, report: &mut Report<'_>) -> PathBuf {
+    services::path(top, key, report).unwrap_or_else(|| report.resolve(default))
 }
 
 /// Reads everything that can be read; the result is only worth something when no error was reported.
-fn read(main: &Source, report: &mut Report<'_>) -> Option<Config> {
-    let document = file::parse(&main.text, report)?;
-    let top = Table::document(&document).known_only(&TOP, report);
-    let path = |key: &str, default: &str, report: &mut Report<'_>| {
-        services::path(&top, key, report).unwrap_or_else(|| report.resolve(default))
-    };
-    let templates = path("templates", "templates", report);
-    report.set_templates(templates.clone());
-
-    let boot_tables = boots::tables(&top, report);
-    let implicit = boots::implicit()?;
-    let mut names: BTreeSet<_> = boot_tables.iter().map(|(name, _)| name.value.clone()).collect();
-    names.insert(implicit.name.clone());
-    let names = BootNames(names);
-    let mut boots = BTreeMap::from([(implicit.name.clone(), implicit.clone())]);
-    for (name, table) in &boot_tables {
-        if let Some(boot) = boots::boot(name, table, &names, report) {
-            boots.insert(boot.name.clone(), boot);
-        }
-    }
-
+fn read(document: &Spanned<DeTable<'_>>, report: &mut Report<'_>) -> Option<Config> {
+    let top = Table::document(document).known_only(&TOP, report);
+    let Boots { tables: boot_tables, names, by_name: boots, implicit, templates } = read_boots(&top, report)?;
+    let (passwords, password_names) = passwords::read(&top, report);
     let server = top.parsed("server", scalar::address, report);
     let network = network::read(&top, report);
     let machine_tables = top.sections("machine", &MACHINE, report);
@@ -121,18 +176,20 @@ fn read(main: &Source, report: &mut Report<'_>) -> Option<Config> {
     let set: BTreeSet<_> =
         overrides.flat_map(|overrides| overrides.vars.keys()).map(String::as_str).collect();
     for (name, _) in &boot_tables {
-        boots.get(&name.value).into_iter().for_each(|boot| boots::vars_are_set(boot, name, &set, report));
+        let Some(boot) = boots.get(&name.value) else { continue };
+        boots::vars_are_set(boot, name, &set, report);
+        boots::passwords_exist(boot, name, &password_names, report);
     }
     let default = top.text("default", report).and_then(|text| names.find(&text, report));
     Some(Config {
         interfaces: services::interfaces(&top, report),
         server: server.map(|server| server.value),
         hostname: top.parsed("hostname", scalar::host_name, report).map(|name| name.value),
-        state_dir: path("state_dir", "/var/lib/bootlace", report),
-        boot_dir: path("boot_dir", "/srv/boot", report),
+        state_dir: path(&top, "state_dir", "/var/lib/bootlace", report),
+        boot_dir: path(&top, "boot_dir", "/srv/boot", report),
         follow: services::follow(&top, report),
         templates,
-        default: default.unwrap_or(implicit.name),
+        default: default.unwrap_or(implicit),
         user: services::user(&top, report),
         sandbox: services::sandbox(&top, report),
         dhcp: network.config,
@@ -141,6 +198,7 @@ fn read(main: &Source, report: &mut Report<'_>) -> Option<Config> {
         ipv6_wait: services::ipv6_wait(&top, report),
         admin: services::admin(&top, report),
         boots,
+        passwords,
         machines: machines.into(),
         rules,
     })

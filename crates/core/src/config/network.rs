@@ -253,7 +253,7 @@ fn disjoint(placed: &[Placed], report: &mut Report<'_>) {
                 "{} overlaps {} on line {}",
                 second.subnet.cidr,
                 first.subnet.cidr,
-                report.line(&first.span)
+                report.line(first.span.start)
             );
             report.add(Finding::error("config-subnet-overlap", message), &second.span);
         }

@@ -48,9 +48,9 @@ impl<'a> Report<'a> {
         self.findings.push(finding.at(file, span));
     }
 
-    /// The line of a place, from 1: for findings that name a second place.
-    pub(super) fn line(&self, span: &Range<usize>) -> usize {
-        self.line_ends.partition_point(|&end| end < span.start) + 1
+    /// The line of the place that starts there, from 1: for findings that name a second place.
+    pub(super) fn line(&self, start: usize) -> usize {
+        self.line_ends.partition_point(|&end| end < start) + 1
     }
 
     /// The file's text at a place.

@@ -16,7 +16,7 @@ pub(super) fn read(tables: &[Table<'_>], names: &BootNames, report: &mut Report<
         if let Some(first) = always_on
             && table.get("boot").is_some()
         {
-            let line = report.line(&first.span);
+            let line = report.line(first.span.start);
             let message =
                 format!("this rule's boot is never used: the one on line {line} matches everything");
             report.add(Finding::warning("config-rule-unreachable", message), &table.span);

@@ -4,7 +4,7 @@ use super::boots::required;
 use super::file::Table;
 use super::report::{At, Report};
 use super::types::{BootName, Chap, San, Secret};
-use super::{scalar, services, templates};
+use super::{scalar, secrets, templates};
 use crate::boot::plan::check_iscsi_uri;
 use crate::boot::template::Language;
 use crate::finding::Finding;
@@ -94,32 +94,11 @@ fn user_name(text: &str) -> Result<String, scalar::Wrong> {
 }
 
 fn secret(table: &Table<'_>, key: &str, report: &mut Report<'_>) -> Option<Secret> {
-    let text = table.get(key)?.text(report)?;
-    let path = services::path(table, key, report)?;
-    let contents = match report.file(&path) {
-        Some(Ok(contents)) => contents,
-        missing => {
-            let why = missing.and_then(|result| result.as_ref().err());
-            let message = match why {
-                Some(why) => format!("{} cannot be read: {why}", path.display()),
-                None => format!("there is no file {}", path.display()),
-            };
-            let fix = "write the secret alone into that file, readable by the server only";
-            report.add(Finding::error("config-file", message).fix(fix), &text.span);
-            return None;
-        }
-    };
-    let secret = contents.strip_suffix('\n').unwrap_or(contents);
-    let secret = secret.strip_suffix('\r').unwrap_or(secret);
-    if secret.is_empty() || secret.contains(char::is_control) {
-        let message = format!("{} holds no secret", path.display());
-        let fix = "write one line without control characters";
-        report.add(Finding::error("config-file", message).fix(fix), &text.span);
-        return None;
+    let secret = secrets::read(table, key, report)?;
+    let length = secret.value.expose().len();
+    if !SECRET_BYTES.contains(&length) {
+        let message = format!("the secret has {length} bytes; Windows and LIO take 12 to 16");
+        report.add(Finding::warning("config-secret-length", message), &secret.span);
     }
-    if !SECRET_BYTES.contains(&secret.len()) {
-        let message = format!("the secret has {} bytes; Windows and LIO take 12 to 16", secret.len());
-        report.add(Finding::warning("config-secret-length", message), &text.span);
-    }
-    Some(Secret::new(secret.to_owned()))
+    Some(secret.value)
 }

@@ -10,6 +10,7 @@ use proptest::prelude::*;
 
 use super::keys::{Kind, SECTIONS};
 use super::*;
+use crate::crypt::{Hash, Phrase};
 use crate::finding::Severity;
 
 const DESIGN: &str = include_str!("../../../../fixtures/config/valid/design.toml");
@@ -137,9 +138,9 @@ fn the_other_spellings_mean_the_same() {
 fn wanted_names_scripts_and_secrets_even_of_a_broken_config() {
     let main = source(
         "colour = 1\ntemplates = \"../t\"\n[boot.a]\nkind = \"ipxe\"\nscript = \"a.ipxe\"\n\
-         [boot.b]\nkind = \"san\"\npassword_file = \"/run/secret\"\n",
+         [boot.b]\nkind = \"san\"\npassword_file = \"/run/secret\"\n[password.1]\nfile = \"p\"\nrounds = 0\n",
     );
-    let expected = ["/etc/bootlace/../t/a.ipxe", "/run/secret"].map(PathBuf::from);
+    let expected = ["/etc/bootlace/../t/a.ipxe", "/etc/bootlace/p", "/run/secret"].map(PathBuf::from);
     assert_eq!(wanted(&main), BTreeSet::from(expected));
 }
 
@@ -147,6 +148,62 @@ fn wanted_names_scripts_and_secrets_even_of_a_broken_config() {
 fn secrets_are_not_shown() {
     let Loaded { config, .. } = load_valid(EVERY_KIND);
     assert!(!format!("{config:?}").contains("a-secret-chap"));
+}
+
+#[test]
+fn a_password_is_shown_once_its_hash_is_made() {
+    let shown = |config: &Config, name: &str| config.passwords.shown(name).unwrap();
+    let read = |contents: &str| {
+        let main =
+            source("[password.root]\nfile = \"p\"\nmethod = \"md5\"\n[password.other]\nfile = \"q\"\n");
+        let files = [("/etc/bootlace/p", contents), ("/etc/bootlace/q", "of others\n")];
+        let files = files.map(|(path, text)| (PathBuf::from(path), Ok(text.to_owned())));
+        load(&main, &files.into()).unwrap().config
+    };
+    let mut number = 0;
+    let mut salt = || {
+        number += 1;
+        Ok::<_, ()>([number; 16])
+    };
+    let mut first = read("hello\n");
+    assert_eq!(shown(&first, "root"), "[password.root]");
+    first.passwords.make(&mut salt).unwrap();
+    let made = shown(&first, "root");
+    assert!(made.starts_with("$1$") && made.parse::<Hash>().unwrap().matches(Phrase::new(b"hello").unwrap()));
+    assert_eq!(first.passwords.concealed(&format!("a {made}.")), "a [password.root].");
+    assert!(!format!("{first:?}").contains(&made));
+
+    // Read again: only what has changed is made again.
+    let mut same = read("hello");
+    same.passwords.keep_made(&first.passwords);
+    same.passwords.make(|| Err("no salt is needed")).unwrap();
+    assert_eq!(shown(&same, "root"), made);
+    let mut next = read("hallo\n");
+    next.passwords.keep_made(&first.passwords);
+    assert_eq!(
+        (shown(&next, "root"), shown(&next, "other")),
+        ("[password.root]".into(), shown(&first, "other"))
+    );
+    assert_eq!(next.passwords.make(|| Err("salt")), Err("salt"));
+    next.passwords.make(&mut salt).unwrap();
+    assert!(shown(&next, "root").parse::<Hash>().unwrap().matches(Phrase::new(b"hallo").unwrap()));
+
+    // Who writes a hash into the file gets that one, by whatever method it is.
+    let hash = "$5$rounds=1000$abc$UxKib5kobt2BZp/yfOEWbjik.BPMiS9MzbXyO6zXMC0";
+    let mut hashed = read(hash);
+    hashed.passwords.make(&mut salt).unwrap();
+    assert_eq!(shown(&hashed, "root"), hash);
+}
+
+#[test]
+fn so_many_passwords_and_no_more() {
+    let config =
+        |count| -> String { (0..count).map(|n| format!("[password.p{n}]\nfile = \"p{n}\"\n")).collect() };
+    assert!(load_valid(&config(PASSWORDS_MAX)).warnings.is_empty());
+    let main = source(&config(PASSWORDS_MAX + 1));
+    let findings = load(&main, &named_files(&main)).unwrap_err();
+    let [finding] = &findings[..] else { panic!("{findings:#?}") };
+    assert!(finding.message.starts_with("more than 32 passwords"), "{}", finding.message);
 }
 
 #[test]
@@ -206,7 +263,7 @@ fn loads_or_explains(text: &str) {
 const MACHINES: u32 = 2000;
 const KEYS_EACH_MAX: usize = 8;
 const SECTIONS_MAX: usize = 8;
-const HEADS: [&str; 10] = [
+const HEADS: [&str; 11] = [
     "[dhcp]",
     "[[dhcp.subnet]]",
     "[tftp]",
@@ -214,6 +271,7 @@ const HEADS: [&str; 10] = [
     "[admin]",
     "[boot.a]",
     "[boot.b]",
+    "[password.a]",
     "[[machine]]",
     "[[rule]]",
     "[iscsi]",

@@ -11,6 +11,7 @@ use bootlace_wire::Mac;
 use bootlace_wire::dhcp::{Code, Feature};
 
 use super::inventory::Machines;
+use super::passwords::Passwords;
 use crate::boot::loader::Loader;
 use crate::boot::rules::Match;
 use crate::boot::template::Template;
@@ -52,16 +53,32 @@ pub struct Config {
     pub admin: AdminConfig,
     /// All boots by name.
     pub boots: BTreeMap<BootName, Boot>,
+    /// Passwords that templates can insert as hashes.
+    pub passwords: Passwords,
     /// Known machines, in file order.
     pub machines: Machines,
     /// Rules, in file order; the first match wins.
     pub rules: Vec<Rule>,
 }
 
+/// What stands for a secret that is not shown; scripts write it as it is.
+const HIDDEN: &str = "_secret_";
+
 impl Config {
     /// A boot that the check has made sure exists: every [`BootName`] inside a `Config` is a key of `boots`.
     pub fn boot(&self, name: &BootName) -> &Boot {
         &self.boots[name]
+    }
+
+    /// With a word in the place of every login's secret, as passwords have one until their hashes are made: for whoever
+    /// only looks at what would be sent.
+    pub fn without_secrets(mut self) -> Self {
+        for boot in self.boots.values_mut() {
+            let BootKind::San(San { chap: Some(chap), .. }) = &mut boot.kind else { continue };
+            let reverse = chap.reverse.iter_mut().map(|(_, secret)| secret);
+            reverse.chain([&mut chap.password]).for_each(|secret| *secret = Secret::new(HIDDEN.to_owned()));
+        }
+        self
     }
 }
 

@@ -1,5 +1,7 @@
 //! Whether to be a network's DHCP server or the proxy beside it, by who else answers (`mode = "auto"`).
 //!
+//! Each served interface is a network of its own here: who serves one says nothing of the others.
+//!
 //! A server on a network that has one already does harm; a proxy on a network that has none does nothing. So the word of
 //! another server counts at once, and its silence only after several questions.
 
@@ -11,7 +13,7 @@ use bootlace_wire::Mac;
 use bootlace_wire::dhcp::{Code, Message, MessageType, Op};
 
 use super::{Kind, Query, Request, hash, net};
-use crate::config::{Config, DhcpMode, Subnet};
+use crate::config::{Config, DhcpMode};
 use crate::model::Timestamp;
 
 /// Questions in a row that nobody else answers before it serves.
@@ -24,7 +26,7 @@ pub const ASK_LATER: Duration = Duration::from_secs(20);
 /// one hears the other first.
 const SPREAD_MAX: Duration = Duration::from_secs(5);
 
-/// What Bootlace is on its networks now.
+/// What Bootlace is on one of its networks now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
     /// The DHCP server.
@@ -44,15 +46,27 @@ impl Role {
         match config.dhcp.mode {
             DhcpMode::Server | DhcpMode::Off => Self::Server,
             DhcpMode::Proxy => Self::Proxy,
-            DhcpMode::Auto if lends(config) => Self::Server,
+            DhcpMode::Auto if lends(config, &[], &[]) => Self::Server,
             DhcpMode::Auto => Self::Proxy,
         }
     }
 }
 
-/// There is something to lend.
-fn lends(config: &Config) -> bool {
-    config.dhcp.subnets.iter().flat_map(Subnet::all_ranges).next().is_some()
+/// Whether there is something to lend to those who ask on an interface with the addresses `here`: from a subnet that it is
+/// in, or from one that none of the other served interfaces is in (`elsewhere`), which relays ask for.
+pub fn lends(config: &Config, here: &[(Ipv4Addr, u8)], elsewhere: &[(Ipv4Addr, u8)]) -> bool {
+    let within = |local: &[_], cidr| local.iter().any(|own| net::touches(cidr, *own));
+    let lending = config.dhcp.subnets.iter().filter(|subnet| subnet.all_ranges().next().is_some());
+    lending.map(|subnet| subnet.cidr).any(|cidr| within(here, cidr) || !within(elsewhere, cidr))
+}
+
+/// Whose UDP port 67 of an interface is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ServerPort {
+    /// Bootlace's.
+    Ours,
+    /// Another program's, or nobody's as nothing is lent there.
+    NotOurs,
 }
 
 /// Why the role has changed.
@@ -73,7 +87,7 @@ impl fmt::Display for Change {
     }
 }
 
-/// Watches for other servers.
+/// Watches an interface for other servers.
 #[derive(Clone, Debug)]
 pub struct Watch {
     role: Role,
@@ -87,14 +101,20 @@ pub struct Watch {
 
 impl Watch {
     /// Begins with `config`; `random` makes the station's address.
-    pub fn new(config: &Config, random: [u8; 6], now: Timestamp) -> Self {
+    ///
+    /// Where the port is not Bootlace's, it is a guest and asks nobody: a server of the same host does not hear what the
+    /// host sends, and its silence would mean nothing.
+    pub fn new(config: &Config, port: ServerPort, random: [u8; 6], now: Timestamp) -> Self {
         let [first, rest @ ..] = random;
         let [b, c, d, e, f] = rest;
         // Locally administered, of one station.
         let mac = Mac([(first | 0x02) & 0xfe, b, c, d, e, f]);
-        let asks = config.dhcp.mode == DhcpMode::Auto && lends(config);
-        let role = if asks { Role::Undecided } else { Role::of(config) };
-        Self { role, mac, quiet: 0, next: asks.then_some(now) }
+        let role = match (config.dhcp.mode, port) {
+            (DhcpMode::Auto, ServerPort::Ours) => Role::Undecided,
+            (DhcpMode::Auto, ServerPort::NotOurs) => Role::Guest,
+            _ => Role::of(config),
+        };
+        Self { role, mac, quiet: 0, next: (role == Role::Undecided).then_some(now) }
     }
 
     /// What Bootlace is now.
@@ -130,11 +150,12 @@ impl Watch {
         Duration::from_millis(hash::of(self.mac.into()) % millis)
     }
 
-    /// An answer on the client's port: the server that offers this watch an address. A proxy's offer has none.
-    pub fn answered(&self, config: &Config, local: &[(Ipv4Addr, u8)], reply: &Message) -> Option<Ipv4Addr> {
+    /// An answer on the client's port: the server that offers this watch an address. A proxy's offer has none. `own` are
+    /// the addresses of all served interfaces: two of them may be on one network.
+    pub fn answered(&self, config: &Config, own: &[(Ipv4Addr, u8)], reply: &Message) -> Option<Ipv4Addr> {
         let ours = reply.op == Op::Reply && reply.xid == transaction(self.mac) && reply.hw == self.mac.into();
         let server = reply.server_id().filter(|_| ours && !reply.yiaddr.is_unspecified())?;
-        (!net::is_own(config, local, server)).then_some(server)
+        (!net::is_own(config, own, server)).then_some(server)
     }
 
     /// Another server is there. What that changes, if anything.
@@ -198,7 +219,7 @@ mod tests {
     #[test]
     fn silence_counts_after_some_questions_and_a_word_at_once() {
         let config = config("\"10.188.0.60-10.188.0.70\"");
-        let mut watch = Watch::new(&config, [7; 6], at(0));
+        let mut watch = Watch::new(&config, ServerPort::Ours, [7; 6], at(0));
         assert_eq!(watch.role(), Role::Undecided);
         assert_eq!(pass(&mut watch, 0, 12), []);
         assert_eq!(pass(&mut watch, 12, 13), [(12, Change::Quiet)]);
@@ -213,7 +234,7 @@ mod tests {
     #[test]
     fn who_was_heard_at_the_start_never_meets_a_second_server() {
         let config = config("\"10.188.0.60-10.188.0.70\"");
-        let mut watch = Watch::new(&config, [7; 6], at(0));
+        let mut watch = Watch::new(&config, ServerPort::Ours, [7; 6], at(0));
         let (question, _) = watch.ask(at(0)).unwrap();
         let mut offer = question.reply();
         offer.yiaddr = Ipv4Addr::new(10, 188, 0, 200);
@@ -236,17 +257,28 @@ mod tests {
     #[test]
     fn a_clock_that_was_set_back_keeps_it_from_nothing() {
         let config = config("\"10.188.0.60-10.188.0.70\"");
-        let mut watch = Watch::new(&config, [7; 6], at(1_000_000));
+        let mut watch = Watch::new(&config, ServerPort::Ours, [7; 6], at(1_000_000));
         assert_eq!(pass(&mut watch, 1_000_000, 1_000_005), []);
         assert!(matches!(pass(&mut watch, 0, 20)[..], [(4, Change::Quiet)]));
         assert!(watch.pause(at(20)).is_some_and(|pause| pause <= ASK_LATER + SPREAD_MAX));
     }
 
     #[test]
-    fn without_ranges_it_is_a_proxy_and_asks_nobody() {
-        let mut watch = Watch::new(&config(""), [7; 6], at(0));
-        assert_eq!((watch.role(), watch.pause(at(0))), (Role::Proxy, None));
+    fn where_the_port_is_not_its_own_it_is_a_guest_and_asks_nobody() {
+        let config = config("\"10.188.0.60-10.188.0.70\"");
+        let mut watch = Watch::new(&config, ServerPort::NotOurs, [7; 6], at(0));
+        assert_eq!((watch.role(), watch.pause(at(0))), (Role::Guest, None));
         assert!(watch.ask(at(100)).is_none() && watch.heard(OTHER).is_none());
-        assert_eq!(watch.role(), Role::Proxy);
+        assert_eq!(watch.role(), Role::Guest);
+    }
+
+    #[test]
+    fn an_interface_lends_from_its_own_subnets_and_from_those_behind_relays() {
+        let config = config("\"10.188.0.60-10.188.0.70\"");
+        let other = [(Ipv4Addr::new(10, 189, 0, 10), 24)];
+        assert!(lends(&config, &LOCAL, &other));
+        assert!(!lends(&config, &other, &LOCAL), "the subnet is the other interface's");
+        assert!(lends(&config, &other, &[]), "no interface is in it: relays ask for it");
+        assert!(!lends(&self::config(""), &LOCAL, &[]), "there are no ranges");
     }
 }

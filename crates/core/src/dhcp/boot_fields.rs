@@ -80,7 +80,7 @@ impl Booting<'_> {
                 trail.add(WHAT, format!("{loader}: the loader for {}", self.firmware_family()));
                 self.over_tftp(loader)
             }
-            Err(why) => none(trail, &format!("none: {why}")),
+            Err(why) => none(trail, format!("none: {why}")),
         }
     }
 
@@ -113,7 +113,7 @@ impl Booting<'_> {
             }
             _ => match self.loader() {
                 Ok(loader) => (loader, format!("the loader for {}", self.firmware_family())),
-                Err(why) => return none(trail, &format!("none: {why}")),
+                Err(why) => return none(trail, format!("none: {why}")),
             },
         };
         let url = format!("{}/{}", Server::by_address(self.config, self.server).url, url_path(&program));
@@ -187,7 +187,7 @@ impl Booting<'_> {
     }
 }
 
-fn none(trail: &mut Trail, why: &str) -> BootFields {
+fn none(trail: &mut Trail, why: String) -> BootFields {
     trail.add(WHAT, why);
     BootFields::default()
 }

@@ -307,11 +307,8 @@ fn facts(message: &Message, class: ClientClass, firmware: Option<Firmware>, uuid
         let counted = user_class.parts.join(&b',');
         facts.set(Var::UserClass, Text::clean(if counted.is_empty() { user_class.raw } else { &counted }));
     }
-    // Most send their MAC or UUID as identifier: that tells nothing new.
-    let says_mac = |id: &[u8]| id.split_first() == Some((&message.hw.htype(), message.hw.as_bytes()));
-    let says_uuid = |id: &[u8]| message.options.get(Code::UUID) == Some(id);
-    if let Some(id) = message.client_id().filter(|id| !says_mac(id) && !says_uuid(id)).and_then(ClientId::new)
-    {
+    let id = message.client_id().and_then(|id| telling_id(id, message.hw, message.options.get(Code::UUID)));
+    if let Some(id) = id {
         facts.set(Var::ClientId, id.to_string().as_str());
     }
     // Only what still loads something from us can be asked for more.
@@ -319,4 +316,10 @@ fn facts(message: &Message, class: ClientClass, firmware: Option<Firmware>, uuid
         facts.reporting = Reporting::Done;
     }
     facts
+}
+
+/// A client identifier, unless it only says the client's hardware address or what `uuid` (option 97) says: most do.
+pub(super) fn telling_id(id: &[u8], hw: HwAddr, uuid: Option<&[u8]>) -> Option<ClientId> {
+    let says_hw = id.split_first() == Some((&hw.htype(), hw.as_bytes()));
+    if says_hw || uuid == Some(id) { None } else { ClientId::new(id) }
 }

@@ -65,7 +65,7 @@ pub fn decide(
         Role::Undecided => return undecided(query),
     }
     let nets = net::candidates(config, query);
-    let facts = with_remembered_uuid(query, table, &nets);
+    let facts = with_remembered(query, table, &nets);
     let mut choice = choose(config, &facts, None);
     let mut trail = std::mem::take(&mut choice.trail);
     // An operating system boots nothing more: of the choice only settings count.
@@ -155,15 +155,14 @@ pub(super) fn event(query: &Query<'_>, answer: DhcpAnswer, trail: Trail) -> Dhcp
     }
 }
 
-/// A machine that is known by its UUID stays known when its operating system, which sends none, asks for the
-/// same address.
-fn with_remembered_uuid<'a>(query: &'a Query<'_>, table: &LeaseTable, nets: &[Net<'_>]) -> Cow<'a, Facts> {
-    let remembered = || nets.iter().find_map(|net| table.lease_of(net.index, query.hw)?.uuid);
-    match remembered().filter(|_| query.uuid.is_none()) {
+/// A machine that is known by its UUID or client identifier stays known at a stage of its boot that does not send it.
+fn with_remembered<'a>(query: &'a Query<'_>, table: &LeaseTable, nets: &[Net<'_>]) -> Cow<'a, Facts> {
+    let lease = nets.iter().find_map(|net| table.lease_of(net.index, query.hw));
+    match lease.and_then(|lease| lease.told().missing_in(&query.facts)) {
         None => Cow::Borrowed(&query.facts),
-        Some(uuid) => {
+        Some(told) => {
             let mut facts = query.facts.clone();
-            facts.set(Var::Uuid, uuid.to_string().as_str());
+            told.tell(&mut facts);
             Cow::Owned(facts)
         }
     }
@@ -547,7 +546,7 @@ impl<'a> Case<'a> {
     }
 
     fn note(&self, trail: &mut Trail, address: Ipv4Addr, claim: Claim) {
-        trail.add(format!("address {address}"), claim.to_string());
+        trail.add(format!("address {address}"), claim.words());
     }
 
     fn nak(&self, server: Ipv4Addr, why: String) -> Verdict<'a> {

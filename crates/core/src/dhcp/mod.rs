@@ -21,12 +21,14 @@ mod shares;
 mod superseded;
 mod table;
 
-pub use auto::{ASK_AGAIN, ASK_LATER, Change, QUIET_TRIES, Role, Watch, foreign_server, question};
+pub use auto::{
+    ASK_AGAIN, ASK_LATER, Change, QUIET_TRIES, Role, ServerPort, Watch, foreign_server, lends, question,
+};
 pub use circuits::Circuit;
 pub use classify::{Kind, Query, Received, Request, Service, Unserved, classify};
 pub use clock::{CLOCK_STEP_MIN, ClockMark, LeaseClock, Reading, Step};
 pub use decide::{Decision, SessionView, decide};
-pub use lease::{Lease, LeaseChange, LeaseState};
+pub use lease::{Lease, LeaseChange, LeaseState, Told};
 pub use notice::Notice;
 pub use pool::OFFER_HOLD;
 pub use pressure::{AlmostFull, HELD_CALM, HELD_WARNING};

@@ -51,7 +51,7 @@ pub(super) fn candidates<'a>(config: &'a Config, query: &Query<'_>) -> Vec<Net<'
 }
 
 /// The interface is in the subnet, or in a network that holds it.
-fn touches(subnet: Cidr, (address, prefix): (Ipv4Addr, u8)) -> bool {
+pub(super) fn touches(subnet: Cidr, (address, prefix): (Ipv4Addr, u8)) -> bool {
     let around = || Cidr::new(address, prefix).is_some_and(|local| local.contains(subnet.network()));
     subnet.contains(address) || around()
 }

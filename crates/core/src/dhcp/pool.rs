@@ -1,6 +1,6 @@
 //! The addresses of one subnet: which are free, which can be taken again, and who was offered what.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::Ipv4Addr;
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -47,15 +47,15 @@ pub(super) struct Pool {
     lapsing: BTreeSet<(usize, Timestamp, Ipv4Addr)>,
     /// The same of leases that were given back: these can be lent again whatever the clock says of `until`.
     released: BTreeSet<(usize, Timestamp, Ipv4Addr)>,
-    /// The one lease of each client.
-    pub(super) clients: BTreeMap<HwAddr, Ipv4Addr>,
+    /// The one lease of each client. Every message looks here several times, and nobody needs an order.
+    pub(super) clients: HashMap<HwAddr, Ipv4Addr>,
     offers: BTreeMap<HwAddr, Offer>,
     offered: BTreeMap<Ipv4Addr, HwAddr>,
     offer_ends: BTreeSet<(Timestamp, HwAddr)>,
     circuits: Circuits,
     pressure: Pressure,
-    /// Clients of the config that were offered something.
-    known: BTreeSet<HwAddr>,
+    /// Clients of the config that were offered something, with their machines' names.
+    known: BTreeMap<HwAddr, String>,
     /// Offers that somebody else got before they were taken.
     pub(super) superseded: Superseded,
     /// Declined addresses by the end of their quarantine.
@@ -85,13 +85,13 @@ impl Pool {
             free,
             lapsing: BTreeSet::new(),
             released: BTreeSet::new(),
-            clients: BTreeMap::new(),
+            clients: HashMap::new(),
             offers: BTreeMap::new(),
             offered: BTreeMap::new(),
             offer_ends: BTreeSet::new(),
             circuits: Circuits::default(),
             pressure: Pressure::default(),
-            known: BTreeSet::new(),
+            known: BTreeMap::new(),
             superseded: Superseded::default(),
             quarantine: BTreeSet::new(),
             probes: None,
@@ -299,12 +299,17 @@ impl Pool {
 
     /// What the client of an offer is to the config.
     pub(super) fn standing_of(&self, hw: HwAddr) -> Standing {
-        if self.known.contains(&hw) { Standing::Known } else { Standing::Unknown }
+        if self.known.contains_key(&hw) { Standing::Known } else { Standing::Unknown }
     }
 
-    /// Notes that the client of an offer is a machine of the config.
-    pub(super) fn note_known(&mut self, hw: HwAddr) {
-        self.known.insert(hw);
+    /// The machine of an offer's client, when it was made.
+    pub(super) fn machine_of(&self, hw: HwAddr) -> Option<&str> {
+        self.known.get(&hw).map(String::as_str)
+    }
+
+    /// Notes that the client of an offer is this machine of the config.
+    pub(super) fn note_known(&mut self, hw: HwAddr, machine: &str) {
+        self.known.insert(hw, machine.to_owned());
     }
 
     /// Notes an offer. The caller has taken back the client's former one and has unplaced the address.

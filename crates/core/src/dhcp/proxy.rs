@@ -143,6 +143,10 @@ impl Case<'_> {
             ClientClass::Ipxe => message.options.set(Code::IPXE, PRIORITY),
             ClientClass::Firmware if recipe == ProxyRecipe::Offer => {
                 message.options.set(Code::VENDOR, USE_BOOT_FILE);
+                // BOOTP's place for the server's name (RFC 951), for ROMs that know no option 66. It is never overloaded
+                // with options.
+                message.sname =
+                    boot.next_server.map(|server| server.to_string().into_bytes()).unwrap_or_default();
             }
             _ => {}
         }

@@ -127,24 +127,20 @@ impl Answer<'_> {
     /// The rest: first what the client lists, in its order, then by number. What the client does not list is
     /// sent too: a ROM cannot know what the loader after it will want.
     fn set_configured(&self, message: &mut Message, lease: Option<u32>) {
+        let broadcast = self.net.subnet.cidr.broadcast().octets();
+        let (t1, t2) = lease.map(|lease| timers(self.query.hw, lease)).unwrap_or_default();
+        let (t1, t2) = (t1.to_be_bytes(), t2.to_be_bytes());
         let mut values: BTreeMap<Code, Cow<'_, [u8]>> = BTreeMap::new();
-        let add = |values: &mut BTreeMap<Code, Cow<'_, [u8]>>, code: Code, bytes: &[u8]| {
-            values.insert(code, Cow::Owned(bytes.to_vec()));
-        };
-        add(&mut values, Code::BROADCAST, &self.net.subnet.cidr.broadcast().octets());
+        values.insert(Code::BROADCAST, Cow::Borrowed(&broadcast));
         if let Some(machine) = self.choice.machine {
-            add(&mut values, Code::HOSTNAME, machine.name.as_bytes());
+            values.insert(Code::HOSTNAME, Cow::Borrowed(machine.name.as_bytes()));
         }
-        if let Some((t1, t2)) = lease.map(|lease| timers(self.query.hw, lease)) {
-            add(&mut values, Code::T1, &t1.to_be_bytes());
-            add(&mut values, Code::T2, &t2.to_be_bytes());
-        }
+        values.insert(Code::T1, Cow::Borrowed(&t1));
+        values.insert(Code::T2, Cow::Borrowed(&t2));
         let layers = [&self.config.dhcp.options, &self.net.subnet.options, &self.choice.settings.options];
-        for (code, bytes) in layers.into_iter().flat_map(DhcpOptions::iter) {
+        let configured = layers.into_iter().flat_map(DhcpOptions::iter);
+        for (code, bytes) in configured.filter(|(code, _)| !NOT_FROM_CONFIG.contains(code)) {
             values.insert(*code, Cow::Borrowed(bytes));
-        }
-        for code in NOT_FROM_CONFIG {
-            values.remove(&code);
         }
         if lease.is_none() {
             values.remove(&Code::T1);
@@ -160,15 +156,15 @@ impl Answer<'_> {
             values.remove(&Code::VENDOR);
         }
         for (code, bytes) in vendor(self.query.class, self.boot) {
-            add(&mut values, *code, bytes);
+            values.insert(*code, Cow::Borrowed(*bytes));
         }
         for code in query_order(self.query.message) {
             if let Some(bytes) = values.remove(&code) {
-                set_unless_there(message, code, bytes);
+                set_unless_there(message, code, &bytes);
             }
         }
         for (code, bytes) in values {
-            set_unless_there(message, code, bytes);
+            set_unless_there(message, code, &bytes);
         }
     }
 }
@@ -222,9 +218,9 @@ fn query_order(message: &Message) -> impl Iterator<Item = Code> {
     message.parameter_list().iter().map(|code| Code(*code))
 }
 
-fn set_unless_there(message: &mut Message, code: Code, bytes: Cow<'_, [u8]>) {
+fn set_unless_there(message: &mut Message, code: Code, bytes: &[u8]) {
     if message.options.get(code).is_none() {
-        message.options.set(code, bytes.into_owned());
+        message.options.set(code, bytes);
     }
 }
 

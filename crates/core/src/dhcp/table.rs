@@ -6,7 +6,7 @@ mod offers;
 mod probing;
 mod steps;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
@@ -39,7 +39,9 @@ pub const QUARANTINES_MAX: usize = 256;
 /// that nobody told, offers and quarantines that could not have been made yet come to an end.
 #[derive(Clone, Debug)]
 pub struct LeaseTable {
-    leases: BTreeMap<Ipv4Addr, Lease>,
+    /// Every message looks here several times: a tree of so many would cost a dozen cache misses each time. Boxed, so that
+    /// growing moves no leases.
+    leases: HashMap<Ipv4Addr, Box<Lease>>,
     /// One for each subnet, in the order of the config.
     pools: Vec<Pool>,
     /// Subnets where the link is asked before an address is offered for the first time.
@@ -98,7 +100,7 @@ pub struct Found {
 impl LeaseTable {
     /// A table over the subnets of `config` with what the store remembers.
     pub fn new(config: &Config, leases: Vec<Lease>) -> Self {
-        let leases = leases.into_iter().map(|lease| (lease.address, lease)).collect();
+        let leases = leases.into_iter().map(|lease| (lease.address, Box::new(lease))).collect();
         let mut table = Self { leases, pools: Vec::new(), watched: Vec::new(), started: None };
         table.reconfigure(config);
         table
@@ -111,7 +113,7 @@ impl LeaseTable {
         let inside = |cidr: Cidr| reserved.range(cidr.network()..=cidr.broadcast()).copied();
         let pools = config.dhcp.subnets.iter().map(|subnet| Pool::new(subnet, inside(subnet.cidr))).collect();
         let former = std::mem::replace(&mut self.pools, pools);
-        for lease in self.leases.values() {
+        for lease in by_address(&self.leases) {
             let Some(pool) = self.pools.iter_mut().find(|pool| pool.cidr().contains(lease.address)) else {
                 continue;
             };
@@ -138,24 +140,37 @@ impl LeaseTable {
                 pool.watch();
             }
         }
-        for (hw, offer) in former.iter().flat_map(Pool::offers) {
-            let subnet = self.pools.iter().position(|pool| pool.cidr().contains(offer.address));
-            let Some(subnet) = subnet.filter(|at| self.pools[*at].is_lent(offer.address)) else { continue };
-            self.note_offer(subnet, hw, offer);
-            if hw.mac().is_some_and(|mac| config.machines.by_mac(mac).is_some()) {
-                self.pools[subnet].note_known(hw);
+        self.keep_offers(config, &former);
+    }
+
+    /// Offers stand where they can. What tells a client's machine was in its message: it still is the machine of that
+    /// name, or the one of its MAC.
+    fn keep_offers(&mut self, config: &Config, former: &[Pool]) {
+        let names: HashSet<&str> = config.machines.iter().map(|machine| machine.name.as_str()).collect();
+        for pool in former {
+            for (hw, offer) in pool.offers() {
+                let subnet = self.pools.iter().position(|pool| pool.cidr().contains(offer.address));
+                let Some(subnet) = subnet.filter(|at| self.pools[*at].is_lent(offer.address)) else {
+                    continue;
+                };
+                self.note_offer(subnet, hw, offer);
+                let by_mac = || Some(config.machines.by_mac(hw.mac()?)?.name.as_str());
+                let same = pool.machine_of(hw).filter(|name| names.contains(name));
+                if let Some(machine) = same.or_else(by_mac) {
+                    self.pools[subnet].note_known(hw, machine);
+                }
             }
         }
     }
 
     /// All leases by address.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = &Lease> {
-        self.leases.values()
+        by_address(&self.leases).into_iter()
     }
 
     /// The lease of an address.
     pub fn get(&self, address: Ipv4Addr) -> Option<&Lease> {
-        self.leases.get(&address)
+        self.leases.get(&address).map(Box::as_ref)
     }
 
     /// Who holds an address now.
@@ -165,7 +180,7 @@ impl LeaseTable {
 
     /// The lease of a client in a subnet, held or remembered.
     pub fn lease_of(&self, subnet: usize, hw: HwAddr) -> Option<&Lease> {
-        self.leases.get(self.pools.get(subnet)?.clients.get(&hw)?)
+        self.get(*self.pools.get(subnet)?.clients.get(&hw)?)
     }
 
     /// Finds an address for a client and keeps it for a minute. The order: its machine's reservation, what it
@@ -233,14 +248,14 @@ impl LeaseTable {
     pub fn withdraw(&mut self, subnet: usize, hw: HwAddr) {
         let Some(pool) = self.pools.get_mut(subnet) else { return };
         if let Some(address) = pool.forget_offer(hw) {
-            pool.place(address, self.leases.get(&address));
+            pool.place(address, self.leases.get(&address).map(Box::as_ref));
         }
     }
 
     fn note_offer(&mut self, subnet: usize, hw: HwAddr, offer: Offer) {
         self.withdraw(subnet, hw);
         let Some(pool) = self.pools.get_mut(subnet) else { return };
-        pool.unplace(offer.address, self.leases.get(&offer.address));
+        pool.unplace(offer.address, self.leases.get(&offer.address).map(Box::as_ref));
         pool.note_offer(hw, offer);
     }
 
@@ -248,7 +263,7 @@ impl LeaseTable {
         let Some(pool) = self.pools.get_mut(subnet) else { return };
         while let Some(hw) = pool.ended_offer(now) {
             let Some(address) = pool.forget_offer(hw) else { break };
-            pool.place(address, self.leases.get(&address));
+            pool.place(address, self.leases.get(&address).map(Box::as_ref));
         }
         pool.end_leases(now);
         while pool.quarantine.first().is_some_and(|(until, _)| *until <= now) {
@@ -265,6 +280,12 @@ impl LeaseTable {
             pool.place(address, Some(lease));
         }
     }
+}
+
+fn by_address(leases: &HashMap<Ipv4Addr, Box<Lease>>) -> Vec<&Lease> {
+    let mut leases: Vec<&Lease> = leases.values().map(Box::as_ref).collect();
+    leases.sort_unstable_by_key(|lease| lease.address);
+    leases
 }
 
 /// Somebody else was found on the address.

@@ -11,6 +11,8 @@ pub mod pxelinux;
 mod secure;
 mod walk;
 
+use std::net::Ipv4Addr;
+
 use bootlace_wire::Mac;
 use bootlace_wire::dhcp::Feature;
 
@@ -18,7 +20,7 @@ use crate::boot::loader::LoaderInventory;
 use crate::config::Config;
 use crate::dhcp::{LeaseTable, Received};
 use crate::event::Event;
-use crate::model::{Facts, Firmware, Timestamp};
+use crate::model::{Facts, Firmware, Timestamp, Var};
 use crate::session::{Step, steps};
 
 pub use walk::explain;
@@ -32,10 +34,18 @@ pub struct Subject {
     pub firmware: Firmware,
     /// What asks first.
     pub rom: Rom,
-    /// Everything it would report: serial, manufacturer, and so on.
+    /// Everything it would report: serial, manufacturer, and so on. Beside another DHCP server also its address (`ip`),
+    /// which that one gives.
     pub facts: Facts,
     /// What somebody picks in a menu; without, its default.
     pub pick: Option<String>,
+}
+
+impl Subject {
+    /// The address that another server gives it, where that is known.
+    fn address(&self) -> Option<Ipv4Addr> {
+        self.facts.get(Var::Ip)?.parse().ok()
+    }
 }
 
 /// What a machine's network boot starts with.

@@ -7,13 +7,13 @@ use bootlace_wire::Mac;
 use crate::model::Uuid;
 
 /// The names that pxelinux asks for, most specific first (syslinux, core/fs/pxe): raw UUID, hardware type and
-/// MAC, the address in hexadecimal growing shorter, `default`.
-pub fn config_names(uuid: Option<Uuid>, mac: Mac, address: Ipv4Addr) -> Vec<String> {
+/// MAC, the address in hexadecimal growing shorter, `default`. Those by an address that is not known are left out.
+pub fn config_names(uuid: Option<Uuid>, mac: Mac, address: Option<Ipv4Addr>) -> Vec<String> {
     let mut names = Vec::new();
     // The bytes are printed as they lie in SMBIOS, which is not the canonical order.
     names.extend(uuid.map(|uuid| uuid.swapped().to_string()));
     names.push(format!("01-{}", mac.dashed()));
-    let hex = format!("{:08X}", u32::from(address));
+    let hex = address.map(|address| format!("{:08X}", u32::from(address))).unwrap_or_default();
     names.extend((1..=hex.len()).rev().map(|len| hex[..len].to_owned()));
     names.push("default".to_owned());
     names
@@ -60,8 +60,9 @@ mod tests {
     #[test]
     fn asks_from_the_most_specific_to_default() {
         let uuid = "4c4c4544-0039-4e10-804e-b9c04f4d344a".parse().ok();
-        let names =
-            config_names(uuid, Mac([0, 0x26, 0xb9, 0x5e, 0x30, 0x3a]), Ipv4Addr::new(192, 168, 7, 68));
+        let mac = Mac([0, 0x26, 0xb9, 0x5e, 0x30, 0x3a]);
+        let names = config_names(uuid, mac, Some(Ipv4Addr::new(192, 168, 7, 68)));
+        assert_eq!(config_names(None, mac, None), ["01-00-26-b9-5e-30-3a", "default"]);
         assert_eq!(
             names,
             [

@@ -11,7 +11,7 @@ use super::clients::{self, Client, Speaker};
 use super::{Exchange, Explanation, Rom, Subject, World, ipxe, pxelinux};
 use crate::boot::loader::{candidates, signed_boot};
 use crate::boot::template::Server;
-use crate::config::Cidr;
+use crate::config::{Cidr, DhcpMode};
 use crate::dhcp::{Decision, Received, Role, Service, classify, decide};
 use crate::event::{
     ClientClass, DhcpAnswer, Event, EventKind, FileEvent, FileOutcome, Given, Peer, Protocol, ScriptEvent,
@@ -60,7 +60,7 @@ impl Walk<'_> {
                     return self.nothing_to_load();
                 }
                 match self.dhcp(&Speaker::Firmware) {
-                    None if Role::of(self.world.config) == Role::Server => NO_ANSWER.to_owned(),
+                    None if self.role() == Role::Server => NO_ANSWER.to_owned(),
                     Some(Given { boot_file: Some(loader), .. }) => self.loader(Protocol::Tftp, &loader),
                     _ => self.nothing_to_load(),
                 }
@@ -231,13 +231,16 @@ impl Walk<'_> {
         if !self.file(protocol, &format!("{folder}ldlinux.c32")) {
             return format!("finds no ldlinux.c32 beside {loader}");
         }
-        let address = self.session.address.unwrap_or(Ipv4Addr::UNSPECIFIED);
-        let names = pxelinux::config_names(self.client.uuid, self.subject.mac, address);
+        let names = pxelinux::config_names(self.client.uuid, self.subject.mac, self.session.address);
         let found = names
             .into_iter()
             .map(|name| format!("{folder}pxelinux.cfg/{name}"))
             .find(|name| self.file(protocol, name));
-        let Some(config) = found else { return "finds no config for pxelinux and restarts".to_owned() };
+        let Some(config) = found else {
+            let unless =
+                if self.session.address.is_none() { ", unless there is one by its address" } else { "" };
+            return format!("finds no config for pxelinux and restarts{unless}");
+        };
         let found = (self.world.look_up)(&config).unwrap_or_default();
         let files = pxelinux::default_files(&found.text);
         if files.is_empty() {
@@ -272,7 +275,7 @@ impl Walk<'_> {
     fn dhcp(&mut self, speaker: &Speaker<'_>) -> Option<Given> {
         let discover = self.client.discover(speaker, self.hops);
         let offer = self.exchange(&discover, Service::Dhcp)?;
-        if Role::of(self.world.config) == Role::Proxy {
+        if self.role() == Role::Proxy {
             return self.told(&discover, offer);
         }
         let offer = offer.reply?.message;
@@ -291,6 +294,7 @@ impl Walk<'_> {
     /// What a machine with another server's address gets from a proxy: by its offer, else on port 4011.
     fn told(&mut self, discover: &Message, offer: Decision) -> Option<Given> {
         offer.reply?;
+        self.session.address = self.subject.address();
         let given = offer.event.answer.given()?.clone();
         if given.boot_file.is_some() || offer.event.client != ClientClass::Firmware {
             return Some(given);
@@ -299,8 +303,19 @@ impl Walk<'_> {
         self.exchange(&request, Service::BootServer)?.event.answer.given().cloned()
     }
 
-    /// An address that the machine may have beside this server.
+    /// By the config; where that leaves it open, beside another server if the machine has an address of one.
+    fn role(&self) -> Role {
+        match (self.world.config.dhcp.mode, self.subject.address()) {
+            (DhcpMode::Auto, Some(_)) => Role::Proxy,
+            _ => Role::of(self.world.config),
+        }
+    }
+
+    /// The address that the other server gives the machine; unless that is known, one that it may have.
     fn neighbour(&self) -> Ipv4Addr {
+        if let Some(address) = self.subject.address() {
+            return address;
+        }
         let (own, prefix) = self.world.received.local.first().copied().unwrap_or((Ipv4Addr::UNSPECIFIED, 0));
         let network = Cidr::new(own, prefix).map_or(0, |cidr| u32::from(cidr.network()));
         [1, 2].map(|host| Ipv4Addr::from(network + host)).into_iter().find(|ip| *ip != own).unwrap_or(own)
@@ -313,8 +328,16 @@ impl Walk<'_> {
         }
         let query = classify(message, &received).ok()?;
         let view = self.session.dhcp_view(&query, self.world.now);
+        let role = self.role();
         let World { config, loaders, table, now, .. } = &mut self.world;
-        let decision = decide(config, Role::of(config), loaders, table, view, &query, *now);
+        let mut decision = decide(config, role, loaders, table, view, &query, *now);
+        match (config.dhcp.mode, role) {
+            (DhcpMode::Auto, Role::Server) => decision.event.trail.add("mode", ALONE),
+            (_, Role::Proxy) if self.subject.address().is_none() => {
+                decision.event.trail.add("address", OF_ANOTHER_SERVER);
+            }
+            _ => {}
+        }
         if let Some(reply) = &decision.reply {
             self.server = reply.message.server_id().unwrap_or(self.server);
             let kind = reply
@@ -379,3 +402,7 @@ impl Walk<'_> {
 }
 
 const NO_ANSWER: &str = "gets no answer";
+const ALONE: &str =
+    "auto, as where no other DHCP server answers: --set ip=ADDRESS tells the boot beside one that gives this";
+const OF_ANOTHER_SERVER: &str =
+    "unknown here, as another server gives it: where names or rules go by it, say it with --set ip=ADDRESS";

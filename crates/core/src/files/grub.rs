@@ -80,7 +80,7 @@ fn make(config: &Config, request: &FileRequest<'_>, facts: &Facts, pick: Option<
     match rendered {
         Ok(body) => Made { body, step: ScriptStep::Boot { boot, by }, trail },
         Err(why) => {
-            trail.add("grub", &*why);
+            trail.add("grub", why.clone());
             Made { body: grub::problem(&why, firmware), step: ScriptStep::Problem { boot, by, why }, trail }
         }
     }

@@ -9,10 +9,10 @@ use super::{FileRequest, Identity, Resolution, Resource};
 use crate::boot::choose::{Choice, Outcome, choose};
 use crate::boot::dialect::ipxe::{self, Platform, ScriptContext};
 use crate::boot::features;
-use crate::boot::plan::{self, Action, Plan, PlanError};
+use crate::boot::plan::{self, Plan, PlanError};
 use crate::boot::rules::{can_be_asked, list};
 use crate::boot::template::Server;
-use crate::config::{BootKind, BootName, Config};
+use crate::config::{Boot, BootKind, BootName, Config, San};
 use crate::event::{DecidedBy, ScriptEvent, ScriptStep};
 use crate::finding::Trail;
 use crate::model::{Facts, Firmware, Var};
@@ -185,9 +185,8 @@ impl<'a> Answer<'a> {
 
     fn plan(&self, choice: &Choice<'_>, boot: &BootName) -> Result<Plan, PlanError> {
         let plan = plan::build(self.config, choice, boot, &self.facts, &self.server)?;
-        let has_secret = matches!(plan.action, Action::San { chap: Some(_), .. });
+        let Some(key) = secret_of(self.config.boot(boot)) else { return Ok(plan) };
         let (message, fix) = match self.identity {
-            _ if !has_secret => return Ok(plan),
             Identity::Confirmed if !self.has_another_card(choice) => return Ok(plan),
             Identity::Confirmed => (
                 "this machine says to be one whose cards are others, so it gets no secret",
@@ -201,12 +200,7 @@ impl<'a> Answer<'a> {
                 "give the machine its address by Bootlace's DHCP, or put it on a link of the server",
             ),
         };
-        Err(PlanError {
-            boot: boot.clone(),
-            key: "password_file",
-            message: message.to_owned(),
-            fix: Some(fix.to_owned()),
-        })
+        Err(PlanError { boot: boot.clone(), key, message: message.to_owned(), fix: Some(fix.to_owned()) })
     }
 
     /// The config knows the MACs of the machine that this one says to be by UUID or serial, and its own is none of them:
@@ -253,5 +247,15 @@ impl<'a> Answer<'a> {
             trail,
         };
         Resolution { resource: Resource::Text { body, mime: MIME }, script: Some(event) }
+    }
+}
+
+/// The key of a boot that puts a secret into its script: a login, or a password's hash, which can be guessed at leisure.
+fn secret_of(boot: &Boot) -> Option<&'static str> {
+    match &boot.kind {
+        BootKind::San(San { chap: Some(_), .. }) => Some("password_file"),
+        _ if plan::reads_passwords(boot).is_empty() => None,
+        BootKind::Linux { .. } => Some("cmdline"),
+        _ => Some("script"),
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bootlace_core::config::{
     AdminConfig, Boot, BootKind, BootName, Cidr, Config, DhcpConfig, DhcpMode, HttpConfig, Ipv6Wait,
-    LocalHow, Machine, Overrides, Relays, SandboxMode, Serve, Subnet, TftpConfig, Vars,
+    LocalHow, Machine, Overrides, Passwords, Relays, SandboxMode, Serve, Subnet, TftpConfig, Vars,
 };
 
 /// `ranges` are pairs of first and last address of 10.0.N.0/24, one subnet for each N.
@@ -54,6 +54,7 @@ pub(crate) fn config(ranges: &[(&str, &str)]) -> Config {
         sandbox: SandboxMode::Auto,
         ipv6_wait: Ipv6Wait::Skip,
         admin: AdminConfig { listen: None, token_file: None },
+        passwords: Passwords::default(),
         boots: BTreeMap::from([(
             local.clone(),
             Boot {

@@ -2,10 +2,11 @@
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 
+use bootlace_core::config::Config;
 use bootlace_core::dhcp::{
     AlmostFull, Attributes, Circuit, Claim, Client, LeaseTable, Received, Refusal, Service, Step, classify,
 };
-use bootlace_core::model::Timestamp;
+use bootlace_core::model::{ClientId, Timestamp};
 use bootlace_wire::dhcp::{Code, Message, MessageType, Op};
 use bootlace_wire::{HwAddr, Mac};
 
@@ -212,6 +213,22 @@ fn it_is_told_once_that_most_addresses_are_lent_and_again_after_there_was_room()
     let given_back = table.lease_of(0, hw(6)).unwrap().address;
     table.release(0, hw(6), given_back, at((step + 701) * 1000)).unwrap();
     assert_eq!(lend(&mut table, 7, step + 702, step + 2_000), None, "seven are not few enough");
+}
+
+#[test]
+fn an_offer_to_a_machine_without_a_mac_in_the_config_is_still_its_own_after_a_reload() {
+    let mut config = config(&[("10.0.0.60", "10.0.0.60")]);
+    let mut web1 = machine("web1", &[], "10.0.0.9");
+    (web1.client_id, web1.address) = (ClientId::new(b"web1"), None);
+    config.machines = vec![web1].into();
+    let mut table = LeaseTable::new(&config, Vec::new());
+    let known = Client { machine: config.machines.first(), ..anybody(1) };
+    let (only, _) = offer(&mut table, known, 0).unwrap();
+    table.reconfigure(&config);
+    assert_eq!(offer(&mut table, anybody(2), 1), None, "it is not taken back for a stranger");
+    let without = Config { machines: Vec::new().into(), ..config.clone() };
+    table.reconfigure(&without);
+    assert_eq!(offer(&mut table, anybody(2), 2), Some((only, Claim::Superseded(hw(1)))));
 }
 
 #[test]

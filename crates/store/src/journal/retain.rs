@@ -23,12 +23,13 @@ pub(super) const STEP: usize = 1024;
 /// Pages given back to the file system by one call at most: what [`STEP`] events of 2 KiB free.
 const VACUUM_PAGES: usize = 512;
 
-const REMOVE_OLDEST: &str = "DELETE FROM events WHERE id IN (SELECT id FROM events ORDER BY id LIMIT $1) \
+/// The sum at its LIMIT, and below: of a parameter alone SQLite would compile the statement anew each time.
+const REMOVE_OLDEST: &str = "DELETE FROM events WHERE id IN (SELECT id FROM events ORDER BY id LIMIT 0 + $1) \
      AND id < (SELECT MAX(id) FROM events) RETURNING session";
 /// Looks at the oldest only, so that a call is cheap when nothing is due. Should a clock have been ahead, its
 /// events wait for their time, and the limit of bytes holds without it.
 const REMOVE_AGED: &str = "DELETE FROM events WHERE id IN (SELECT id FROM (SELECT id, at FROM events \
-     ORDER BY id LIMIT $1) AS oldest WHERE at < $2) AND id < (SELECT MAX(id) FROM events) RETURNING session";
+     ORDER BY id LIMIT 0 + $1) AS oldest WHERE at < $2) AND id < (SELECT MAX(id) FROM events) RETURNING session";
 const REMOVE_SESSION: &str = "DELETE FROM sessions WHERE id = $1 AND id < (SELECT MAX(id) FROM sessions) \
      AND NOT EXISTS (SELECT 1 FROM events WHERE session = $1)";
 

@@ -100,9 +100,11 @@ impl Message {
 
     /// The options to send in wire order, and the codes of the others.
     fn options_that_fit(&self, limit: usize) -> (Vec<(Code, &[u8])>, Vec<Code>) {
-        let (mut kept, unfit): (Vec<_>, Vec<_>) =
-            self.options.iter().partition(|(code, value)| can_be_sent(*code, value));
-        let mut dropped: Vec<Code> = unfit.into_iter().map(|(code, _)| code).collect();
+        let mut kept = Vec::with_capacity(self.options.len());
+        let mut dropped = Vec::new();
+        for (code, value) in self.options.iter() {
+            if can_be_sent(code, value) { kept.push((code, value)) } else { dropped.push(code) }
+        }
         let mut size = HEADER_LEN + MAGIC_COOKIE.len() + 1 + kept.iter().map(option_len).sum::<usize>();
         while size > limit {
             let Some(victim) = least_important(&kept) else { break };

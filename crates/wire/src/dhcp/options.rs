@@ -1,58 +1,104 @@
 //! The option list.
 
+use std::fmt;
 use std::net::Ipv4Addr;
+use std::ops::Range;
 
 use super::Code;
+
+/// Room for what most messages hold, so that a list is allocated once.
+const USUAL_OPTIONS: usize = 16;
+const USUAL_BYTES: usize = 128;
 
 /// Options in the order in which they were set or received, each code once.
 ///
 /// Reading is liberal: the fixed-size readers take the leading bytes of what is there, since some ROMs send
 /// an option twice and RFC 3396 then joins the two.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Options(Vec<(Code, Vec<u8>)>);
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Options {
+    /// Each code, and where its value ends in `values`; it begins where the one before ends.
+    index: Vec<(Code, usize)>,
+    /// All values in one piece: an allocation for each option would cost more than the rest of decoding.
+    values: Vec<u8>,
+}
 
 impl Options {
     /// The bytes of an option.
     pub fn get(&self, code: Code) -> Option<&[u8]> {
-        self.0.iter().find(|(c, _)| *c == code).map(|(_, bytes)| bytes.as_slice())
+        self.place(code).map(|at| &self.values[self.span(at)])
     }
 
     /// Replaces an option in its place, or appends it.
-    pub fn set(&mut self, code: Code, bytes: impl Into<Vec<u8>>) {
-        let bytes = bytes.into();
-        match self.0.iter_mut().find(|(c, _)| *c == code) {
-            Some((_, old)) => *old = bytes,
-            None => self.0.push((code, bytes)),
+    pub fn set(&mut self, code: Code, bytes: impl AsRef<[u8]>) {
+        match self.place(code) {
+            Some(at) => self.replace(at, self.span(at), bytes.as_ref()),
+            None => self.push(code, bytes.as_ref()),
         }
     }
 
     /// Adds bytes to an option: how RFC 3396 reads one that arrived in pieces.
     pub(super) fn join(&mut self, code: Code, bytes: &[u8]) {
-        match self.0.iter_mut().find(|(c, _)| *c == code) {
-            Some((_, old)) => old.extend_from_slice(bytes),
-            None => self.0.push((code, bytes.to_vec())),
+        match self.place(code) {
+            Some(at) => {
+                let end = self.span(at).end;
+                self.replace(at, end..end, bytes);
+            }
+            None => self.push(code, bytes),
         }
     }
 
     /// Takes an option out.
     pub fn remove(&mut self, code: Code) -> Option<Vec<u8>> {
-        let at = self.0.iter().position(|(c, _)| *c == code)?;
-        Some(self.0.remove(at).1)
+        let at = self.place(code)?;
+        let span = self.span(at);
+        let value = self.values[span.clone()].to_vec();
+        self.replace(at, span, &[]);
+        self.index.remove(at);
+        Some(value)
     }
 
     /// All options in order.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (Code, &[u8])> {
-        self.0.iter().map(|(code, bytes)| (*code, bytes.as_slice()))
+        let option = |(at, (code, _)): (usize, &(Code, usize))| (*code, &self.values[self.span(at)]);
+        self.index.iter().enumerate().map(option)
     }
 
     /// How many options there are.
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.index.len()
     }
 
     /// No option at all.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.index.is_empty()
+    }
+
+    fn place(&self, code: Code) -> Option<usize> {
+        self.index.iter().position(|(c, _)| *c == code)
+    }
+
+    /// Where the value of the option at this place is.
+    fn span(&self, at: usize) -> Range<usize> {
+        let start = at.checked_sub(1).map_or(0, |before| self.index[before].1);
+        start..self.index[at].1
+    }
+
+    fn push(&mut self, code: Code, bytes: &[u8]) {
+        if self.index.capacity() == 0 {
+            self.index.reserve(USUAL_OPTIONS);
+            self.values.reserve(USUAL_BYTES);
+        }
+        self.values.extend_from_slice(bytes);
+        self.index.push((code, self.values.len()));
+    }
+
+    /// Puts other bytes for a part of the value at this place; what is behind it moves.
+    fn replace(&mut self, at: usize, part: Range<usize>, bytes: &[u8]) {
+        let removed = part.len();
+        self.values.splice(part, bytes.iter().copied());
+        for (_, end) in &mut self.index[at..] {
+            *end = *end + bytes.len() - removed;
+        }
     }
 
     fn leading<const N: usize>(&self, code: Code) -> Option<[u8; N]> {
@@ -121,9 +167,44 @@ impl Options {
     }
 }
 
+impl fmt::Debug for Options {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(self.iter()).finish()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_behind_a_changed_option_stays() {
+        let mut options = Options::default();
+        options.set(Code::HOSTNAME, "pc1");
+        options.set(Code::DOMAIN, "example.com");
+        options.set(Code::ROUTER, [10, 0, 0, 1]);
+        let rest = |options: &Options| {
+            assert_eq!(options.get(Code::DOMAIN), Some(b"example.com".as_slice()));
+            assert_eq!(options.ip(Code::ROUTER), Some(Ipv4Addr::new(10, 0, 0, 1)));
+        };
+        for (longer, shorter) in [("workstation", "x"), ("pc2", "")] {
+            options.set(Code::HOSTNAME, longer);
+            rest(&options);
+            options.set(Code::HOSTNAME, shorter);
+            rest(&options);
+            assert_eq!(options.get(Code::HOSTNAME), Some(shorter.as_bytes()));
+        }
+        options.join(Code::HOSTNAME, b"a");
+        options.join(Code::HOSTNAME, b"b");
+        rest(&options);
+        assert_eq!(options.remove(Code::HOSTNAME).as_deref(), Some(b"ab".as_slice()));
+        rest(&options);
+        assert_eq!(options.get(Code::HOSTNAME), None);
+        let mut same = Options::default();
+        same.set(Code::DOMAIN, "example.com");
+        same.set_ip(Code::ROUTER, Ipv4Addr::new(10, 0, 0, 1));
+        assert_eq!(options, same, "however it came to be");
+    }
 
     #[test]
     fn set_replaces_in_place_and_keeps_the_order() {

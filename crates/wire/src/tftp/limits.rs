@@ -46,6 +46,11 @@ pub const DOUBT_WAIT: Duration = Duration::from_millis(50);
 /// above, longer than EDK2 (6 times 4 s) waits for us.
 pub const TRIES_MAX: u8 = 6;
 
+/// A transfer that gets no further for so long is over, whatever wait the client asked for: by the `timeout` option
+/// alone (RFC 2349: up to 255 s) it would hold its place for 25 minutes. Three times what a client gets that asks for
+/// nothing, and more than any loader waits.
+pub const STALL_MAX: Duration = Duration::from_secs(90);
+
 /// Packets sent to an address that has acknowledged nothing: a forged source must not make us a reflector.
 pub const UNPROVEN_PACKETS_MAX: u8 = 3;
 

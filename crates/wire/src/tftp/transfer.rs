@@ -8,7 +8,7 @@
 use std::time::Duration;
 
 use super::limits::{
-    BLKSIZE_DEFAULT, DOUBT_WAIT, Limits, RTO_INITIAL, RTO_MAX, RUN_BYTES_MAX, TRIES_MAX,
+    BLKSIZE_DEFAULT, DOUBT_WAIT, Limits, RTO_INITIAL, RTO_MAX, RUN_BYTES_MAX, STALL_MAX, TRIES_MAX,
     UNPROVEN_PACKETS_MAX, WINDOWSIZE_MAX,
 };
 use super::options::TransferOptions;
@@ -34,6 +34,8 @@ pub struct Transfer {
     tries: u8,
     rto: Duration,
     deadline: Option<Duration>,
+    /// Since when nothing new was acknowledged; `None` until the wait for it begins.
+    stalled: Option<Duration>,
     retransmits: u64,
     farewell: Option<Vec<u8>>,
     outcome: Option<Outcome>,
@@ -66,6 +68,7 @@ impl Transfer {
             tries: 0,
             rto: RTO_INITIAL,
             deadline: None,
+            stalled: None,
             retransmits: 0,
             farewell: None,
             outcome: None,
@@ -123,7 +126,7 @@ impl Transfer {
         self.tries += 1;
         let spent = match self.source {
             Source::Unproven { packets } => packets >= UNPROVEN_PACKETS_MAX,
-            Source::Proven => self.tries >= TRIES_MAX,
+            Source::Proven => self.tries >= TRIES_MAX || now >= self.stalled_until(now),
         };
         if spent {
             return self.give_up();
@@ -160,7 +163,9 @@ impl Transfer {
         }
         let limit = self.send_limit();
         if self.next >= limit {
-            return Output::WaitUntil(*self.deadline.get_or_insert(now.saturating_add(self.rto)));
+            let latest = self.stalled_until(now);
+            let deadline = now.saturating_add(self.rto).min(latest);
+            return Output::WaitUntil(*self.deadline.get_or_insert(deadline));
         }
         self.deadline = None;
         if self.next == 0 {
@@ -256,6 +261,12 @@ impl Transfer {
         self.tries = 0;
         self.rto = self.rto_first();
         self.deadline = None;
+        self.stalled = None;
+    }
+
+    /// When the client counts as gone unless something new is acknowledged. Asking begins the wait.
+    fn stalled_until(&mut self, now: Duration) -> Duration {
+        self.stalled.get_or_insert(now).saturating_add(STALL_MAX)
     }
 
     fn rto_first(&self) -> Duration {

@@ -1,7 +1,7 @@
 //! Against dnsmasq and a plain HTTP server, with the classic setup's files.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Result, ensure};
@@ -36,7 +36,8 @@ pub(super) fn classic(context: &Context) -> Result<()> {
     let lan = Lan::new()?;
     let _capture = lan.capture(context.dir(), "lan")?;
     let server = lan.host("server", "10.188.0.10/24")?;
-    let root = fill(context)?;
+    let root = context.dir().join("www");
+    fill(&root)?;
     let _dnsmasq = start_dnsmasq(context, &server, &root)?;
     web::serve(&server, move |path| answer_http(&root, path))?;
     let host = lan.client("probe")?;
@@ -64,8 +65,8 @@ pub(super) fn classic(context: &Context) -> Result<()> {
     leaves_nothing(&host)
 }
 
-fn fill(context: &Context) -> Result<PathBuf> {
-    let root = context.dir().join("www");
+/// Loaders and what they load, with the first script of the classic setup.
+pub(super) fn fill(root: &Path) -> Result<()> {
     fs::create_dir_all(root.join("pxelinux.cfg"))?;
     for loader in ["undionly.kpxe", "snponly.efi"] {
         fs::copy(format!("/usr/lib/ipxe/{loader}"), root.join(loader))?;
@@ -79,7 +80,7 @@ fn fill(context: &Context) -> Result<PathBuf> {
     fs::write(root.join("pxelinux.cfg/default"), config)?;
     fs::write(root.join("vmlinuz"), kernel(KERNEL_BYTES))?;
     fs::write(root.join("initrd.gz"), vec![7; 500_000])?;
-    Ok(root)
+    Ok(())
 }
 
 fn answer_http(root: &Path, path: &str) -> Vec<u8> {
@@ -89,7 +90,8 @@ fn answer_http(root: &Path, path: &str) -> Vec<u8> {
     fs::read(root.join(path.trim_start_matches('/'))).map_or_else(|_| web::not_found(), |body| web::ok(&body))
 }
 
-fn start_dnsmasq(context: &Context, server: &Host, root: &Path) -> Result<Daemon> {
+/// With the classic setup's config.
+pub(super) fn start_dnsmasq(context: &Context, server: &Host, root: &Path) -> Result<Daemon> {
     let mut command = Command::new("dnsmasq");
     command
         .args(["--conf-file=/dev/null", "--keep-in-foreground", "--log-facility=-", "--log-dhcp"])
@@ -98,7 +100,7 @@ fn start_dnsmasq(context: &Context, server: &Host, root: &Path) -> Result<Daemon
         .arg("--no-ping")
         // It holds no address for the four seconds that UEFI thinks: another machine would get it.
         .args(RESERVED.map(|(mac, ip)| format!("--dhcp-host={mac},{ip}")))
-        .args(["--dhcp-range=10.188.0.60,10.188.0.70,12h", "--dhcp-authoritative", "--dhcp-no-override"])
+        .args(["--dhcp-range=10.188.0.60,10.188.0.99,12h", "--dhcp-authoritative", "--dhcp-no-override"])
         .args(["--dhcp-option=option:router,10.188.0.1", "--dhcp-userclass=set:ENH,iPXE"])
         .args([
             "--dhcp-match=set:EFI,option:client-arch,7",

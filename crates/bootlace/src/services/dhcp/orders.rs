@@ -7,6 +7,7 @@ use std::sync::mpsc::{self, Receiver, Sender};
 use rustix::io::ioctl_fionbio;
 use tokio::sync::oneshot;
 
+use super::port::Port;
 use crate::net::Interface;
 
 /// Something to do between two batches.
@@ -16,6 +17,8 @@ pub enum Order {
     /// Another config is in force. It would be seen with the next packet, which may be long in coming, and until then
     /// the folders of the former one stay open.
     Config,
+    /// The ports of the link that stands in for an interface from now on; none when there is no such link any more.
+    StandIn(Vec<Port>),
     /// Says that the thread goes round.
     Turn(oneshot::Sender<()>),
 }

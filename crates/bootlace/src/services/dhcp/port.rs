@@ -1,6 +1,5 @@
 //! Where DHCP messages come in and answers leave.
 
-use std::fmt;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -14,10 +13,21 @@ use crate::net::{Arrived, Datagram, DatagramSocket, DhcpTap, Frame, Interface};
 
 /// A way in on a served interface.
 pub struct Port {
-    /// As it is now.
+    /// Whose machines it serves, as it is now.
     pub interface: Interface,
+    /// The link that it is bound to: that interface, or one that stands in for it.
+    pub(super) place: Place,
     /// What listens there.
     pub ear: Ear,
+}
+
+/// Where a port is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    /// On the interface that it serves.
+    Interface,
+    /// On a link of `bootlace probe --local` instead, which has no addresses of its own.
+    StandIn,
 }
 
 /// What listens on an interface.
@@ -42,32 +52,45 @@ pub(super) struct Heard<'a> {
 }
 
 impl Port {
+    /// A socket that is there already, on the interface.
+    pub fn on(interface: &Interface, ear: Ear) -> Self {
+        Self { interface: interface.clone(), place: Place::Interface, ear }
+    }
+
     /// The DHCP server's port of an interface.
     pub fn server(interface: &Interface) -> io::Result<Self> {
         let socket = DatagramSocket::bind_interface(&interface.name, SERVER_PORT)?;
-        Ok(Self { interface: interface.clone(), ear: Ear::Server(socket) })
+        Ok(Self::on(interface, Ear::Server(socket)))
     }
 
     /// A proxy's ear for requests to the network's DHCP server.
     pub fn proxy(interface: &Interface) -> io::Result<Self> {
-        Ok(Self {
-            interface: interface.clone(),
-            ear: Ear::Proxy(DhcpTap::bind(interface.index, SERVER_PORT)?),
-        })
+        Ok(Self::on(interface, Ear::Proxy(DhcpTap::bind(interface.index, SERVER_PORT)?)))
     }
 
     /// An ear for what other servers answer.
     pub fn watch(interface: &Interface) -> io::Result<Self> {
-        Ok(Self {
-            interface: interface.clone(),
-            ear: Ear::Watch(DhcpTap::bind(interface.index, CLIENT_PORT)?),
-        })
+        Ok(Self::on(interface, Ear::Watch(DhcpTap::bind(interface.index, CLIENT_PORT)?)))
     }
 
     /// A proxy's port for firmware that its offers send there.
     pub fn boot_server(interface: &Interface) -> io::Result<Self> {
         let socket = DatagramSocket::bind_interface(&interface.name, PXE_PORT)?;
-        Ok(Self { interface: interface.clone(), ear: Ear::BootServer(socket) })
+        Ok(Self::on(interface, Ear::BootServer(socket)))
+    }
+
+    /// The port, which is bound to another link, for machines that are served as if they were behind `interface`.
+    #[must_use]
+    pub fn standing_in_for(self, interface: &Interface) -> Self {
+        let Interface { index, mac, mtu, .. } = self.interface;
+        let mtu = mtu.min(interface.mtu);
+        let interface = Interface { index, mac, mtu, ..interface.clone() };
+        Self { interface, place: Place::StandIn, ear: self.ear }
+    }
+
+    /// Whether UDP port 67 of the interface is this program's.
+    pub(super) fn is_server(&self) -> bool {
+        matches!(self.ear, Ear::Server(_))
     }
 
     /// The interface has changed. A tap hears by the interface's index; sockets are bound again by name elsewhere.
@@ -146,6 +169,8 @@ pub(super) struct Outgoing {
     bytes: Vec<u8>,
     to: To,
     source: Option<Ipv4Addr>,
+    /// What the log says when it is sent; only where somebody wants that.
+    described: Option<(Destination, String)>,
 }
 
 enum To {
@@ -159,38 +184,21 @@ impl Outgoing {
     /// request was sent to.
     pub(super) fn new(reply: &Reply, port: &Port, station: Option<Mac>, asked: Ipv4Addr) -> Self {
         let interface = &port.interface;
-        let bytes = reply.message.encode(reply.limit).bytes;
-        log_packet("sent", &reply.message, &reply.destination);
         let is_own = |ip: &Ipv4Addr| interface.addresses.iter().any(|own| own.ip == *ip);
         // A relay may be the server in its clients' eyes (RFC 5107): then it is answered by whom it asked.
         let source = reply.message.server_id().filter(is_own).or(Some(asked).filter(is_own));
         let source = source.or_else(|| interface.addresses.first().map(|own| own.ip));
-        let broadcast = SocketAddrV4::new(Ipv4Addr::BROADCAST, CLIENT_PORT);
-        // A tap has no port to send from: all that it answers goes out as frames.
-        if let (Ear::Proxy(_), Some(own), Some(from)) = (&port.ear, interface.mac, source) {
-            let (hw, to) = match reply.destination {
-                Destination::Broadcast => (Mac::BROADCAST, broadcast),
-                Destination::UnicastHw { ip, hw } => (hw, SocketAddrV4::new(ip, CLIENT_PORT)),
-                Destination::Relay(to) | Destination::UnicastIp(to) => {
-                    (station.unwrap_or(Mac::BROADCAST), to)
-                }
-            };
-            let frame = udp_frame(hw, own, SocketAddrV4::new(from, SERVER_PORT), to, &bytes);
-            return Self { bytes: frame, to: To::Frame, source };
-        }
-        match (reply.destination, interface.mac, source) {
-            (Destination::UnicastHw { ip, hw }, Some(own), Some(from)) => {
-                let from = SocketAddrV4::new(from, SERVER_PORT);
-                let frame = udp_frame(hw, own, from, SocketAddrV4::new(ip, CLIENT_PORT), &bytes);
-                Self { bytes: frame, to: To::Frame, source }
-            }
-            // An interface without Ethernet addresses has no frames to build: everybody hears a broadcast.
-            (Destination::UnicastHw { .. } | Destination::Broadcast, _, _) => {
-                Self { bytes, to: To::Datagram(broadcast), source }
-            }
-            (Destination::Relay(to) | Destination::UnicastIp(to), _, _) => {
-                Self { bytes, to: To::Datagram(to), source }
-            }
+        let payload = reply.message.encode(reply.limit).bytes;
+        let (bytes, to) = wrap(payload, reply.destination, port, station, source);
+        let described = tracing::enabled!(tracing::Level::DEBUG)
+            .then(|| (reply.destination, describe::describe(&reply.message)));
+        Self { bytes, to, source, described }
+    }
+
+    /// Tells the log that it is sent now.
+    pub(super) fn log(&self) {
+        if let Some((peer, message)) = &self.described {
+            tracing::debug!(%peer, "DHCP packet sent\n{message}");
         }
     }
 
@@ -204,9 +212,39 @@ impl Outgoing {
     }
 }
 
+/// The bytes of a reply in whatever goes the way to its destination.
+fn wrap(
+    payload: Vec<u8>,
+    destination: Destination,
+    port: &Port,
+    station: Option<Mac>,
+    source: Option<Ipv4Addr>,
+) -> (Vec<u8>, To) {
+    let broadcast = SocketAddrV4::new(Ipv4Addr::BROADCAST, CLIENT_PORT);
+    let (Some(own), Some(from)) = (port.interface.mac, source) else {
+        // An interface without Ethernet addresses has no frames to build: everybody hears a broadcast.
+        let to = match destination {
+            Destination::UnicastHw { .. } | Destination::Broadcast => broadcast,
+            Destination::Relay(to) | Destination::UnicastIp(to) => to,
+        };
+        return (payload, To::Datagram(to));
+    };
+    let frame = |hw, to| (udp_frame(hw, own, SocketAddrV4::new(from, SERVER_PORT), to, &payload), To::Frame);
+    // A tap has no port to send from: all that it answers goes out as frames.
+    match (destination, &port.ear) {
+        (Destination::UnicastHw { ip, hw }, _) => frame(hw, SocketAddrV4::new(ip, CLIENT_PORT)),
+        (Destination::Broadcast, Ear::Proxy(_)) => frame(Mac::BROADCAST, broadcast),
+        (Destination::Relay(to) | Destination::UnicastIp(to), Ear::Proxy(_)) => {
+            frame(station.unwrap_or(Mac::BROADCAST), to)
+        }
+        (Destination::Broadcast, _) => (payload, To::Datagram(broadcast)),
+        (Destination::Relay(to) | Destination::UnicastIp(to), _) => (payload, To::Datagram(to)),
+    }
+}
+
 /// With every option decoded: what one looks at when a machine does not do what it should.
-pub(super) fn log_packet(what: &str, message: &Message, peer: &dyn fmt::Display) {
+pub(super) fn log_received(message: &Message, peer: SocketAddrV4) {
     if tracing::enabled!(tracing::Level::DEBUG) {
-        tracing::debug!(%peer, "DHCP packet {what}\n{}", describe::describe(message));
+        tracing::debug!(%peer, "DHCP packet received\n{}", describe::describe(message));
     }
 }

@@ -117,6 +117,11 @@ impl Prober {
         fits
     }
 
+    /// Nobody who came by a port of this number or a later one waits any more.
+    pub(super) fn forget_ports(&mut self, from: usize) {
+        self.waiting.retain(|_, waiting| waiting.port < from);
+    }
+
     /// Takes the answers in. Returns who was found where he should not be.
     pub(super) fn hear(&self, table: &mut LeaseTable, now: Timestamp) -> Vec<(Conflict, HwAddr)> {
         let mut conflicts = Vec::new();

@@ -1,5 +1,6 @@
 //! The request port: judges datagrams and starts transfers.
 
+use std::convert::Infallible;
 use std::future::Future;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddrV4};
@@ -12,6 +13,7 @@ use bootlace_wire::tftp::{Admission, Limits, admit};
 use tokio::io::Interest;
 use tokio::net::UdpSocket;
 use tokio::runtime::Handle;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
@@ -19,7 +21,7 @@ use super::link::Link;
 use super::table::{Delivery, NoPlace, Table};
 use super::task;
 use super::threads::Threads;
-use super::{AnswerFrom, Listener, Tftp};
+use super::{AnswerFrom, Guest, Listener, Tftp};
 use crate::counters::Counter;
 use crate::net::{self, Arrived, Datagram, RecvBatch};
 
@@ -33,6 +35,7 @@ const DRAIN_TIME_MAX: Duration = Duration::from_secs(5);
 pub async fn serve(
     tftp: Tftp,
     listeners: Vec<Listener>,
+    mut guests: mpsc::Receiver<Guest>,
     shutdown: impl Future<Output = ()>,
 ) -> io::Result<()> {
     let threads = Threads::start()?;
@@ -53,9 +56,24 @@ pub async fn serve(
             None => std::future::pending().await,
         }
     };
+    let accommodated = async {
+        while let Some(Guest { listener, end }) = guests.recv().await {
+            let Some(thread) = threads.handles().next() else { break };
+            let port = {
+                let _in_thread = thread.enter();
+                Port::new(tftp.clone(), listener, &threads, Arc::clone(&table))
+            };
+            match port {
+                Ok(port) => drop(thread.spawn(Arc::new(port).listen_until(end))),
+                Err(error) => tracing::warn!(%error, "a TFTP port cannot be served"),
+            }
+        }
+        std::future::pending::<Infallible>().await
+    };
     tokio::select! {
         () = shutdown => {}
         error = ended => return Err(error),
+        never = accommodated => match never {},
     }
     // The request ports go on: transfers may share them. What is not done in time ends with its thread.
     let _ = timeout(DRAIN_TIME_MAX, table.drain()).await;
@@ -109,6 +127,14 @@ impl Port {
             threads,
             turn: AtomicUsize::new(0),
         })
+    }
+
+    /// What is under way when it ends goes on; only new requests are not heard any more.
+    async fn listen_until(self: Arc<Self>, end: oneshot::Receiver<Infallible>) {
+        tokio::select! {
+            error = self.listen() => tracing::warn!(%error, "a TFTP port cannot be served any more"),
+            _ = end => {}
+        }
     }
 
     /// Never ends but with the event loop's own error.

@@ -12,12 +12,14 @@ mod table;
 mod task;
 mod threads;
 
+use std::convert::Infallible;
 use std::net::Ipv4Addr;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use bootlace_core::config::Cidr;
+use tokio::sync::oneshot;
 
 use crate::counters::Counters;
 use crate::net::DatagramSocket;
@@ -53,6 +55,17 @@ pub enum AnswerFrom {
     OwnPort,
     /// The request port, for networks that translate or filter ports.
     RequestPort,
+}
+
+/// Request sockets that wait to be served: one is made at a time.
+pub const GUESTS_MAX: usize = 1;
+
+/// A request socket that comes later and goes before the service ends.
+pub struct Guest {
+    /// The socket.
+    pub listener: Listener,
+    /// Resolves when it has to go.
+    pub end: oneshot::Receiver<Infallible>,
 }
 
 /// A request socket and what is known of its interface.

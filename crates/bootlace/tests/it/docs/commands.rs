@@ -15,12 +15,14 @@ const OUTPUTS_SHOWN: usize = 1;
 /// that they were understood; what they answer is shown by the demo and the lab's scenarios.
 const ASKED_OF_A_SERVER: [&str; 4] = ["boots", "boots 1", "leases", "machines"];
 /// Commands that run servers or send to a network; here it is only shown that their arguments are right.
-const SERVERS: [&str; 5] = [
+const SERVERS: [&str; 7] = [
     "serve",
     "serve --log debug",
     "doctor -c /etc/bootlace/bootlace.toml",
     "probe --interface eth0 --firmware uefi-x64",
     "probe --interface eth0 --firmware ipxe --count 500",
+    "probe --local --interface eth0",
+    "probe --local --interface eth0 --firmware uefi-x64",
 ];
 /// Commands that do all they can without a server.
 const RUN: [&str; 5] = [

@@ -9,6 +9,7 @@ use bootlace::http::LEASES_MAX;
 use bootlace::hub;
 use bootlace::net::{INHERITED_MAX, RECV_BATCH_MAX, UNREST_MAX};
 use bootlace::services::dhcp::{CLOCK_CHECK, WAITING_MAX};
+use bootlace::services::stand_in::STAND_IN_TIME_MAX;
 use bootlace::services::{http::limits as http, tftp};
 use bootlace_core::boot::template;
 use bootlace_core::{config, dhcp, files, model, session};
@@ -54,6 +55,7 @@ fn constants() -> Vec<(&'static str, String)> {
         ("RTO_INITIAL", time(wire::RTO_INITIAL)),
         ("RTO_MAX", time(wire::RTO_MAX)),
         ("TRIES_MAX", count(wire::TRIES_MAX.into())),
+        ("STALL_MAX", time(wire::STALL_MAX)),
         ("UNPROVEN_PACKETS_MAX", count(wire::UNPROVEN_PACKETS_MAX.into())),
         ("CONNECTIONS_MAX", count(http::CONNECTIONS_MAX)),
         ("CONNECTIONS_PER_CLIENT_MAX", count(http::CONNECTIONS_PER_CLIENT_MAX)),
@@ -71,8 +73,16 @@ fn constants() -> Vec<(&'static str, String)> {
         ("QUEUE_HIGH_WATER", count(journal::QUEUE_HIGH_WATER)),
         ("QUEUE_MAX", count(journal::QUEUE_MAX)),
         ("INHERITED_MAX", count(INHERITED_MAX.into())),
+        ("PASSWORDS_MAX", count(config::PASSWORDS_MAX)),
+        ("SHA_ROUNDS_MAX", count(config::SHA_ROUNDS_MAX as usize)),
+        ("BCRYPT_ROUNDS_MAX", count(config::BCRYPT_ROUNDS_MAX as usize)),
+        ("YESCRYPT_ROUNDS_MAX", count(config::YESCRYPT_ROUNDS_MAX as usize)),
+        ("PHRASE_BYTES_MAX", count(bootlace_core::crypt::PHRASE_BYTES_MAX)),
         ("LINKS_MAX", count(LINKS_MAX)),
+        ("FOLDER_BYTES_MAX", bytes(bootlace_iso::FOLDER_BYTES_MAX)),
+        ("PIECES_MAX", count(bootlace_iso::PIECES_MAX)),
         ("UNREST_MAX", time(UNREST_MAX)),
+        ("STAND_IN_TIME_MAX", time(STAND_IN_TIME_MAX)),
         ("BOOT_TIME_MAX", time(probe::BOOT_TIME_MAX)),
         ("FETCHES_MAX", count(probe::FETCHES_MAX as usize)),
         ("COMMANDS_MAX", count(probe::COMMANDS_MAX as usize)),

@@ -26,7 +26,7 @@ use bootlace_core::files::{Resolution, Resource};
 use bootlace_core::model::Facts;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc as guests, oneshot};
 use tokio::task::JoinHandle;
 
 use client::Client;
@@ -76,7 +76,8 @@ impl Server {
             tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let (stop, stopped) = oneshot::channel::<()>();
         let listener = Listener { socket, mtu: 1500, address };
-        let served = runtime.spawn(serve(tftp, vec![listener], async { drop(stopped.await) }));
+        let served =
+            runtime.spawn(serve(tftp, vec![listener], guests::channel(1).1, async { drop(stopped.await) }));
         Self { runtime, dir, addr, counters, events: received, stop: Some(stop), served }
     }
 

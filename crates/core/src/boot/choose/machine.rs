@@ -19,6 +19,9 @@ pub(super) enum Recognised<'c> {
 }
 
 pub(super) fn recognise<'c>(machines: &'c Machines, facts: &Facts, trail: &mut Trail) -> Recognised<'c> {
+    if machines.is_empty() {
+        return Recognised::MayBe(Vec::new());
+    }
     let found = by_mac(machines, facts)
         .or_else(|| by_client_id(machines, facts))
         .or_else(|| by_uuid(machines, facts))
@@ -35,17 +38,15 @@ pub(super) fn recognise<'c>(machines: &'c Machines, facts: &Facts, trail: &mut T
         .into_iter()
         .filter_map(|(identity, machine)| Some((machine, may_report.shows(identity)?)))
         .collect();
-    if !machines.is_empty() {
-        let possible = machines.identities().filter(|(identity, _)| may_report.shows(*identity).is_some());
-        let count: usize = possible.map(|(_, count)| count).sum();
-        let may_be = match (candidates.first(), count) {
-            (None, _) => String::new(),
-            (Some((machine, _)), 1) => format!("; may be {}", machine.name),
-            (Some((machine, _)), count) => format!("; may be {} or one of {} more", machine.name, count - 1),
-        };
-        let known = known(facts);
-        trail.add("machine", format!("none of {} in the config by {known}{may_be}", machines.len()));
-    }
+    let possible = machines.identities().filter(|(identity, _)| may_report.shows(*identity).is_some());
+    let count: usize = possible.map(|(_, count)| count).sum();
+    let may_be = match (candidates.first(), count) {
+        (None, _) => String::new(),
+        (Some((machine, _)), 1) => format!("; may be {}", machine.name),
+        (Some((machine, _)), count) => format!("; may be {} or one of {} more", machine.name, count - 1),
+    };
+    let known = known(facts);
+    trail.add("machine", format!("none of {} in the config by {known}{may_be}", machines.len()));
     Recognised::MayBe(candidates)
 }
 

@@ -1,6 +1,6 @@
 //! Configs for GRUB 2, as signed by distributions: a build that cannot load further modules.
 //!
-//! Every value is one quoted word ([`word`]). A config without a menu runs as it is read, so nothing waits. A boot that
+//! Every value is one quoted word (`word`). A config without a menu runs as it is read, so nothing waits. A boot that
 //! fails says so on the screen, waits, and leaves GRUB so that the firmware goes on.
 //!
 //! GRUB reports nothing and takes no variables of ours: each entry of a menu is another config, which is asked for when

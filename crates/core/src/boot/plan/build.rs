@@ -57,6 +57,11 @@ pub fn reads_vars(boot: &Boot) -> BTreeSet<&str> {
     templates(boot).into_iter().flat_map(|template| template.vars().iter().map(String::as_str)).collect()
 }
 
+/// The passwords that the templates of a boot insert.
+pub fn reads_passwords(boot: &Boot) -> BTreeSet<&str> {
+    templates(boot).into_iter().flat_map(|template| template.passwords().iter().map(String::as_str)).collect()
+}
+
 fn templates(boot: &Boot) -> Vec<&Template> {
     fn of(location: &Location) -> Option<&Template> {
         match location {
@@ -121,12 +126,15 @@ impl<'a> Builder<'a> {
         facts: &'a Facts,
         server: &'a Server,
     ) -> Self {
-        let context = Context { facts, machine: choice.machine, server, boot: &boot.name, vars };
+        let passwords = &config.passwords;
+        let context = Context { facts, machine: choice.machine, server, boot: &boot.name, vars, passwords };
         Self { config, boot, firmware: facts.firmware(), context }
     }
 
     fn error(&self, key: &'static str, message: impl Into<String>, fix: Option<&str>) -> PlanError {
-        let (boot, message) = (self.boot.name.clone(), message.into());
+        // Some quote what was rendered.
+        let message = self.config.passwords.concealed(&message.into());
+        let boot = self.boot.name.clone();
         PlanError { boot, key, message, fix: fix.map(str::to_owned) }
     }
 

@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 use minijinja::value::Value;
 
 use super::{Template, names};
-use crate::config::{BootName, Config, Machine, Vars};
+use crate::config::{BootName, Config, Machine, Passwords, Vars};
 use crate::model::Facts;
 
 /// How this machine reaches the server.
@@ -52,6 +52,8 @@ pub struct Context<'a> {
     pub boot: &'a BootName,
     /// Values of machine over rule over boot.
     pub vars: &'a Vars,
+    /// Passwords, to be inserted as hashes.
+    pub passwords: &'a Passwords,
 }
 
 impl Context<'_> {
@@ -63,12 +65,17 @@ impl Context<'_> {
         let client = reads.map(|&var| (names::key(var), self.facts.get(var).unwrap_or_default()));
         let machine = names::MACHINE.iter().map(|&(name, _)| (name, self.machine_value(name)));
         let server = [("ip", self.server.ip.to_string()), ("url", self.server.url.clone())];
+        let passwords = template
+            .passwords
+            .iter()
+            .filter_map(|name| Some((name.as_str(), Value::from_safe_string(self.passwords.shown(name)?))));
         let vars = self.vars.iter().map(|(key, text)| (key.as_str(), configured(text)));
         Value::from_pairs([
             ("client", Value::from_pairs(client)),
             ("machine", Value::from_pairs(machine)),
             ("server", Value::from_pairs(server.map(|(name, text)| (name, Value::from_safe_string(text))))),
             ("vars", Value::from_pairs(vars)),
+            ("password", Value::from_pairs(passwords)),
             ("boot", Value::from_pairs([("name", configured(self.boot.as_str()))])),
         ])
     }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashSet};
 
-use super::TemplateError;
+use super::{Language, TemplateError};
 use crate::model::Var;
 use crate::nearest;
 
@@ -10,10 +10,11 @@ use crate::nearest;
 pub(super) struct Names {
     pub(super) uses: BTreeSet<Var>,
     pub(super) vars: BTreeSet<String>,
+    pub(super) passwords: BTreeSet<String>,
 }
 
 /// The names at the top.
-const ROOTS: [&str; 5] = ["client", "machine", "server", "vars", "boot"];
+const ROOTS: [&str; 6] = ["client", "machine", "server", "vars", "password", "boot"];
 /// The functions of minijinja that are there.
 const FUNCTIONS: [&str; 3] = ["range", "dict", "namespace"];
 /// `machine.NAME`, and the variable that stands in when the config does not say it.
@@ -35,8 +36,8 @@ pub(super) fn key(var: Var) -> String {
 }
 
 /// Sorts the dotted names of a template into what it reads, or says which one is wrong.
-pub(super) fn check(names: &HashSet<String>, text: &str) -> Result<Names, TemplateError> {
-    let mut found = Names { uses: BTreeSet::new(), vars: BTreeSet::new() };
+pub(super) fn check(names: &HashSet<String>, language: Language, text: &str) -> Result<Names, TemplateError> {
+    let mut found = Names { uses: BTreeSet::new(), vars: BTreeSet::new(), passwords: BTreeSet::new() };
     // In order, so that the same text always gives the same error.
     let sorted: BTreeSet<&str> = names.iter().map(String::as_str).collect();
     for name in sorted {
@@ -68,6 +69,18 @@ pub(super) fn check(names: &HashSet<String>, text: &str) -> Result<Names, Templa
             "server" => return Err(unknown(root, attribute, SERVER.map(str::to_owned).into(), text)),
             "boot" if attribute.is_empty() || BOOT.contains(&attribute) => {}
             "boot" => return Err(unknown(root, attribute, BOOT.map(str::to_owned).into(), text)),
+            "password" if attribute.is_empty() => {
+                let message = "`password` is used as a whole: name the one that is meant, as password.root";
+                return Err(wrong(name, message.to_owned(), None, text));
+            }
+            "password" if !language.shows_passwords() => {
+                let message = "a URL is no place for a password's hash: others keep URLs in their logs";
+                let fix = "insert it into `cmdline` or a script";
+                return Err(wrong(name, message.to_owned(), Some(fix.to_owned()), text));
+            }
+            "password" => {
+                found.passwords.insert(attribute.to_owned());
+            }
             "vars" if attribute.is_empty() => {}
             "vars" => {
                 found.vars.insert(attribute.to_owned());

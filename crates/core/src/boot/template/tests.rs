@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
 use super::*;
-use crate::config::{BootName, Machine, Overrides, Vars};
+use crate::config::{BootName, Machine, Overrides, Passwords, Vars};
 use crate::model::Facts;
 
 fn parse(text: &str, language: Language) -> Template {
@@ -19,6 +19,7 @@ struct World {
     server: Server,
     boot: BootName,
     vars: Vars,
+    passwords: Passwords,
 }
 
 impl World {
@@ -36,6 +37,7 @@ impl World {
                 ("role".into(), "web".into()),
                 ("args".into(), "quiet console=ttyS0".into()),
             ]),
+            passwords: Passwords::default(),
         }
     }
 
@@ -46,6 +48,7 @@ impl World {
             server: &self.server,
             boot: &self.boot,
             vars: &self.vars,
+            passwords: &self.passwords,
         };
         parse(text, language).render(&context)
     }
@@ -114,6 +117,7 @@ fn reported_values_are_one_word_whatever_filters_do_to_them() {
             server: &world.server,
             boot: &world.boot,
             vars: &world.vars,
+            passwords: &world.passwords,
         };
         let rendered = template.render(&context).unwrap();
         let words: Vec<_> = rendered.split_whitespace().collect();
@@ -161,6 +165,7 @@ fn mistakes_point_at_their_place() {
         ("{{ machine.nmae }}", "machine.nmae", "did you mean `machine.name`?"),
         ("{{ server.port }}", "server.port", "`server` has ip, url"),
         ("{{ client }} ", "client", ""),
+        ("{{ password }} ", "password", ""),
         ("x {{ client.serial", "", ""),
         ("{% include 'x' %}", "", ""),
         ("console=ttyS0 BOOTIF=01-${netX/mac:hexhyp}", "${netX/mac:hexhyp}", "write {{ client.mac }}"),
@@ -169,6 +174,11 @@ fn mistakes_point_at_their_place() {
         let error = refused(text, Language::KernelArgs);
         assert!(error.fix.as_deref().unwrap_or_default().contains(fix), "{text}: {error:?}");
         assert!(text[error.span.clone()].starts_with(place), "{text}: {error:?}");
+    }
+    // Others log URLs.
+    for language in [Language::Url, Language::Iscsi] {
+        let error = refused("http://x/{{ password.root }}", language);
+        assert!(error.span == (12..25) && error.fix.unwrap().contains("cmdline"));
     }
     // A script may use iPXE's own settings.
     parse("#!ipxe\necho ${netX/mac}\n", Language::Ipxe);

@@ -139,8 +139,12 @@ impl LeaseTable {
         now: Timestamp,
     ) -> Option<LeaseChange> {
         let bound = self.leases.get(&address).filter(|l| l.hw == hw && l.state == LeaseState::Bound)?;
-        let released =
-            Lease { state: LeaseState::Released, noted: now, until: bound.until.min(now), ..bound.clone() };
+        let released = Lease {
+            state: LeaseState::Released,
+            noted: now,
+            until: bound.until.min(now),
+            ..Lease::clone(bound)
+        };
         self.take_lease(subnet, address);
         self.put_lease(subnet, released.clone());
         Some(LeaseChange::Put(released))
@@ -155,7 +159,7 @@ impl LeaseTable {
 
     /// Takes a lease out for another one of its address.
     fn take_lease(&mut self, subnet: usize, address: Ipv4Addr) -> Option<Lease> {
-        let lease = self.leases.remove(&address)?;
+        let lease = *self.leases.remove(&address)?;
         let pool = self.pools.get_mut(subnet)?;
         if pool.clients.get(&lease.hw) == Some(&address) {
             pool.clients.remove(&lease.hw);
@@ -186,7 +190,7 @@ impl LeaseTable {
                 pool.clients.insert(lease.hw, lease.address);
             }
         }
-        self.leases.insert(lease.address, lease);
+        self.leases.insert(lease.address, Box::new(lease));
     }
 }
 

@@ -1,5 +1,6 @@
 //! By what right an address can be a client's, or why not.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::net::Ipv4Addr;
 
@@ -144,16 +145,19 @@ fn keeps_from_siblings(lease: &Lease, now: Timestamp) -> bool {
     lease.until.after(lease.until.since(lease.noted)) > now
 }
 
-impl fmt::Display for Claim {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Claim {
+    /// The same for a person.
+    pub fn words(self) -> Cow<'static, str> {
         match self {
-            Self::Lease => f.write_str("this machine's lease"),
-            Self::Offer => f.write_str("was offered to it"),
-            Self::Reservation => f.write_str("reserved for this machine"),
-            Self::InUse => f.write_str("this machine was found on it"),
-            Self::Free => f.write_str("free"),
-            Self::Lapsed(hw) => write!(f, "the lease of {hw} has ended"),
-            Self::Superseded(hw) => write!(f, "no other is left; {hw} was offered it and has not taken it"),
+            Self::Lease => "this machine's lease".into(),
+            Self::Offer => "was offered to it".into(),
+            Self::Reservation => "reserved for this machine".into(),
+            Self::InUse => "this machine was found on it".into(),
+            Self::Free => "free".into(),
+            Self::Lapsed(hw) => format!("the lease of {hw} has ended").into(),
+            Self::Superseded(hw) => {
+                format!("no other is left; {hw} was offered it and has not taken it").into()
+            }
         }
     }
 }

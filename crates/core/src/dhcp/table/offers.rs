@@ -26,8 +26,8 @@ impl LeaseTable {
             self.withdraw(subnet, client.hw);
         } else {
             self.note_offer(subnet, client.hw, Offer { address, until, circuit: client.circuit });
-            if let Some(pool) = self.pools.get_mut(subnet).filter(|_| client.machine.is_some()) {
-                pool.note_known(client.hw);
+            if let (Some(pool), Some(machine)) = (self.pools.get_mut(subnet), client.machine) {
+                pool.note_known(client.hw, &machine.name);
             }
         }
         self.prove_or_want(subnet, client.hw, address, claim)

@@ -16,13 +16,12 @@ impl LeaseTable {
         for pool in &mut self.pools {
             pool.shift(step.millis);
         }
-        let moved = self.leases.values_mut().map(|lease| {
+        for lease in self.leases.values_mut() {
             for time in [&mut lease.since, &mut lease.noted, &mut lease.until] {
                 *time = time.moved(step.millis);
             }
-            LeaseChange::Put(lease.clone())
-        });
-        moved.collect()
+        }
+        self.iter().cloned().map(LeaseChange::Put).collect()
     }
 
     /// From now on clients are answered. A clock that went ahead while nobody was looks like time that passed, and so

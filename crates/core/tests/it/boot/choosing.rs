@@ -62,7 +62,7 @@ fn the_first_rule_with_a_boot_ends_the_walk() {
     assert_eq!(choice.settings.loader, Some(Loader::File("first".into())), "the earlier wins");
     let vars: Vec<_> = choice.settings.vars.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
     assert_eq!(vars, [("a", "first"), ("b", "second"), ("shared", "first")]);
-    let what: Vec<_> = choice.trail.0.iter().map(|line| line.what.as_str()).collect();
+    let what: Vec<_> = choice.trail.0.iter().map(|line| line.what.as_ref()).collect();
     assert_eq!(what, ["rule 1", "rule 2"]);
     assert!(choice.trail.0[0].result.contains("sets no boot"), "{:?}", choice.trail);
 }

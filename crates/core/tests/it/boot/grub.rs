@@ -142,7 +142,7 @@ fn what_it_cannot_report_counts_as_no_and_the_trail_says_so() {
     rule(&mut config, &[("firmware", &["uefi-x64"])], Some("salstar"));
     let (_, event) = ask(&config, "grub.cfg", &known(), Protocol::Tftp);
     assert_eq!(event.step, ScriptStep::Boot { boot: name("salstar"), by: DecidedBy::Rule(2) });
-    let trail: Vec<_> = event.trail.0.iter().map(|line| (line.what.as_str(), line.result.as_str())).collect();
+    let trail: Vec<_> = event.trail.0.iter().map(|line| (&*line.what, &*line.result)).collect();
     assert!(trail.iter().any(|(what, result)| *what == "rule 1" && result.starts_with("no:")), "{trail:?}");
     assert!(
         trail.iter().any(|(what, result)| *what == "grub" && result.contains("counts as no")),

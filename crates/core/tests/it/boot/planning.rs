@@ -1,9 +1,11 @@
 //! Plans: what templates give, and what is refused with a reason.
 
+use std::path::PathBuf;
+
 use bootlace_core::boot::choose::choose;
 use bootlace_core::boot::plan::{Action, Plan, PlanError, Source, build};
 use bootlace_core::boot::template::{Language, Server};
-use bootlace_core::config::{BootKind, Config, Location, San};
+use bootlace_core::config::{BootKind, Config, Location, San, Source as ConfigSource, load};
 use bootlace_core::model::{Facts, Var};
 
 use super::sample::{SERVER, add_boot, config, done, facts, linux, machine, name, template};
@@ -117,4 +119,20 @@ fn urls_of_files_are_templates() {
         Action::Efi { program } => assert_eq!(program, Source::Url("http://10.188.0.10/A%2F1.efi".into())),
         other => panic!("{other:?}"),
     }
+}
+
+#[test]
+fn an_error_quotes_no_hash() {
+    let main = ConfigSource {
+        name: "bootlace.toml".into(),
+        folder: PathBuf::new(),
+        text: "[password.root]\nfile = \"p\"\nmethod = \"md5\"\n[boot.a]\nkind = \"linux\"\nkernel = \"linux\"\n\
+               cmdline = \"x={{ password.root }}\\u0001\"\n"
+            .into(),
+    };
+    let files = [(PathBuf::from("p"), Ok("hello".to_owned()))];
+    let mut config = load(&main, &files.into()).unwrap().config;
+    config.passwords.make(|| Ok::<_, ()>([0; 16])).unwrap();
+    let error = plan_for(&config, "a", &bios()).unwrap_err().to_string();
+    assert!(error.contains("x=[password.root]") && error.contains("control character"), "{error}");
 }

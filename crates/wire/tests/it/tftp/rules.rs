@@ -144,7 +144,30 @@ fn the_client_may_choose_the_wait() {
     let mut slow = Script::new("timeout 60", 1 << 20);
     assert_eq!(slow.flight(), "OACK timeout 60; wait 8s", "unproven sources wait no longer than others");
     assert_eq!(slow.ack(0), "DATA 1; wait 60s");
-    assert_eq!(slow.after_secs(60), "DATA 1; wait 60s");
+    assert_eq!(slow.after_secs(60), "DATA 1; wait 30s");
+}
+
+#[test]
+fn no_wait_that_was_asked_for_holds_a_transfer_that_gets_no_further() {
+    let mut s = Script::new("timeout 255", 1 << 20);
+    s.flight();
+    assert_eq!(s.ack(0), "DATA 1; wait 90s");
+    assert_eq!(s.after_secs(89), "wait 1s");
+    assert_eq!(s.ack(1), "DATA 2; wait 90s", "it got further");
+    assert_eq!(s.after_secs(90), "done TimedOut { acked_bytes: 512 }");
+}
+
+#[test]
+fn acks_that_bring_nothing_new_do_not_hold_it_either() {
+    let mut s = Script::new("windowsize 4 timeout 30", 1 << 20);
+    s.flight();
+    assert_eq!(s.ack(0), "DATA 1-4; wait 30s");
+    for passed in (29..90).step_by(29) {
+        s.after_secs(29);
+        s.ack(0);
+        assert_eq!(s.outcome(), None, "after {passed} s");
+    }
+    assert_eq!(s.after_secs(3), "done TimedOut { acked_bytes: 0 }");
 }
 
 #[test]

@@ -1,0 +1,3 @@
+//! What holds for every input, shared with the fuzz targets.
+
+pub(crate) mod iso_image;
