@@ -81,7 +81,7 @@ fn refused(context: &Context, server: &Served, local: &[&str]) -> Result<()> {
     let said = post(&["--unix-socket", socket, "http://bootlace/api/v1/probe/eth0"])?;
     ensure!(said.contains("there is no link bootlace-probe"), "{said}");
     let said = post(&["http://127.0.0.1:8470/api/v1/probe/eth0"])?;
-    ensure!(said.contains("there is nothing of this name here"), "{said}");
+    ensure!(said.contains("a token is needed"), "over TCP nothing is changed: {said}");
     Ok(())
 }
 
