@@ -48,8 +48,12 @@ impl Hub {
     /// Somebody says how a machine is booted. Without a firmware it is the one that it was seen with, if that is one.
     pub fn pin(&self, hw: HwAddr, firmware: Option<Firmware>, setting: Setting, now: Timestamp) -> Pinned {
         let mut learned = lock(&self.learned);
-        let mut seen: Vec<Firmware> = learned.facts(hw).iter().map(|fact| fact.firmware).collect();
-        seen.dedup();
+        let mut seen: Vec<Firmware> = Vec::new();
+        for fact in learned.facts(hw) {
+            if !seen.contains(&fact.firmware) {
+                seen.push(fact.firmware);
+            }
+        }
         let firmware = match (firmware, &seen[..]) {
             (Some(firmware), _) => firmware.over_tftp(),
             (None, [only]) => *only,

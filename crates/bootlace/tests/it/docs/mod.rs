@@ -2,6 +2,7 @@
 
 mod commands;
 mod doctor;
+mod learning;
 mod limits;
 mod probe;
 mod sandbox;
@@ -10,12 +11,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// What users read first. Every fenced block in them is looked at.
-const PAGES: [&str; 9] = [
+const PAGES: [&str; 10] = [
     "README.md",
     "ARCHITECTURE.md",
     "CHANGELOG.md",
     "docs/config.md",
     "docs/doctor.md",
+    "docs/learning.md",
     "docs/limits.md",
     "docs/probe.md",
     "docs/scope.md",
