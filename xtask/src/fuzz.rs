@@ -18,7 +18,7 @@ pub(crate) struct Target {
     package: &'static str,
 }
 
-pub(crate) const TARGETS: [Target; 12] = [
+pub(crate) const TARGETS: [Target; 13] = [
     Target::of_wire("dhcp_decode"),
     Target::of_wire("ipxe_options"),
     Target::of_wire("frame_parse"),
@@ -30,6 +30,7 @@ pub(crate) const TARGETS: [Target; 12] = [
     Target { name: "script_query", package: "bootlace-core" },
     Target { name: "config_reader", package: "bootlace-core" },
     Target { name: "iso_image", package: "bootlace-iso" },
+    Target { name: "overlay_map", package: "bootlace-disk" },
     Target { name: "probe_client", package: "bootlace-probe" },
 ];
 /// What the tests use, too.

@@ -22,7 +22,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("bootlace-store", &["bootlace-core", "bootlace-wire"]),
     ("bootlace-core", &["bootlace-wire"]),
     ("bootlace-probe", &["bootlace-wire"]),
-    ("bootlace-disk", &["bootlace-core"]),
+    ("bootlace-disk", &[]),
     ("bootlace-wire", &[]),
     ("bootlace-iso", &[]),
     ("bootlace-links", &[]),

@@ -1,0 +1,193 @@
+//! The overlays of machines: one folder for each machine, in it one for each generation.
+//!
+//! A script that names a disk only *names* a generation, any number of times. The first login to it makes it, and that
+//! alone retires what was before. The highest number counts, so a power loss between the two leaves the new one.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use crate::map::Header;
+use crate::overlay::check_size;
+use crate::{Barrier, Error, Image, ImageId, Overlay, Recorder, Result, Space};
+
+/// Generations of one machine that a folder is read for: far more than a power loss can leave.
+pub const GENERATIONS_MAX: usize = 1000;
+
+/// Bytes of a machine's name in the file system.
+const MACHINE_BYTES_MAX: usize = 64;
+
+/// The ending of a folder that is not complete yet.
+const UNFINISHED: &str = "new";
+
+/// What becomes of what a machine wrote when it boots again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// It is kept.
+    Persistent,
+    /// It is dropped.
+    Reset,
+    /// It is dropped once it is older than this.
+    ResetAfter(Duration),
+    /// It is dropped, and was never on a disk: see [`Overlay::in_memory`].
+    Ram,
+}
+
+/// The name of a generation. Numbers order those of a machine; tokens tell boots apart that were to get the same number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Generation {
+    /// Counts up.
+    pub number: u64,
+    /// Drawn by who names it.
+    pub token: u64,
+}
+
+impl Generation {
+    fn name(self) -> String {
+        format!("{}-{:016x}", self.number, self.token)
+    }
+
+    fn parse(name: &str) -> Option<Self> {
+        let (number, token) = name.split_once('-')?;
+        let generation = Self { number: number.parse().ok()?, token: u64::from_str_radix(token, 16).ok()? };
+        (generation.name() == name).then_some(generation)
+    }
+}
+
+/// The overlays under one folder.
+#[derive(Debug)]
+pub struct Generations {
+    folder: PathBuf,
+    recorder: Recorder,
+    /// Logins take turns: of two to a new generation, one makes it.
+    turn: Mutex<()>,
+}
+
+impl Generations {
+    /// Those in `folder`, which is there.
+    pub fn new(folder: PathBuf) -> Self {
+        Self::recorded(folder, Recorder::default())
+    }
+
+    /// The same, and what is done to files is taken down.
+    pub fn recorded(folder: PathBuf, recorder: Recorder) -> Self {
+        Self { folder, recorder, turn: Mutex::default() }
+    }
+
+    /// The generation that a boot is to use. It changes nothing. `token` is one of the session's, so that every
+    /// request of a session gets the same name; `now_secs` is in seconds since 1970.
+    pub fn name(&self, machine: &str, mode: Mode, token: u64, now_secs: u64) -> Result<Generation> {
+        let Some(current) = self.current(machine)? else { return Ok(Generation { number: 1, token }) };
+        let keep = match mode {
+            Mode::Persistent => true,
+            Mode::Reset | Mode::Ram => false,
+            Mode::ResetAfter(age) => {
+                now_secs.saturating_sub(self.header(machine, current)?.created_secs) < age.as_secs()
+            }
+        };
+        Ok(if keep { current } else { Generation { number: current.number + 1, token } })
+    }
+
+    /// The generation that a machine has.
+    pub fn current(&self, machine: &str) -> Result<Option<Generation>> {
+        Ok(self.list(machine)?.into_iter().max())
+    }
+
+    /// The image that a generation was made over: a persistent one stays on it when there is a newer version.
+    pub fn image_of(&self, machine: &str, generation: Generation) -> Result<ImageId> {
+        Ok(self.header(machine, generation)?.image)
+    }
+
+    /// Opens a generation for a login that has proved to be of the boot that it was named for. A generation that is
+    /// newer than all is made, durable when this returns, and those before it go.
+    pub fn login(
+        &self,
+        machine: &str,
+        generation: Generation,
+        image: Arc<Image>,
+        size: u64,
+        space: Space,
+        now_secs: u64,
+    ) -> Result<Overlay> {
+        check_size(size)?;
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        let folder = self.machine(machine)?.join(generation.name());
+        match self.current(machine)? {
+            Some(current) if current == generation => {}
+            Some(current) if current.number >= generation.number => return Err(Error::Superseded),
+            _ => self.make(machine, &folder, &Header { size, image: image.id(), created_secs: now_secs })?,
+        }
+        // Also when it was found: the process that made it may have been killed before this.
+        self.recorder.sync_folder(&self.folder, Barrier::CreateMachine)?;
+        self.recorder.sync_folder(&self.machine(machine)?, Barrier::CreateName)?;
+        let overlay = Overlay::open(&folder, image, space, &self.recorder)?;
+        self.retire_before(machine, generation)?;
+        Ok(overlay)
+    }
+
+    fn make(&self, machine: &str, folder: &Path, header: &Header) -> Result<()> {
+        let home = self.machine(machine)?;
+        if !home.try_exists()? {
+            self.recorder.make_folder(&home)?;
+        }
+        self.clear_unfinished(&home)?;
+        let unfinished = folder.with_added_extension(UNFINISHED);
+        self.recorder.make_folder(&unfinished)?;
+        Overlay::create(&unfinished, header, &self.recorder)?;
+        self.recorder.sync_folder(&unfinished, Barrier::CreateFolder)?;
+        self.recorder.rename(&unfinished, folder)
+    }
+
+    /// Removes what was left by somebody who was interrupted in [`Self::make`].
+    fn clear_unfinished(&self, home: &Path) -> Result<()> {
+        for entry in fs::read_dir(home)? {
+            let path = entry?.path();
+            if path.extension().is_some_and(|extension| extension == UNFINISHED) {
+                self.recorder.remove_folder(&path)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes what is older. Files that a session still has open stay readable
+    /// to it; ending the session is up to the caller.
+    fn retire_before(&self, machine: &str, generation: Generation) -> Result<()> {
+        let home = self.machine(machine)?;
+        for old in self.list(machine)? {
+            if old.number < generation.number {
+                self.recorder.remove_folder(&home.join(old.name()))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn header(&self, machine: &str, generation: Generation) -> Result<Header> {
+        Overlay::header(&self.machine(machine)?.join(generation.name()))
+    }
+
+    fn list(&self, machine: &str) -> Result<Vec<Generation>> {
+        let entries = match fs::read_dir(self.machine(machine)?) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            other => other?,
+        };
+        let mut found = Vec::new();
+        for entry in entries {
+            found.extend(entry?.file_name().to_str().and_then(Generation::parse));
+            if found.len() > GENERATIONS_MAX {
+                return Err(Error::Damaged("too many generations of one machine"));
+            }
+        }
+        Ok(found)
+    }
+
+    /// The folder of a machine, whose name comes from the config or is an address.
+    fn machine(&self, name: &str) -> Result<PathBuf> {
+        let usual = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+        let safe = (1..=MACHINE_BYTES_MAX).contains(&name.len())
+            && !name.starts_with('.')
+            && name.bytes().all(usual);
+        if safe { Ok(self.folder.join(name)) } else { Err(Error::Damaged("the name of a machine")) }
+    }
+}

@@ -1,0 +1,150 @@
+//! Golden images: raw files that are opened for reading only and known by their content.
+
+use std::fmt;
+use std::fs;
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::Path;
+
+use sha2::{Digest, Sha256};
+
+use crate::{BLOCK_BYTES, Error, Result};
+
+/// Bytes that are read at once to find out an image's content.
+pub const IMAGE_HASH_CHUNK: usize = 1 << 20;
+
+/// Bytes of a manifest, more than any that this program writes.
+const MANIFEST_BYTES_MAX: usize = 512;
+
+/// Seconds that a manifest must be younger than the image: two changes within a tick of the clock that stamps files
+/// leave one time stamp.
+const SETTLED_SECS: i64 = 2;
+
+/// What an image is: SHA-256 of all its bytes. Two files with one content are one image.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct ImageId(pub [u8; 32]);
+
+impl fmt::Display for ImageId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for ImageId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ImageId({self})")
+    }
+}
+
+/// An open image.
+#[derive(Debug)]
+pub struct Image {
+    file: fs::File,
+    id: ImageId,
+    /// Bytes of the file; the disk ends at the next whole block, in zeroes.
+    len: u64,
+}
+
+impl Image {
+    /// Opens a raw image. Its content is read through; `manifest`, a file of ours, keeps what was found for as long as
+    /// size, time stamps and inode of the image stay the same. It is believed when it is at least two seconds
+    /// younger than the image, which the first one after an import is not. A manifest that cannot be used or written only
+    /// costs the reading.
+    pub fn open(path: &Path, manifest: &Path) -> Result<Self> {
+        let file = fs::File::open(path)?;
+        let metadata = file.metadata()?;
+        if !metadata.is_file() {
+            return Err(Error::Damaged("an image must be a regular file"));
+        }
+        let stamp = Stamp::of(&metadata);
+        let id = match stamp.find(manifest, metadata.ctime()) {
+            Some(id) => id,
+            None => {
+                let id = hash(&file, metadata.len())?;
+                // Changed while it was read: what was found is of neither state.
+                if Stamp::of(&file.metadata()?) != stamp {
+                    return Err(Error::WrongImage);
+                }
+                stamp.keep(manifest, id);
+                id
+            }
+        };
+        Ok(Self { file, id, len: metadata.len() })
+    }
+
+    /// What it is.
+    pub fn id(&self) -> ImageId {
+        self.id
+    }
+
+    /// Bytes of the disk that it is, a multiple of [`BLOCK_BYTES`].
+    pub fn size(&self) -> u64 {
+        self.len.next_multiple_of(BLOCK_BYTES)
+    }
+
+    /// Fills `into`; behind the end of the image are zeroes.
+    pub fn read(&self, offset: u64, into: &mut [u8]) -> Result<()> {
+        let there = self.len.saturating_sub(offset).min(into.len() as u64) as usize;
+        let (from_file, behind) = into.split_at_mut(there);
+        self.file.read_exact_at(from_file, offset)?;
+        behind.fill(0);
+        Ok(())
+    }
+}
+
+/// What tells that a file was not touched. The change time cannot be set back by programs.
+#[derive(PartialEq, Eq)]
+struct Stamp(String);
+
+impl Stamp {
+    fn of(metadata: &fs::Metadata) -> Self {
+        let (m, c) = (metadata.mtime_nsec(), metadata.ctime_nsec());
+        Self(format!(
+            "bootlace-image 1\nsize {}\ninode {}:{}\nmodified {}.{m:09}\nchanged {}.{c:09}\n",
+            metadata.len(),
+            metadata.dev(),
+            metadata.ino(),
+            metadata.mtime(),
+            metadata.ctime(),
+        ))
+    }
+
+    fn find(&self, manifest: &Path, changed: i64) -> Option<ImageId> {
+        if fs::metadata(manifest).ok()?.mtime() < changed + SETTLED_SECS {
+            return None;
+        }
+        let text = fs::read(manifest).ok().filter(|text| text.len() <= MANIFEST_BYTES_MAX)?;
+        let text = str::from_utf8(&text).ok()?.strip_prefix(&self.0)?;
+        let (hex, sum) = text.strip_prefix("sha256 ")?.strip_suffix('\n')?.split_once("\ncrc32c ")?;
+        if hex.len() != 64 || !hex.is_ascii() || *sum != checksum(&self.0, hex) {
+            return None;
+        }
+        let mut id = [0; 32];
+        for (byte, at) in id.iter_mut().zip((0..64).step_by(2)) {
+            *byte = u8::from_str_radix(&hex[at..at + 2], 16).ok()?;
+        }
+        Some(ImageId(id))
+    }
+
+    fn keep(&self, manifest: &Path, id: ImageId) {
+        let hex = id.to_string();
+        let _ = fs::write(manifest, format!("{}sha256 {hex}\ncrc32c {}\n", self.0, checksum(&self.0, &hex)));
+    }
+}
+
+/// Tells a manifest that a power loss tore from a whole one.
+fn checksum(stamp: &str, hex: &str) -> String {
+    format!("{:08x}", crc32c::crc32c_append(crc32c::crc32c(stamp.as_bytes()), hex.as_bytes()))
+}
+
+fn hash(file: &fs::File, len: u64) -> Result<ImageId> {
+    let mut hash = Sha256::new();
+    let mut buffer = vec![0; IMAGE_HASH_CHUNK];
+    let mut offset = 0;
+    while offset < len {
+        let part = (len - offset).min(buffer.len() as u64) as usize;
+        file.read_exact_at(&mut buffer[..part], offset)?;
+        hash.update(&buffer[..part]);
+        offset += part as u64;
+    }
+    Ok(ImageId(hash.finalize().into()))
+}

@@ -1,0 +1,12 @@
+//! Disks on real files, against models of what they must hold.
+
+mod generations;
+mod images;
+mod mutants;
+mod overlays;
+mod power;
+mod property;
+mod support;
+/// Shared with the other crates.
+#[path = "../../../wire/tests/it/survive.rs"]
+mod survive;

@@ -1,0 +1,3 @@
+//! Properties that the fuzz targets share.
+
+pub(crate) mod overlay_map;
