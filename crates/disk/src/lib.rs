@@ -9,6 +9,7 @@
 
 mod disk;
 mod error;
+mod export;
 mod files;
 mod generations;
 mod image;

@@ -1,5 +1,6 @@
 //! Disks on real files, against models of what they must hold.
 
+mod export;
 mod generations;
 mod images;
 mod mutants;
