@@ -1,13 +1,15 @@
-//! Golden images: raw files that are opened for reading only and known by their content.
+//! Golden images: raw and qcow2 files that are opened for reading only and known by their content.
 
 use std::fmt;
 use std::fs;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 
+use imago::qcow2::Qcow2;
+use imago::{DenyImplicitOpenGate, FormatAccess, FormatDriverBuilder};
 use sha2::{Digest, Sha256};
 
-use crate::{BLOCK_BYTES, Error, Result};
+use crate::{BLOCK_BYTES, DISK_BYTES_MAX, Error, Result};
 
 /// Bytes that are read at once to find out an image's content.
 pub const IMAGE_HASH_CHUNK: usize = 1 << 20;
@@ -19,7 +21,7 @@ const MANIFEST_BYTES_MAX: usize = 512;
 /// leave one time stamp.
 const SETTLED_SECS: i64 = 2;
 
-/// What an image is: SHA-256 of all its bytes. Two files with one content are one image.
+/// What an image is: SHA-256 of all bytes of its file. Two files with one content are one image.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ImageId(pub [u8; 32]);
 
@@ -38,14 +40,33 @@ impl fmt::Debug for ImageId {
 /// An open image.
 #[derive(Debug)]
 pub struct Image {
-    file: fs::File,
+    content: Content,
     id: ImageId,
-    /// Bytes of the file; the disk ends at the next whole block, in zeroes.
+    /// Bytes of its content; the disk ends at the next whole block, in zeroes.
     len: u64,
 }
 
+#[derive(Debug)]
+enum Content {
+    Raw(fs::File),
+    Qcow2(FormatAccess<imago::file::File>),
+}
+
+impl Content {
+    /// By the ending of the name. What a file says of itself is not asked: a machine may have written the first bytes
+    /// of a raw image. For the same reason a qcow2 image may name no other file, neither below it nor for its data.
+    fn open(path: &Path, file: fs::File) -> Result<Self> {
+        if path.extension().is_none_or(|extension| extension != "qcow2") {
+            return Ok(Self::Raw(file));
+        }
+        let file = imago::file::File::try_from(file)?;
+        let image: Qcow2<imago::file::File> = Qcow2::builder(file).open(DenyImplicitOpenGate::default())?;
+        Ok(Self::Qcow2(FormatAccess::new(image)))
+    }
+}
+
 impl Image {
-    /// Opens a raw image. Its content is read through; `manifest`, a file of ours, keeps what was found for as long as
+    /// Opens an image: qcow2 where the name ends in `.qcow2`, raw otherwise. Its content is read through; `manifest`, a file of ours, keeps what was found for as long as
     /// size, time stamps and inode of the image stay the same. It is believed when it is at least two seconds
     /// younger than the image, which the first one after an import is not. A manifest that cannot be used or written only
     /// costs the reading.
@@ -68,7 +89,15 @@ impl Image {
                 id
             }
         };
-        Ok(Self { file, id, len: metadata.len() })
+        let content = Content::open(path, file)?;
+        let len = match &content {
+            Content::Raw(_) => metadata.len(),
+            Content::Qcow2(image) => image.size(),
+        };
+        if len > DISK_BYTES_MAX {
+            return Err(Error::Damaged("the image is larger than a disk may be"));
+        }
+        Ok(Self { content, id, len })
     }
 
     /// What it is.
@@ -85,7 +114,10 @@ impl Image {
     pub fn read(&self, offset: u64, into: &mut [u8]) -> Result<()> {
         let there = self.len.saturating_sub(offset).min(into.len() as u64) as usize;
         let (from_file, behind) = into.split_at_mut(there);
-        self.file.read_exact_at(from_file, offset)?;
+        match &self.content {
+            Content::Raw(file) => file.read_exact_at(from_file, offset)?,
+            Content::Qcow2(image) => image.read(from_file, offset)?,
+        }
         behind.fill(0);
         Ok(())
     }

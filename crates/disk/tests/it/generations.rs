@@ -1,6 +1,7 @@
 //! Which generation of a machine's overlay a login gets, and what it does to others.
 
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -130,4 +131,17 @@ fn names_of_machines_stay_in_the_folder() {
         assert!(lab.generations.current(name).is_err(), "{name:?}");
     }
     assert_eq!(lab.generations.current("52-54-00-12-34-56").unwrap(), None);
+}
+
+#[test]
+fn a_full_file_system_is_told_apart_and_harms_nothing() {
+    let lab = Lab::new();
+    let generation = lab.name(Mode::Persistent, 1, 0);
+    drop(lab.login(generation, 0).unwrap());
+    let data = lab.place.path().join("overlays/web1/1-0000000000000001/data");
+    fs::remove_file(&data).unwrap();
+    symlink("/dev/full", &data).unwrap();
+    let disk = lab.login(generation, 0).unwrap();
+    assert!(matches!(disk.write(0, &block(7)), Err(Error::NoSpace)));
+    assert_eq!(first_block(&disk), Some(image_stamp(0)));
 }

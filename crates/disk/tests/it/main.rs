@@ -7,6 +7,7 @@ mod mutants;
 mod overlays;
 mod power;
 mod property;
+mod qcow2;
 mod support;
 /// Shared with the other crates.
 #[path = "../../../wire/tests/it/survive.rs"]
