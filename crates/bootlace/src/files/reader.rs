@@ -122,6 +122,9 @@ impl OpenFile {
     /// [`READ_BYTES`]: the kernel reads and drops files in larger pieces, and where it did not, one short wait is the
     /// price.
     pub fn is_in_memory(&self, offset: u64, len: usize) -> io::Result<bool> {
+        if let Some(Medium::Memory) = self.without_nowait.get() {
+            return Ok(true);
+        }
         let last = (offset + len as u64).saturating_sub(1);
         for at in (offset..last).step_by(READ_BYTES).chain([last]) {
             // The end of a file that became shorter is for a read to find.

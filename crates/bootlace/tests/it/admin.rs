@@ -93,12 +93,7 @@ fn exchange(mut stream: impl Read + Write, path: &str, headers: &str) -> (u16, S
     answer(stream)
 }
 
-pub(crate) fn post(
-    mut stream: impl Read + Write,
-    path: &str,
-    json: &str,
-    headers: &str,
-) -> (u16, String) {
+pub(crate) fn post(mut stream: impl Read + Write, path: &str, json: &str, headers: &str) -> (u16, String) {
     let length = json.len();
     write!(
         stream,
