@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use bootlace_core::boot::loader::{LoaderInventory, all_candidates};
+use bootlace_core::boot::signed::Pair;
 use bootlace_core::config::Config;
 use bootlace_core::event::{Event, EventKind, Peer};
 use bootlace_core::files::{FileRequest, Identity, Resolution, reported_mac, resolve};
@@ -50,12 +51,14 @@ impl Edition {
 }
 
 impl Serving {
-    /// Looks which loaders there are: those of every firmware, and those that machines and rules name.
+    /// Looks which loaders there are: those of every firmware, signed ones, and those that machines and rules name.
     pub fn new(config: Config, plane: Arc<FilePlane>, edition: Edition) -> Self {
         let named = config.machines.iter().map(|machine| &machine.overrides);
         let named = named.chain(config.rules.iter().map(|rule| &rule.overrides));
         let mut names: Vec<&str> = all_candidates().collect();
         names.extend(named.filter_map(|overrides| overrides.loader.as_deref()));
+        let shims: Vec<String> = Pair::all().map(Pair::shim).collect();
+        names.extend(shims.iter().map(String::as_str));
         let loaders = plane.inventory(names);
         Self { config, loaders, plane, edition }
     }

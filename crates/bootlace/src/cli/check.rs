@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use anyhow::{Result, bail};
 use bootlace_core::boot::loader::LoaderInventory;
-use bootlace_core::config::{self, BootKind, Config, Location};
+use bootlace_core::boot::signed::{self, Pair};
+use bootlace_core::config::{self, BootKind, BootName, Config, Location, Overrides};
 use bootlace_core::finding::{Finding, Severity};
 use clap::Args;
 
@@ -51,7 +52,7 @@ impl Check {
 
 /// What will be missed when machines ask: only warnings, since files may come later.
 fn of_files(config: Config) -> Vec<Finding> {
-    let plane = match FilePlane::new(&config.boot_dir, &config.follow) {
+    let plane = match FilePlane::of(&config) {
         Ok(plane) => Arc::new(plane),
         Err(error) => {
             let message = format!("boot_dir {} cannot be opened: {error}", config.boot_dir.display());
@@ -62,14 +63,16 @@ fn of_files(config: Config) -> Vec<Finding> {
     let mut findings: Vec<Finding> = missing_files(&config, &plane).collect();
     findings.extend(RESERVED.into_iter().filter(|name| plane.open(name).is_ok()).map(hidden));
     findings.extend(no_loader(&loaders));
+    findings.extend(no_signed_loader(&config, &loaders));
+    findings.extend(without_shim(&config));
     findings
 }
 
 fn missing_files<'a>(config: &'a Config, plane: &'a FilePlane) -> impl Iterator<Item = Finding> {
     let of_boot = |boot: &'a config::Boot| -> Vec<&'a str> {
         match &boot.kind {
-            BootKind::Linux { kernel, initrd, .. } => {
-                [kernel].into_iter().chain(initrd).filter_map(served_name).collect()
+            BootKind::Linux { kernel, initrd, shim, .. } => {
+                [kernel].into_iter().chain(initrd).chain(shim).filter_map(served_name).collect()
             }
             BootKind::Efi { file } => served_name(file).into_iter().collect(),
             BootKind::Pxelinux { file } => vec![file.as_str()],
@@ -103,5 +106,36 @@ fn no_loader(loaders: &LoaderInventory) -> Option<Finding> {
         let message = "there is no loader: machines whose firmware is not iPXE cannot boot";
         Finding::warning("loader-missing", message)
             .fix("install the package ipxe, or put undionly.kpxe and snponly.efi into boot_dir")
+    })
+}
+
+/// What machines and rules say, of those that ask for the signed iPXE.
+fn signed(config: &Config) -> impl Iterator<Item = &Overrides> {
+    let all = config.machines.iter().map(|machine| &machine.overrides);
+    let all = all.chain(config.rules.iter().map(|rule| &rule.overrides));
+    all.filter(|overrides| overrides.loader.as_deref() == Some(signed::LOADER))
+}
+
+fn no_signed_loader(config: &Config, loaders: &LoaderInventory) -> Option<Finding> {
+    let some = Pair::all().any(|pair| loaders.has(&pair.shim()));
+    (!some && signed(config).next().is_some()).then(|| {
+        let message = "the config asks for the signed iPXE, which is not there: its machines get no loader";
+        Finding::warning("loader-missing", message)
+            .fix("fetch it with `bootlace loaders fetch`; if it was, `bootlace loaders verify` says what is wrong")
+    })
+}
+
+/// Kernels that a machine on the signed iPXE gets, and that Secure Boot will not let it start.
+fn without_shim(config: &Config) -> impl Iterator<Item = Finding> {
+    let lacks = |name: &&BootName| {
+        matches!(config.boots.get(*name).map(|boot| &boot.kind), Some(BootKind::Linux { shim: None, .. }))
+    };
+    let mut boots: Vec<_> = signed(config).filter_map(|overrides| overrides.boot.as_ref()).filter(lacks).collect();
+    boots.sort_unstable();
+    boots.dedup();
+    boots.into_iter().map(|boot| {
+        let message = format!("boot {boot} has no `shim`: with Secure Boot the signed iPXE cannot start its kernel");
+        Finding::warning("shim-missing", message)
+            .fix("give it the shim of whoever signed the kernel: shim = \"debian/shimx64.efi\"")
     })
 }

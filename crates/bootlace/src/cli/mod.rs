@@ -7,6 +7,7 @@ mod counters;
 mod doctor;
 mod explain;
 mod leases;
+mod loaders;
 mod machines;
 mod probe;
 pub mod render;
@@ -41,6 +42,8 @@ enum Command {
     Doctor(doctor::Doctor),
     /// Play machines on the wire, from the first DISCOVER to the last byte, against any server
     Probe(probe::Probe),
+    /// Loaders that firmware is sent, and the signed ones of the iPXE project
+    Loaders(loaders::Loaders),
     /// Machines of the config and those that were seen
     Machines(machines::Machines),
     /// Addresses and who holds them
@@ -102,6 +105,7 @@ pub fn main() -> ExitCode {
         Command::Explain(command) => command.run(),
         Command::Doctor(command) => return command.run(),
         Command::Probe(command) => return command.run(),
+        Command::Loaders(command) => command.run(),
         Command::Machines(command) => command.run(),
         Command::Leases(command) => command.run(),
         Command::Boots(command) => command.run(),

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bootlace_core::boot::loader::candidates;
+use bootlace_core::boot::signed;
 use bootlace_core::config::Config;
 use bootlace_core::finding::Finding;
 use bootlace_core::model::Firmware;
@@ -15,7 +16,7 @@ use crate::serving::{Edition, Serving};
 const COMMON: [Firmware; 2] = [Firmware::Bios, Firmware::UefiX64];
 
 pub(super) fn missing(config: &Config) -> Vec<Finding> {
-    let plane = match FilePlane::new(&config.boot_dir, &config.follow) {
+    let plane = match FilePlane::of(config) {
         Ok(plane) => Arc::new(plane),
         Err(error) => return vec![no_folder(config, &error)],
     };
@@ -35,11 +36,18 @@ pub(super) fn missing(config: &Config) -> Vec<Finding> {
     let mut named: Vec<&str> = overrides.filter_map(|overrides| overrides.loader.as_deref()).collect();
     named.sort_unstable();
     named.dedup();
+    let signed = named.contains(&signed::LOADER).then(|| serving.loaders.pick(Firmware::UefiX64, Some(signed::LOADER)));
+    let signed = signed.and_then(Result::err).map(|none| {
+        warning(Code::LoaderMissing, none.to_string()).fix(
+            "bootlace loaders fetch, and reload the server; where it was fetched, bootlace loaders verify says what is wrong",
+        )
+    });
+    named.retain(|name| *name != signed::LOADER);
     let named = named.into_iter().filter(|name| plane.open(name).is_err()).map(|name| {
         warning(Code::LoaderMissing, format!("the config names the loader {name}, which is not there"))
             .fix(format!("put it into {folder}"))
     });
-    common.chain(named).collect()
+    common.chain(named).chain(signed).collect()
 }
 
 fn no_folder(config: &Config, why: &std::io::Error) -> Finding {

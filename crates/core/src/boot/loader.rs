@@ -1,8 +1,9 @@
-//! Which iPXE binary a firmware can run, by the file names of the distributions' packages.
+//! Which loader a firmware is sent: an iPXE by the file names of the distributions' packages, or a signed one.
 
 use std::collections::BTreeSet;
 use std::fmt;
 
+use super::signed;
 use crate::model::Firmware;
 
 /// The loader files that exist: in `boot_dir` or in one of the distribution's folders. The binary looks, the
@@ -19,14 +20,26 @@ impl LoaderInventory {
     /// The loader for a firmware: what machine or rule ask for, else the first of [`candidates`] that exists.
     /// A name that the config gives is not looked up: it may lie deeper than the inventory goes.
     pub fn pick(&self, firmware: Firmware, wanted: Option<&str>) -> Result<String, NoLoader> {
-        if let Some(wanted) = wanted {
-            return Ok(wanted.to_owned());
+        match wanted {
+            Some(signed::LOADER) => self.signed(firmware),
+            Some(wanted) => Ok(wanted.to_owned()),
+            None => self.unsigned(firmware),
         }
-        candidates(firmware)
-            .iter()
-            .find(|name| self.has(name))
-            .map(|&name| name.to_owned())
-            .ok_or(NoLoader { firmware })
+    }
+
+    fn unsigned(&self, firmware: Firmware) -> Result<String, NoLoader> {
+        let found = candidates(firmware).iter().find(|name| self.has(name));
+        found.map(|&name| name.to_owned()).ok_or(NoLoader { firmware, kind: Kind::Ipxe })
+    }
+
+    /// UEFI gets nothing unsigned in its place: with Secure Boot it would not start, and who asked for a signed one
+    /// wants no other. A BIOS has no Secure Boot.
+    fn signed(&self, firmware: Firmware) -> Result<String, NoLoader> {
+        match signed::Pair::of(firmware).map(signed::Pair::shim) {
+            Some(shim) if self.has(&shim) => Ok(shim),
+            None if !firmware.is_uefi() => self.unsigned(firmware),
+            _ => Err(NoLoader { firmware, kind: Kind::SignedIpxe }),
+        }
     }
 }
 
@@ -41,10 +54,31 @@ impl<S: Into<String>> FromIterator<S> for LoaderInventory {
 pub struct NoLoader {
     /// The firmware.
     pub firmware: Firmware,
+    /// What there is none of.
+    pub kind: Kind,
+}
+
+/// What a firmware was to get.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Any iPXE.
+    Ipxe,
+    /// The iPXE of [`signed`].
+    SignedIpxe,
 }
 
 impl fmt::Display for NoLoader {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.kind == Kind::SignedIpxe {
+            return match signed::Architecture::of(self.firmware) {
+                None => write!(f, "no signed iPXE is released for {}", self.firmware),
+                Some(_) => write!(
+                    f,
+                    "the signed iPXE for {} is not there: fetch it with `bootlace loaders fetch`",
+                    self.firmware
+                ),
+            };
+        }
         match candidates(self.firmware) {
             [] => write!(f, "no iPXE is known for {}: name a `loader` for it", self.firmware),
             names => write!(
@@ -106,6 +140,27 @@ mod tests {
         assert!(said.contains("uefi-arm64") && said.contains("snponly-arm64.efi"), "{said}");
         let said = none.pick(Firmware::Other(12), None).unwrap_err().to_string();
         assert!(said.contains("arch-12") && said.contains("loader"), "{said}");
+    }
+
+    #[test]
+    fn who_asks_for_a_signed_one_gets_no_other() {
+        let debian: LoaderInventory = ["ipxe.efi", "snponly.efi", "undionly.kpxe"].into_iter().collect();
+        let wanted = Some(signed::LOADER);
+        let said = debian.pick(Firmware::UefiX64, wanted).unwrap_err().to_string();
+        assert!(said.contains("bootlace loaders fetch") && said.contains("uefi-x64"), "{said}");
+        let said = debian.pick(Firmware::UefiIa32, wanted).unwrap_err().to_string();
+        assert!(said.contains("no signed iPXE is released for uefi-ia32"), "{said}");
+        assert_eq!(debian.pick(Firmware::Bios, wanted).unwrap(), "undionly.kpxe");
+        let with_set: LoaderInventory =
+            signed::Pair::all().map(signed::Pair::shim).chain(["snponly.efi".to_owned()]).collect();
+        for (firmware, shim) in [
+            (Firmware::UefiX64, "ipxe/x86_64-sb/snponly-shim.efi"),
+            (Firmware::HttpX64, "ipxe/x86_64-sb/snponly-shim.efi"),
+            (Firmware::UefiArm64, "ipxe/arm64-sb/snponly-shim.efi"),
+        ] {
+            assert_eq!(with_set.pick(firmware, wanted).unwrap(), shim);
+        }
+        assert_eq!(with_set.pick(Firmware::UefiX64, None).unwrap(), "snponly.efi", "only who asks for it");
     }
 
     #[test]

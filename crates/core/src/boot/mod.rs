@@ -8,4 +8,5 @@ mod glob;
 pub mod loader;
 pub mod plan;
 pub mod rules;
+pub mod signed;
 pub mod template;
