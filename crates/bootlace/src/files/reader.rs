@@ -1,9 +1,10 @@
 //! Reading open files without holding a thread for a disk.
 
-use std::fs::{File, Metadata};
+use std::fs::{self, File, Metadata};
 use std::io::{self, IoSliceMut};
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsRawFd, BorrowedFd};
 use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::PathBuf;
 use std::sync::OnceLock;
 
 use rustix::fs::{fstatfs, sendfile};
@@ -90,6 +91,11 @@ impl OpenFile {
     /// Length when it was opened.
     pub fn len(&self) -> u64 {
         self.len
+    }
+
+    /// Where it is, by the kernel's word, without links.
+    pub fn path(&self) -> Option<PathBuf> {
+        fs::read_link(format!("/proc/self/fd/{}", self.file.as_raw_fd())).ok()
     }
 
     /// It was empty when it was opened.
