@@ -104,7 +104,7 @@ impl Pair {
             .flat_map(|architecture| Build::ALL.map(|build| Self { architecture, build }))
     }
 
-    /// The pair whose shim has this name, if it is one: a config may name it in place of [`LOADER`].
+    /// The pair whose shim has this name, if it is one: a config may name it in place of `"ipxe-signed"`.
     pub fn of_shim(name: &str) -> Option<Self> {
         Self::all().find(|pair| {
             let base = name.strip_prefix(HOME).and_then(|name| name.strip_prefix(pair.architecture.folder()));
