@@ -12,7 +12,7 @@ use anyhow::{Context, Result, bail};
 
 use super::contest::Standings;
 use super::wire::{LINK, SERVER, Server, Wire};
-use super::{Contest, Floor, Sample, Subject};
+use super::{Bound, Contest, Floor, Sample, Subject};
 use crate::perfdhcp::field;
 
 /// How long one rate is held.
@@ -88,6 +88,8 @@ pub(super) struct Climber<'a> {
 /// What perfdhcp saw at one rate.
 #[derive(Debug, PartialEq)]
 struct Trial {
+    /// What perfdhcp should have sent.
+    asked: f64,
     sent: f64,
     done: f64,
     cpu: Duration,
@@ -163,7 +165,8 @@ impl Climber<'_> {
     pub(super) fn measure(&mut self) -> Result<Sample> {
         let best = self.climb()?;
         let best = self.refine(best)?;
-        Ok(Sample { operations: best.done, elapsed: PERIOD, cpu: best.cpu })
+        let bound = if best.asked * SENT_MIN > best.sent { Bound::Load } else { Bound::Server };
+        Ok(Sample { operations: best.done, elapsed: PERIOD, cpu: best.cpu, bound })
     }
 
     fn refine(&self, mut best: Trial) -> Result<Trial> {
@@ -186,7 +189,7 @@ impl Climber<'_> {
         loop {
             match (self.good_trial(rate)?, &best) {
                 (Some(trial), _) => {
-                    let perfdhcp_is_the_limit = trial.sent < rate * PERIOD.as_secs_f64() * SENT_MIN;
+                    let perfdhcp_is_the_limit = trial.sent < trial.asked * SENT_MIN;
                     let so_far = best.as_ref().map_or(0.0, |best| best.done);
                     if trial.done > so_far {
                         self.rate = rate;
@@ -233,7 +236,7 @@ impl Climber<'_> {
         };
         let (sent, done) =
             counted().with_context(|| format!("perfdhcp printed no statistics:\n{printed}"))?;
-        Ok(Trial { sent, done, cpu })
+        Ok(Trial { asked: rate * PERIOD.as_secs_f64(), sent, done, cpu })
     }
 }
 
@@ -243,7 +246,7 @@ mod tests {
 
     #[test]
     fn a_rate_with_losses_does_not_count() {
-        let trial = |done| Trial { sent: 1000.0, done, cpu: Duration::ZERO };
+        let trial = |done| Trial { asked: 1000.0, sent: 1000.0, done, cpu: Duration::ZERO };
         assert!(!trial(990.0).is_lossy());
         assert!(trial(989.0).is_lossy());
     }
