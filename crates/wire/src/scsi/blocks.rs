@@ -80,7 +80,7 @@ pub(super) fn transfer(command: &Command, disk: &Disk) -> Transfer {
         }
         Command::Verify(_, Compare::Medium) => Transfer::None,
         Command::Verify(extent, Compare::Data) => Transfer::Out(bytes(extent)),
-        Command::Verify(_, Compare::OneBlock) => Transfer::Out(block_bytes),
+        Command::Verify(extent, Compare::OneBlock) => Transfer::Out(bytes(extent).min(block_bytes)),
         Command::CompareAndWrite(extent, _) => Transfer::Out(2 * bytes(extent)),
         Command::WriteSame(_, Fill::Data, _) => Transfer::Out(block_bytes),
         Command::WriteSame(_, Fill::Zeros, _) => Transfer::None,
@@ -110,8 +110,13 @@ pub(super) fn transfer(command: &Command, disk: &Disk) -> Transfer {
 /// What has to be done for a command that [`check`] lets pass.
 pub(super) fn io(command: &Command, disk: &Disk, data: DataOut<'_>) -> Result<Step, Sense> {
     let block_bytes = u64::from(disk.geometry.block_bytes.max(1));
-    let came = data.bytes.len() as u64 / block_bytes;
+    if let Transfer::Out(wanted) = transfer(command, disk)
+        && (data.bytes.len() as u64) < wanted.min(data.announced)
+    {
+        return Err(Reason::ServiceDeliveryError.into());
+    }
     // An initiator that announces less than its CDB says moves as much as it announced (RFC 7143, section 11.4.5).
+    let came = data.announced / block_bytes;
     let cut = |extent: Extent| Extent { blocks: extent.blocks.min(came), ..extent };
     let (extent, io) = match *command {
         Command::Read(extent) => (extent, Io::Read(extent)),
@@ -121,7 +126,7 @@ pub(super) fn io(command: &Command, disk: &Disk, data: DataOut<'_>) -> Result<St
         Command::Verify(extent, Compare::Data) => (cut(extent), Io::Verify(cut(extent), Compare::Data)),
         Command::Verify(extent, Compare::Medium) => (extent, Io::Verify(extent, Compare::Medium)),
         Command::Verify(extent, Compare::OneBlock) => {
-            exactly(block_bytes, data)?;
+            exactly(block_bytes.min(extent.blocks * block_bytes), data)?;
             (extent, Io::Verify(extent, Compare::OneBlock))
         }
         Command::CompareAndWrite(extent, durability) => {

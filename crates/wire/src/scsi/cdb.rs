@@ -68,7 +68,7 @@ fn by_opcode(cdb: &Cdb) -> Result<Command, Sense> {
             let starts = cdb[4] & 0xf1 == 1;
             Command::StartStop(if starts { Motor::Start } else { Motor::Other })
         }
-        op::RESERVE_6 | op::RELEASE_6 => simple_reservation(cdb)?,
+        op::RESERVE_6 | op::RESERVE_10 | op::RELEASE_6 | op::RELEASE_10 => simple_reservation(cdb)?,
         op::PERSISTENT_RESERVE_IN => persistent_in(cdb)?,
         op::PERSISTENT_RESERVE_OUT => persistent_out(cdb)?,
         _ => return Err(Reason::InvalidOpcode.into()),
@@ -242,7 +242,7 @@ fn write_same(cdb: &Cdb) -> Result<Command, Sense> {
     Ok(Command::WriteSame(extent, fill, space))
 }
 
-/// RESERVE(6) and RELEASE(6) of the whole unit for oneself (SPC-2 section 7.21): third parties and extents are
+/// RESERVE and RELEASE of the whole unit for oneself (SPC-2 sections 7.16 to 7.22): third parties and extents are
 /// long gone.
 fn simple_reservation(cdb: &Cdb) -> Result<Command, Sense> {
     const THIRD_PARTY: u8 = 0x10;
@@ -253,7 +253,8 @@ fn simple_reservation(cdb: &Cdb) -> Result<Command, Sense> {
     if cdb[1] & EXTENT != 0 {
         return Err(Sense::cdb_bit(1, 0));
     }
-    Ok(if cdb[0] == op::RESERVE_6 { Command::Reserve } else { Command::Release })
+    let reserves = matches!(cdb[0], op::RESERVE_6 | op::RESERVE_10);
+    Ok(if reserves { Command::Reserve } else { Command::Release })
 }
 
 fn persistent_in(cdb: &Cdb) -> Result<Command, Sense> {

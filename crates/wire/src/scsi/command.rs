@@ -93,9 +93,9 @@ pub enum Command {
     Prefetch(Extent),
     /// START STOP UNIT.
     StartStop(Motor),
-    /// RESERVE(6).
+    /// RESERVE(6) and (10).
     Reserve,
-    /// RELEASE(6).
+    /// RELEASE(6) and (10).
     Release,
     /// PERSISTENT RESERVE IN.
     PersistentIn {

@@ -78,20 +78,25 @@ impl Lun {
     /// Ends a session: what it reserved by RESERVE is free, persistent reservations stay.
     pub fn detach(&mut self, nexus: NexusId) {
         self.nexuses.retain(|known| known.id != nexus);
+        self.aborts.retain(|known| *known != nexus);
         self.reservations.forget(nexus);
     }
 
     /// How much data a command moves. It is [`Transfer::None`] where the CDB alone says that it must fail, so that
     /// nobody waits for data, or makes room for them, in vain.
-    pub fn expected(&self, cdb: &Cdb) -> Transfer {
-        match decode(cdb) {
-            Ok(command) if self.check(&command).is_ok() => blocks::transfer(&command, &self.disk),
-            _ => Transfer::None,
+    pub fn expected(&self, lun: [u8; 8], cdb: &Cdb) -> Transfer {
+        let Ok(command) = decode(cdb) else { return Transfer::None };
+        if self.check(&command).is_err() {
+            return Transfer::None;
+        }
+        match blocks::transfer(&command, &self.disk) {
+            Transfer::Out(_) if !is_disk(lun) => Transfer::None,
+            transfer => transfer,
         }
     }
 
     /// Does a command, or says what has to be done for it. `lun` is the LUN field of the PDU; 0 is the disk. A
-    /// nexus that is not attached is not served.
+    /// nexus that is not attached is not served, and data that did not come whole change nothing.
     pub fn start(&mut self, nexus: NexusId, lun: [u8; 8], cdb: &Cdb, data: DataOut<'_>) -> Step {
         let Some(at) = self.nexuses.iter().position(|known| known.id == nexus) else {
             return Step::Done(self.failed(Reason::TargetFailure.into()));

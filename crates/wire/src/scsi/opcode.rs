@@ -25,6 +25,8 @@ pub(super) const SYNCHRONIZE_CACHE_10: u8 = 0x35;
 pub(super) const WRITE_SAME_10: u8 = 0x41;
 pub(super) const UNMAP: u8 = 0x42;
 pub(super) const MODE_SELECT_10: u8 = 0x55;
+pub(super) const RESERVE_10: u8 = 0x56;
+pub(super) const RELEASE_10: u8 = 0x57;
 pub(super) const MODE_SENSE_10: u8 = 0x5a;
 pub(super) const PERSISTENT_RESERVE_IN: u8 = 0x5e;
 pub(super) const PERSISTENT_RESERVE_OUT: u8 = 0x5f;
@@ -136,6 +138,8 @@ const OPERATIONS: &[Operation] = &[
     ten(WRITE_SAME_10, 0x08),
     plain(cdb([UNMAP, 0, 0, 0, 0, 0, 0x1f, 0xff, 0xff, 0])),
     plain(cdb([MODE_SELECT_10, 0x10, 0, 0, 0, 0, 0, 0xff, 0xff, 0])),
+    plain(cdb([RESERVE_10, 0, 0, 0, 0, 0, 0, 0, 0, 0])),
+    plain(cdb([RELEASE_10, 0, 0, 0, 0, 0, 0, 0, 0, 0])),
     plain(cdb([MODE_SENSE_10, 0x18, 0xff, 0xff, 0, 0, 0, 0xff, 0xff, 0])),
     action(cdb([PERSISTENT_RESERVE_IN, 0x00, 0, 0, 0, 0, 0, 0xff, 0xff, 0])),
     action(cdb([PERSISTENT_RESERVE_IN, 0x01, 0, 0, 0, 0, 0, 0xff, 0xff, 0])),

@@ -87,8 +87,6 @@ pub enum Reason {
     ReservationsReleased,
     /// 6/2A/05: another nexus removed the registration of this one.
     RegistrationsPreempted,
-    /// 6/2A/09: the disk has another size.
-    CapacityChanged,
     /// 6/2F/00: another nexus cleared the task set.
     CommandsCleared,
     /// 7/27/00: the disk is read-only.
@@ -129,7 +127,6 @@ impl Reason {
             Self::ReservationsPreempted => (UnitAttention, 0x2a, 0x03),
             Self::ReservationsReleased => (UnitAttention, 0x2a, 0x04),
             Self::RegistrationsPreempted => (UnitAttention, 0x2a, 0x05),
-            Self::CapacityChanged => (UnitAttention, 0x2a, 0x09),
             Self::CommandsCleared => (UnitAttention, 0x2f, 0x00),
             Self::WriteProtected => (DataProtect, 0x27, 0x00),
             Self::SpaceExhausted => (DataProtect, 0x27, 0x07),

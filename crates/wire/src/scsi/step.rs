@@ -20,7 +20,7 @@ pub struct DataOut<'a> {
     /// How many bytes it announced (the expected data transfer length of a write); commands that would do something
     /// else with less, or with more, are refused.
     pub announced: u64,
-    /// What of it came, at most as many as [`Transfer::Out`] said. For [`Io::Write`] they are not looked at.
+    /// The bytes, all that were announced, or as many as [`Transfer::Out`] said where those are fewer.
     pub bytes: &'a [u8],
 }
 

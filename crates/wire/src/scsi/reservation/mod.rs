@@ -1,4 +1,4 @@
-//! Reservations: persistent ones (SPC-4 section 5.13) and those of RESERVE(6) (SPC-2 section 5.5.1).
+//! Reservations: persistent ones (SPC-4 section 5.13) and those of RESERVE (SPC-2 section 5.5.1).
 
 mod change;
 mod report;
@@ -71,7 +71,7 @@ pub(super) struct Reservations {
     registrations: Vec<Registration>,
     /// Its holder is registered, always.
     persistent: Option<Reservation>,
-    /// Who holds a reservation of RESERVE(6); there is none while somebody is registered.
+    /// Who holds a reservation of RESERVE; there is none while somebody is registered.
     simple: Option<NexusId>,
 }
 
@@ -154,12 +154,12 @@ impl Reservations {
         !free && !admitted
     }
 
-    /// RESERVE(6), which [`Self::forbid`] let pass.
+    /// RESERVE, which [`Self::forbid`] let pass.
     pub(super) fn reserve(&mut self, nexus: NexusId) {
         self.simple = Some(nexus);
     }
 
-    /// RELEASE(6); of somebody else's it means nothing.
+    /// RELEASE; of somebody else's it means nothing.
     pub(super) fn release(&mut self, nexus: NexusId) {
         self.simple.take_if(|holder| *holder == nexus);
     }
@@ -169,7 +169,7 @@ impl Reservations {
         self.release(nexus);
     }
 
-    /// A reset frees what RESERVE(6) took; the persistent ones are called so because of that.
+    /// A reset frees what RESERVE took; the persistent ones are called so because of that.
     pub(super) fn reset(&mut self) {
         self.simple = None;
     }
