@@ -69,7 +69,7 @@ fn command(lun: &mut Lun, nexuses: &[NexusId; 2], control: u8, cdb: &Cdb, announ
     };
     assert!(wanted <= 2 * u64::from(limits::TRANSFER_BYTES_MAX), "{wanted} bytes");
     // Mostly what the CDB says, and what somebody announces who is wrong.
-    let announced = if control & 4 == 0 { wanted.min(1 << 16) as usize } else { announced };
+    let announced = if control & 4 == 0 { wanted.min(1 << 12) as usize } else { announced };
     let data: Vec<u8> = fill.into_iter().cycle().take(announced.min(wanted as usize)).collect();
     let data = DataOut { announced: announced as u64, bytes: &data };
     match lun.start(nexuses[usize::from(control & 1)], address, cdb, data) {
