@@ -1,9 +1,9 @@
 //! Commands that move or change blocks: whether they may, how much data they move, and what has to be done.
 
 use super::command::Command;
-use super::identity::{Disk, Provisioning};
+use super::identity::{Disk, Geometry, Provisioning};
 use super::limits::{
-    PARAMETERS_BYTES_MAX, TRANSFER_BYTES_MAX, UNMAP_BLOCKS_MAX, UNMAP_RANGES_MAX, WRITE_SAME_BYTES_MAX,
+    PARAMETERS_BYTES_MAX, PATTERN_BYTES_MAX, TRANSFER_BYTES_MAX, UNMAP_BLOCKS_MAX, UNMAP_RANGES_MAX,
 };
 use super::report;
 use super::sense::{Reason, Sense};
@@ -27,9 +27,8 @@ pub(super) fn check(command: &Command, disk: &Disk) -> Result<(), Sense> {
         | Command::OrWrite(extent, _)
         | Command::CompareAndWrite(extent, _) => fits(extent, TRANSFER_BYTES_MAX),
         Command::WriteSame(extent, _, space) => {
-            fits(extent, WRITE_SAME_BYTES_MAX)?;
-            if extent.blocks == 0 {
-                return Err(Reason::InvalidFieldInCdb.into());
+            if !geometry.contains(extent) {
+                return Err(Reason::OutOfRange.into());
             }
             let may_release = space == Space::MayRelease;
             if may_release && disk.provisioning == Provisioning::Thick {
@@ -133,12 +132,7 @@ pub(super) fn io(command: &Command, disk: &Disk, data: DataOut<'_>) -> Result<St
             exactly(2 * extent.blocks * block_bytes, data)?;
             (extent, Io::CompareAndWrite(extent, durability))
         }
-        Command::WriteSame(extent, fill, space) => {
-            if fill == Fill::Data {
-                exactly(block_bytes, data)?;
-            }
-            (extent, Io::WriteSame(extent, fill, space))
-        }
+        Command::WriteSame(extent, fill, space) => write_same(extent, fill, space, disk, data)?,
         Command::Unmap { length } => return unmap(length, disk, data),
         Command::SynchronizeCache(_) => return Ok(Step::Io(Io::Flush)),
         Command::GetLbaStatus { block, allocation } => {
@@ -152,6 +146,29 @@ pub(super) fn io(command: &Command, disk: &Disk, data: DataOut<'_>) -> Result<St
         _ => return Ok(Step::Done(Outcome::good(Vec::new()))),
     };
     Ok(if extent.blocks == 0 { Step::Done(Outcome::good(Vec::new())) } else { Step::Io(io) })
+}
+
+/// No blocks mean all that follow (WSNZ is zero).
+fn write_same(
+    extent: Extent,
+    fill: Fill,
+    space: Space,
+    disk: &Disk,
+    data: DataOut<'_>,
+) -> Result<(Extent, Io), Sense> {
+    let Geometry { block_bytes, blocks, .. } = disk.geometry;
+    let rest = Extent { blocks: blocks - extent.block, ..extent };
+    let extent = if extent.blocks == 0 { rest } else { extent };
+    if fill == Fill::Data {
+        exactly(block_bytes.into(), data)?;
+    }
+    if fill == Fill::Zeros || data.bytes.iter().all(|&byte| byte == 0) {
+        return Ok((extent, Io::Zero(extent, space)));
+    }
+    if extent.blocks > u64::from(PATTERN_BYTES_MAX / block_bytes.max(1)) {
+        return Err(Reason::InvalidFieldInCdb.into());
+    }
+    Ok((extent, Io::WriteSame(extent)))
 }
 
 /// For commands that would do something else with other data than they describe.

@@ -1,8 +1,8 @@
 //! Command descriptor blocks: 16 bytes to a [`Command`] (SPC-4 section 4.2, SBC-3 section 5).
 //!
-//! Fields that an initiator sets and that change nothing here are not looked at (DPO, RARC, GROUP NUMBER, ANCHOR of
-//! WRITE SAME without UNMAP). Fields that would change what is done and are not supported are refused with a pointer
-//! to them: protection information, NACA, ANCHOR, UNMAP with WRITE SAME's data of PBDATA or LBDATA.
+//! Fields that change nothing here are not looked at: DPO, RARC, IMMED, GROUP NUMBER, and bits that are reserved.
+//! Fields that would change what is done, and that are not supported, are refused with a pointer to them: protection
+//! information, NACA, ANCHOR, PBDATA and LBDATA, saving of mode pages.
 
 use super::command::{
     BlockDescriptors, Command, InquiryPage, LunSelection, ModeHeader, ModeSense, Motor, Operations,

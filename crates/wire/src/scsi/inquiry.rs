@@ -1,9 +1,7 @@
 //! INQUIRY: the standard data and the pages of vital product data (SPC-4 sections 6.6 and 7.8, SBC-3 section 6.5).
 
 use super::identity::{Disk, Provisioning};
-use super::limits::{
-    COMPARE_BLOCKS_MAX, TRANSFER_BYTES_MAX, UNMAP_BLOCKS_MAX, UNMAP_RANGES_MAX, WRITE_SAME_BYTES_MAX,
-};
+use super::limits::{COMPARE_BLOCKS_MAX, TRANSFER_BYTES_MAX, UNMAP_BLOCKS_MAX, UNMAP_RANGES_MAX};
 use super::sense::Sense;
 
 const SUPPORTED_PAGES: u8 = 0x00;
@@ -123,14 +121,13 @@ fn scsi_name(text: String) -> Vec<u8> {
     bytes
 }
 
-/// The Block Limits page. WSNZ: a WRITE SAME of no blocks does not mean all.
+/// The Block Limits page. What WRITE SAME fills has no limit, as far as it is zeros.
 fn limits(disk: &Disk) -> Vec<u8> {
-    const WSNZ: u8 = 0x01;
     let block_bytes = disk.geometry.block_bytes;
     let physical = 1_u16 << disk.geometry.physical_exponent.min(15);
     let mut body = vec![0; 0x3c];
     let mut put = |at: usize, value: &[u8]| body[at - 4..at - 4 + value.len()].copy_from_slice(value);
-    put(4, &[WSNZ, COMPARE_BLOCKS_MAX]);
+    put(5, &[COMPARE_BLOCKS_MAX]);
     put(6, &physical.to_be_bytes());
     put(8, &(TRANSFER_BYTES_MAX / block_bytes).to_be_bytes());
     if let Provisioning::Thin { granule_blocks } = disk.provisioning {
@@ -140,7 +137,6 @@ fn limits(disk: &Disk) -> Vec<u8> {
         const UGAVALID: u32 = 1 << 31;
         put(32, &UGAVALID.to_be_bytes());
     }
-    put(36, &u64::from(WRITE_SAME_BYTES_MAX / block_bytes).to_be_bytes());
     body
 }
 

@@ -2,8 +2,9 @@
 //! page (VPD B0h).
 
 /// Most bytes that one READ, WRITE, VERIFY or the like moves: what a service needs at once for one command.
-/// Linux sends 1 MiB and iPXE less; Windows and ESXi obey the page.
-pub const TRANSFER_BYTES_MAX: u32 = 16 << 20;
+/// Linux sends 1 MiB and iPXE less; Windows and ESXi obey the page. It is just more than CDBs of 6 and 10 bytes can
+/// ask for with blocks of 512 bytes.
+pub const TRANSFER_BYTES_MAX: u32 = 32 << 20;
 
 /// Most bytes of a parameter list (MODE SELECT, UNMAP, PERSISTENT RESERVE OUT): an UNMAP with all its descriptors is
 /// the longest that means anything.
@@ -15,8 +16,9 @@ pub const UNMAP_RANGES_MAX: u32 = 256;
 /// Most blocks of one UNMAP, all ranges together: half a GiB of 512-byte blocks, one short system call each.
 pub const UNMAP_BLOCKS_MAX: u32 = 1 << 20;
 
-/// Most bytes that one WRITE SAME fills: written out, it takes as long as the longest WRITEs.
-pub const WRITE_SAME_BYTES_MAX: u32 = 32 << 20;
+/// Most bytes that one WRITE SAME fills with anything but zeros: written out, it takes as long as the longest WRITE.
+/// Zeros cost next to nothing, so the page names no limit, and the whole disk can be zeroed at once.
+pub const PATTERN_BYTES_MAX: u32 = 32 << 20;
 
 /// Most blocks of a COMPARE AND WRITE, whose CDB has one byte for them.
 pub const COMPARE_BLOCKS_MAX: u8 = 255;

@@ -67,12 +67,12 @@ pub enum Fill {
     Zeros,
 }
 
-/// What is to become of the space below blocks that are filled.
+/// What is to become of the space below blocks that are filled with zeros.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Space {
     /// It is kept.
     Keep,
-    /// It may be given back where that reads the same afterwards, which it does for zeros only.
+    /// It may be given back.
     MayRelease,
 }
 
@@ -93,8 +93,10 @@ pub enum Io {
     /// Compare the blocks with the first half of the data and, if they are equal, write the second half: atomically
     /// for this logical unit. Each half is as long as the extent.
     CompareAndWrite(Extent, Durability),
-    /// Fill the blocks.
-    WriteSame(Extent, Fill, Space),
+    /// Fill the blocks with the one block that came, which is not of zeros.
+    WriteSame(Extent),
+    /// Fill the blocks with zeros.
+    Zero(Extent, Space),
     /// Give the space below the blocks back; they read as zeros afterwards, all of them.
     Unmap(Vec<Extent>),
     /// Make everything stable that was written before.

@@ -99,7 +99,8 @@ fn on_the_disk(lun: &Lun, io: &Io, announced: u64) {
     let (extents, bytes) = match io {
         Io::Read(extent)
         | Io::Verify(extent, _)
-        | Io::WriteSame(extent, ..)
+        | Io::WriteSame(extent)
+        | Io::Zero(extent, _)
         | Io::LbaStatus { extent, .. } => (of_one(extent), 0),
         Io::Write(extent, _) | Io::WriteVerify(extent, _) | Io::OrWrite(extent, _) => {
             (of_one(extent), extent.blocks)

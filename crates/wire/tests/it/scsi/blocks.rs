@@ -1,6 +1,6 @@
 //! Commands that move blocks: each length of each, their bounds, and what they leave to the image.
 
-use bootlace_wire::scsi::{Compare, Durability, Extent, Fill, Space, Transfer};
+use bootlace_wire::scsi::{Compare, Durability, Extent, Space, Transfer};
 
 use super::*;
 
@@ -101,12 +101,14 @@ fn nothing_lies_beyond_the_end() {
 #[test]
 fn a_transfer_is_as_long_as_the_limits_say() {
     let mut bench = Bench::new(thin());
-    let [_, longest, _] = layouts(READ, 0, 0, 32_768);
-    assert_eq!(bench.io(longest, &[]), Io::Read(extent(0, 32_768)));
-    let [_, longer, _] = layouts(READ, 0, 0, 32_769);
-    assert_eq!(bench.failure(longer, &[]), INVALID_FIELD);
-    let [_, longer, _] = layouts(WRITE, 0, 0, 32_769);
-    assert_eq!(bench.lun.expected(LUN_0, &longer), Transfer::None);
+    let of = |opcode, blocks: u32| {
+        let [a, b, c, d] = blocks.to_be_bytes();
+        cdb([opcode, 0, 0, 0, 0, 0, a, b, c, d])
+    };
+    assert_eq!(bench.io(of(0xa8, 65_536), &[]), Io::Read(extent(0, 65_536)));
+    assert_eq!(bench.failure(of(0xa8, 65_537), &[]), INVALID_FIELD);
+    assert_eq!(bench.lun.expected(LUN_0, &of(0xaa, 65_537)), Transfer::None);
+    assert_eq!(bench.failure(of(0xaa, 65_537), &[]), INVALID_FIELD);
 }
 
 #[test]
@@ -171,34 +173,50 @@ fn orwrite() {
 #[test]
 fn write_same() {
     let mut bench = Bench::new(thin());
-    let block = [0; 512];
+    let (zeros, ones) = ([0; 512], [1; 512]);
     let ten = |flags| cdb([0x41, flags, 0, 0, 0, 9, 0, 0, 100]);
     let sixteen = |flags| cdb([0x93, flags, 0, 0, 0, 0, 0, 0, 0, 9, 0, 0, 0, 100]);
-    for cdb in [ten(0), sixteen(0)] {
-        assert_eq!(bench.lun.expected(LUN_0, &cdb), Transfer::Out(512));
-        assert_eq!(bench.io(cdb, &block), Io::WriteSame(extent(9, 100), Fill::Data, Space::Keep));
-    }
-    for cdb in [ten(0x08), sixteen(0x08)] {
-        assert_eq!(bench.io(cdb, &block), Io::WriteSame(extent(9, 100), Fill::Data, Space::MayRelease));
+    for command in [ten, sixteen] {
+        assert_eq!(bench.lun.expected(LUN_0, &command(0)), Transfer::Out(512));
+        assert_eq!(bench.io(command(0), &ones), Io::WriteSame(extent(9, 100)));
+        assert_eq!(bench.io(command(0), &zeros), Io::Zero(extent(9, 100), Space::Keep));
+        // Only zeros read the same when their space is given back.
+        assert_eq!(bench.io(command(0x08), &ones), Io::WriteSame(extent(9, 100)));
+        assert_eq!(bench.io(command(0x08), &zeros), Io::Zero(extent(9, 100), Space::MayRelease));
+        for wrong in [&[0; 256][..], &[0; 1024], &[]] {
+            assert_eq!(bench.failure(command(0x08), wrong), INVALID_FIELD);
+        }
+        // ANCHOR, PBDATA, LBDATA
+        for flags in [0x10, 0x18, 0x04, 0x02] {
+            assert_eq!(bench.failure(command(flags), &zeros), INVALID_FIELD);
+        }
     }
     assert_eq!(bench.lun.expected(LUN_0, &sixteen(0x09)), Transfer::None);
-    assert_eq!(bench.io(sixteen(0x09), &[]), Io::WriteSame(extent(9, 100), Fill::Zeros, Space::MayRelease));
-    assert_eq!(bench.failure(ten(0x08), &[0; 256]), INVALID_FIELD);
-    assert_eq!(bench.failure(ten(0x08), &[0; 1024]), INVALID_FIELD);
-    // ANCHOR, PBDATA, LBDATA
-    for flags in [0x10, 0x04, 0x02] {
-        assert_eq!(bench.failure(sixteen(flags), &block), INVALID_FIELD);
-    }
+    assert_eq!(bench.io(sixteen(0x09), &[]), Io::Zero(extent(9, 100), Space::MayRelease));
+    assert_eq!(bench.io(sixteen(0x01), &[]), Io::Zero(extent(9, 100), Space::Keep));
 }
 
-/// WSNZ: no blocks are not all of them, but past the end is past the end.
 #[test]
-fn write_same_of_no_blocks() {
+fn write_same_of_no_blocks_goes_on_to_the_end() {
     let mut bench = Bench::new(thin());
-    assert_eq!(bench.failure(cdb([0x41]), &[0; 512]), INVALID_FIELD);
+    assert_eq!(bench.io(cdb([0x41]), &[0; 512]), Io::Zero(extent(0, BLOCKS), Space::Keep));
+    let near_the_end = cdb([0x93, 0x08, 0, 0, 0, 0, 0, 0x1f, 0xff, 0xfd]);
+    assert_eq!(bench.io(near_the_end, &[1; 512]), Io::WriteSame(extent(BLOCKS - 3, 3)));
+    assert_eq!(bench.answer(cdb([0x93, 0x01, 0, 0, 0, 0, 0, 0x20, 0, 0])), [], "there is nothing at the end");
     assert_eq!(bench.failure(cdb([0x41, 0, 0, 0x20, 0, 1]), &[0; 512]), OUT_OF_RANGE);
-    let too_many = cdb([0x93, 0x01, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 1]);
-    assert_eq!(bench.failure(too_many, &[]), INVALID_FIELD);
+}
+
+#[test]
+fn long_patterns_are_refused_and_long_zeros_are_not() {
+    let mut bench = Bench::new(thin());
+    let command = |blocks: u32| {
+        let [a, b, c, d] = blocks.to_be_bytes();
+        cdb([0x93, 0, 0, 0, 0, 0, 0, 0, 0, 0, a, b, c, d])
+    };
+    assert_eq!(bench.io(command(65_536), &[1; 512]), Io::WriteSame(extent(0, 65_536)));
+    assert_eq!(bench.failure(command(65_537), &[1; 512]), INVALID_FIELD);
+    assert_eq!(bench.failure(command(0), &[1; 512]), INVALID_FIELD);
+    assert_eq!(bench.io(command(65_537), &[0; 512]), Io::Zero(extent(0, 65_537), Space::Keep));
 }
 
 #[test]

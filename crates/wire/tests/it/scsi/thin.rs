@@ -73,7 +73,7 @@ fn a_thick_disk_keeps_its_space() {
     let mut bench = Bench::new(thick());
     assert_eq!(refused(send(&mut bench, &[(0, 1)])), INVALID_OPCODE);
     assert_eq!(bench.failure(cdb([0x41, 0x08, 0, 0, 0, 0, 0, 0, 1]), &[0; 512]), INVALID_FIELD);
-    assert!(matches!(bench.io(cdb([0x41, 0, 0, 0, 0, 0, 0, 0, 1]), &[0; 512]), Io::WriteSame(..)));
+    assert!(matches!(bench.io(cdb([0x41, 0, 0, 0, 0, 0, 0, 0, 1]), &[0; 512]), Io::Zero(..)));
 }
 
 fn status(block: u64, allocation: u32) -> Cdb {
