@@ -25,6 +25,9 @@ const CLIENTS: u32 = 30_000;
 const LOSS_MAX: f64 = 0.01;
 /// From one rate to the next.
 const STEP: f64 = 1.25;
+/// Between the highest rate that was managed and the next one, so often half of the way is tried: what the rates of two
+/// servers are apart must not depend on the steps.
+const HALVINGS: u32 = 2;
 /// A rate that failed is tried once more, since the computer may have been busy with something else.
 const TRIES: u32 = 2;
 /// Where the first climb begins.
@@ -158,6 +161,26 @@ fn a_few_exchanges() -> Command {
 impl Climber<'_> {
     /// Climbs from below the last rate to the highest that loses next to nothing.
     pub(super) fn measure(&mut self) -> Result<Sample> {
+        let best = self.climb()?;
+        let best = self.refine(best)?;
+        Ok(Sample { operations: best.done, elapsed: PERIOD, cpu: best.cpu })
+    }
+
+    fn refine(&self, mut best: Trial) -> Result<Trial> {
+        let (mut good, mut step) = (self.rate, STEP);
+        for _ in 0..HALVINGS {
+            step = step.sqrt();
+            if let Some(trial) = self.good_trial(good * step)?
+                && trial.done > best.done
+            {
+                good *= step;
+                best = trial;
+            }
+        }
+        Ok(best)
+    }
+
+    fn climb(&mut self) -> Result<Trial> {
         let mut rate = self.rate / STEP;
         let mut best: Option<Trial> = None;
         loop {
@@ -181,8 +204,7 @@ impl Climber<'_> {
                 bail!("it loses exchanges at every rate");
             }
         }
-        let best = best.context("no rate was tried")?;
-        Ok(Sample { operations: best.done, elapsed: PERIOD, cpu: best.cpu })
+        best.context("no rate was tried")
     }
 
     fn good_trial(&self, rate: f64) -> Result<Option<Trial>> {

@@ -174,7 +174,7 @@ fn hostile_sample() -> Config {
     let args = "a={{ client.serial }} {{ vars.args }} b={{ client.asset }} c={{ vars.role }}";
     let BootKind::Linux { initrd, cmdline, .. } = linux(args) else { unreachable!("a kernel") };
     let kernel = Location::File("it's a/$linux{;}".into());
-    add_boot(&mut config, "args", BootKind::Linux { kernel, initrd, cmdline });
+    add_boot(&mut config, "args", BootKind::Linux { shim: None, kernel, initrd, cmdline });
     let url = "http://{{ server.ip }}/{{ client.serial }}?a={{ client.asset }}&b={{ vars.role }}";
     add_boot(&mut config, "url", BootKind::Chain { url: template(url, Language::Url) });
     add_boot(&mut config, "choice", menu(&["args", "url"], "args", None));
