@@ -228,7 +228,7 @@ impl Lun {
                 let nexus = &self.nexuses[at];
                 match self.reservations.change(action, scope_and_type, list, &nexus.port)? {
                     Change::Made(notices) => {
-                        self.notify(at, &notices);
+                        self.notify(&notices);
                         Outcome::good(Vec::new())
                     }
                     Change::Conflict => Outcome::bare(Status::ReservationConflict),
@@ -249,14 +249,10 @@ impl Lun {
         self.nexuses.iter_mut().filter(|nexus| nexus.id != but).for_each(|nexus| nexus.attention(reason));
     }
 
-    /// Passes on what a change of reservations means for others: for all sessions of their ports but the one that
-    /// asked.
-    fn notify(&mut self, at: usize, notices: &[Notice]) {
-        let asking = self.nexuses[at].id;
+    /// Passes on what a change of reservations means for others: all sessions of their ports hear of it.
+    fn notify(&mut self, notices: &[Notice]) {
         for notice in notices {
-            for nexus in
-                self.nexuses.iter_mut().filter(|nexus| nexus.port == notice.port && nexus.id != asking)
-            {
+            for nexus in self.nexuses.iter_mut().filter(|nexus| nexus.port == notice.port) {
                 nexus.attention(notice.reason);
                 if notice.tasks == Tasks::Abort && !self.aborts.contains(&nexus.id) {
                     self.aborts.push(nexus.id);

@@ -131,21 +131,10 @@ impl Reservations {
         let kind = reservation.kind;
         let ends = if kind.is_of_all() { self.registrations.is_empty() } else { reservation.holder == *port };
         if !ends {
-            // Any registrant stands for all of them; the holder's place goes to one who is still there.
-            self.appoint();
             return Vec::new();
         }
         self.persistent = None;
         if kind.admits_registrants() { self.notices(port, Reason::ReservationsReleased) } else { Vec::new() }
-    }
-
-    /// Keeps the holder of what all hold among those who are registered.
-    fn appoint(&mut self) {
-        let Some(first) = self.registrations.first() else { return };
-        if let Some(reservation) = self.persistent.as_mut().filter(|reservation| reservation.kind.is_of_all())
-        {
-            reservation.holder = first.port.clone();
-        }
     }
 
     /// RESERVE. Who holds the same already, has it.
@@ -212,14 +201,11 @@ impl Reservations {
             .into_iter()
             .map(|known| Notice { port: known.port, reason: Reason::RegistrationsPreempted, tasks })
             .collect();
-        match new {
-            Some(kind) => {
-                self.persistent = Some(Reservation { kind, holder: port.clone() });
-                if held != Some(kind) {
-                    notices.extend(self.notices(port, Reason::ReservationsReleased));
-                }
+        if let Some(kind) = new {
+            self.persistent = Some(Reservation { kind, holder: port.clone() });
+            if held != Some(kind) {
+                notices.extend(self.notices(port, Reason::ReservationsReleased));
             }
-            None => self.appoint(),
         }
         self.count();
         Ok(Change::Made(notices))

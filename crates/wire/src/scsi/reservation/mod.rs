@@ -55,7 +55,8 @@ struct Registration {
     key: u64,
 }
 
-/// The persistent reservation there is. `holder` made it; with [`Kind::is_of_all`] it is one of many.
+/// The persistent reservation there is. `holder` made it and is registered; it means nothing with
+/// [`Kind::is_of_all`], where it may be gone while others hold on.
 #[derive(Clone, Debug)]
 struct Reservation {
     kind: Kind,
@@ -69,7 +70,7 @@ pub(super) struct Reservations {
     generation: u32,
     /// One for each port at most, in the order in which they came.
     registrations: Vec<Registration>,
-    /// Its holder is registered, always.
+    /// There is none while nobody is registered.
     persistent: Option<Reservation>,
     /// Who holds a reservation of RESERVE; there is none while somebody is registered.
     simple: Option<NexusId>,

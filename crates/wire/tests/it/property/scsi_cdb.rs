@@ -20,7 +20,13 @@ pub(crate) fn check(bytes: &[u8]) {
         let mut padded = [0; RECORD_BYTES];
         padded[..record.len()].copy_from_slice(record);
         let [control, cdb @ .., announced, fill, a, b, c, d, e] = padded;
-        command(&mut lun, &nexuses, control, &cdb, usize::from(announced) * 16, [fill, a, b, c, d, e, 1, 8]);
+        let data = if control & 8 == 0 {
+            // Two small numbers, which are keys that others may have, too.
+            [[0, 0, 0, 0, 0, 0, 0, fill], [0, 0, 0, 0, 0, 0, 0, a], [b; 8]].concat()
+        } else {
+            vec![fill, a, b, c, d, e, 0, 1]
+        };
+        command(&mut lun, &nexuses, control, &cdb, usize::from(announced) * 16, &data);
         while lun.poll_abort().is_some() {}
     }
     somebody_registered_holds(&mut lun, nexuses[0]);
@@ -55,7 +61,7 @@ fn attach(lun: &mut Lun, number: u8) -> NexusId {
     lun.attach(port).expect("there are two")
 }
 
-fn command(lun: &mut Lun, nexuses: &[NexusId; 2], control: u8, cdb: &Cdb, announced: usize, fill: [u8; 8]) {
+fn command(lun: &mut Lun, nexuses: &[NexusId; 2], control: u8, cdb: &Cdb, announced: usize, fill: &[u8]) {
     match control >> 4 {
         0xf => lun.reset(Reset::Unit),
         0xe => lun.task_set_cleared(nexuses[0]),
@@ -70,7 +76,7 @@ fn command(lun: &mut Lun, nexuses: &[NexusId; 2], control: u8, cdb: &Cdb, announ
     assert!(wanted <= 2 * u64::from(limits::TRANSFER_BYTES_MAX), "{wanted} bytes");
     // Mostly what the CDB says, and what somebody announces who is wrong.
     let announced = if control & 4 == 0 { wanted.min(1 << 12) as usize } else { announced };
-    let data: Vec<u8> = fill.into_iter().cycle().take(announced.min(wanted as usize)).collect();
+    let data: Vec<u8> = fill.iter().copied().cycle().take(announced.min(wanted as usize)).collect();
     let data = DataOut { announced: announced as u64, bytes: &data };
     match lun.start(nexuses[usize::from(control & 1)], address, cdb, data) {
         Step::Done(outcome) => answered(&outcome, expected),

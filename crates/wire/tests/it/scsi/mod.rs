@@ -134,32 +134,36 @@ const INVALID_OPCODE: [u8; 3] = [5, 0x20, 0];
 const OUT_OF_RANGE: [u8; 3] = [5, 0x21, 0];
 const INVALID_FIELD: [u8; 3] = [5, 0x24, 0];
 
-/// Good input for mutants: a byte about the disk, then records of a control byte, a CDB and seven bytes about data.
+/// Good input for mutants: a byte about the disk, then records of a control byte (whose lowest bit is the session), a
+/// CDB, and seven bytes about data: how many, two keys, and what follows them.
 pub(crate) fn conversations() -> Vec<Vec<u8>> {
-    let record = |control: u8, cdb: Cdb, data: [u8; 7]| [&[control][..], &cdb, &data].concat();
-    // A list of zeros but for its flags registers nothing; with these bytes the keys are not zero.
-    let key = [2, 0, 0, 0, 0, 0, 0];
-    let register = cdb([0x5f, 6, 0, 0, 0, 0, 0, 0, 24, 0]);
-    let reserve = |kind: u8| cdb([0x5f, 1, kind, 0, 0, 0, 0, 0, 24, 0]);
+    let record = |control: u8, cdb: Cdb, [key, service_key]: [u8; 2]| {
+        [&[control][..], &cdb, &[2, key, service_key, 0, 0, 0, 0]].concat()
+    };
+    let out = |action: u8, kind: u8| cdb([0x5f, action, kind, 0, 0, 0, 0, 0, 24, 0]);
     let everything: Vec<u8> = operations::supported()
         .into_iter()
         .flat_map(|(opcode, action)| {
-            record(0, cdb([opcode, action as u8, 0, 0, 0, 0, 0, 0, 24, 0, 0, 0, 0, 1]), key)
+            let cdb = cdb([opcode, action as u8, 0, 0, 0, 0, 0, 0, 24, 0, 0, 0, 0, 1]);
+            [record(0, cdb, [0, 7]), record(8, cdb, [0, 7])].concat()
         })
         .collect();
     let reserved: Vec<u8> = [1, 3, 5, 6, 7, 8]
         .into_iter()
         .flat_map(|kind| {
             [
-                record(0, register, key),
-                record(1, register, key),
-                record(0, reserve(kind), key),
-                record(1, cdb([0x2a, 0, 0, 0, 0, 9, 0, 0, 1, 0]), key),
-                record(1, cdb([0x5f, 5, kind, 0, 0, 0, 0, 0, 24, 0]), key),
-                record(0, cdb([0x5f, 3, 0, 0, 0, 0, 0, 0, 24, 0]), key),
+                record(0, out(6, 0), [0, 7]),
+                record(0, out(6, 0), [0, 7]),
+                record(1, out(6, 0), [0, 8]),
+                record(1, out(6, 0), [0, 8]),
+                record(0, out(1, kind), [7, 0]),
+                record(1, cdb([0x2a, 0, 0, 0, 0, 9, 0, 0, 1, 0]), [0, 0]),
+                record(1, out(5, kind), [8, 7]),
+                record(1, out(0, 0), [8, 0]),
             ]
             .concat()
         })
         .collect();
-    vec![[vec![0], everything.clone()].concat(), [vec![1], everything].concat(), [vec![0], reserved].concat()]
+    let begin = |first: u8, records: &[u8]| [&[first][..], records].concat();
+    vec![begin(0, &everything), begin(1, &everything), begin(0, &reserved), begin(0, &reserved[..120])]
 }

@@ -318,6 +318,14 @@ fn preempt_and_abort_names_whose_commands_end() {
 }
 
 #[test]
+fn a_session_that_is_over_has_nothing_to_abort() {
+    let mut bench = Bench::reserved(WE);
+    bench.done(1, PREEMPT_AND_ABORT, WE, 11, 10);
+    bench.lun.detach(bench.nexuses[0]);
+    assert_eq!(bench.lun.poll_abort(), None);
+}
+
+#[test]
 fn parameter_lists() {
     let mut bench = Bench::with_nexuses(thin(), 1);
     for length in [0, 23, 25] {
