@@ -12,24 +12,21 @@ use super::step::{Compare, DataOut, Extent, Fill, Io, Outcome, Space, Step, Tran
 /// What the CDB alone forbids on this disk.
 pub(super) fn check(command: &Command, disk: &Disk) -> Result<(), Sense> {
     let geometry = disk.geometry;
-    let fits = |extent: Extent, bytes_max: u32| {
-        if !geometry.contains(extent) {
-            return Err(Sense::from(Reason::OutOfRange));
-        }
-        let blocks_max = u64::from(bytes_max / geometry.block_bytes.max(1));
-        if extent.blocks > blocks_max { Err(Reason::InvalidFieldInCdb.into()) } else { Ok(()) }
-    };
+    let inside =
+        |extent| if geometry.contains(extent) { Ok(()) } else { Err(Sense::from(Reason::OutOfRange)) };
+    let blocks_max = u64::from(TRANSFER_BYTES_MAX / geometry.block_bytes.max(1));
     match *command {
         Command::Read(extent)
         | Command::Write(extent, _)
         | Command::WriteVerify(extent, _)
         | Command::Verify(extent, _)
         | Command::OrWrite(extent, _)
-        | Command::CompareAndWrite(extent, _) => fits(extent, TRANSFER_BYTES_MAX),
+        | Command::CompareAndWrite(extent, _) => {
+            inside(extent)?;
+            if extent.blocks > blocks_max { Err(Reason::InvalidFieldInCdb.into()) } else { Ok(()) }
+        }
         Command::WriteSame(extent, _, space) => {
-            if !geometry.contains(extent) {
-                return Err(Reason::OutOfRange.into());
-            }
+            inside(extent)?;
             let may_release = space == Space::MayRelease;
             if may_release && disk.provisioning == Provisioning::Thick {
                 Err(Sense::cdb_bit(1, 3))
@@ -37,9 +34,7 @@ pub(super) fn check(command: &Command, disk: &Disk) -> Result<(), Sense> {
                 Ok(())
             }
         }
-        Command::SynchronizeCache(extent) | Command::Prefetch(extent) if !geometry.contains(extent) => {
-            Err(Reason::OutOfRange.into())
-        }
+        Command::SynchronizeCache(extent) | Command::Prefetch(extent) => inside(extent),
         Command::GetLbaStatus { block, .. } if block >= geometry.blocks => Err(Reason::OutOfRange.into()),
         Command::Unmap { .. } if disk.provisioning == Provisioning::Thick => {
             Err(Reason::InvalidOpcode.into())

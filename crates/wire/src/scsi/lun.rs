@@ -113,7 +113,7 @@ impl Lun {
         }
     }
 
-    /// What a command comes to whose [`Io`] ended so.
+    /// What a command comes to whose [`Io`] ended so. A result that does not belong to it is a failure of the target.
     pub fn finish(&self, io: &Io, result: &IoResult) -> Outcome {
         match (io, result) {
             (_, IoResult::Failed(error)) => {
@@ -127,7 +127,10 @@ impl Lun {
             (Io::LbaStatus { extent, runs_max, allocation }, IoResult::LbaStatus(runs)) => {
                 cut(report::lba_status(*extent, runs, *runs_max), *allocation)
             }
-            _ => Outcome::good(Vec::new()),
+            (Io::LbaStatus { .. }, IoResult::Done) | (_, IoResult::LbaStatus(_)) => {
+                self.failed(Reason::TargetFailure.into())
+            }
+            (_, IoResult::Done) => Outcome::good(Vec::new()),
         }
     }
 

@@ -100,6 +100,7 @@ fn lba_status() {
     // The last one ends with the disk.
     expected.extend([0, 0, 0, 0, 0, 0, 0, 8, 0x00, 0x1f, 0xff, 0xf8, 1, 0, 0, 0]);
     assert_eq!(answer, expected);
+    assert_eq!(codes(&bench.lun.finish(&io, &IoResult::Done)), [4, 0x44, 0]);
     for block in [BLOCKS, BLOCKS + 1, 1 << 63, u64::MAX] {
         assert_eq!(bench.failure(status(block, 24), &[]), OUT_OF_RANGE);
     }
