@@ -21,6 +21,7 @@ mod generated;
 mod grub;
 mod query;
 mod script;
+mod secret;
 
 use generated::{Claim, Generated};
 pub use query::QUERY_BYTES_MAX;
