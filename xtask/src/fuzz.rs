@@ -18,7 +18,7 @@ pub(crate) struct Target {
     package: &'static str,
 }
 
-pub(crate) const TARGETS: [Target; 13] = [
+pub(crate) const TARGETS: [Target; 14] = [
     Target::of_wire("dhcp_decode"),
     Target::of_wire("ipxe_options"),
     Target::of_wire("frame_parse"),
@@ -27,6 +27,7 @@ pub(crate) const TARGETS: [Target; 13] = [
     Target::of_wire("tftp_packet"),
     Target::of_wire("tftp_transfer"),
     Target::of_wire("http_request"),
+    Target::of_wire("scsi_cdb"),
     Target { name: "script_query", package: "bootlace-core" },
     Target { name: "config_reader", package: "bootlace-core" },
     Target { name: "iso_image", package: "bootlace-iso" },

@@ -85,7 +85,7 @@ fn open(path: &Path, interfaces: &[String]) -> Result<Opened> {
     let clock = HostClock::start(&mut table, &mut store)?;
     let journal = Journal::open(&state_dir)?;
     let next_session = journal.next_session()?;
-    let plane = FilePlane::new(&config.boot_dir, &config.follow).with_context(|| {
+    let plane = FilePlane::of(&config).with_context(|| {
         format!("cannot open boot_dir {} or a folder of follow", config.boot_dir.display())
     })?;
     let bound = Bound::bind(&config, token, inherited)?;

@@ -9,6 +9,7 @@ pub mod doctor;
 pub mod files;
 pub mod http;
 pub mod hub;
+pub mod loaders;
 mod logging;
 pub mod net;
 mod privileges;

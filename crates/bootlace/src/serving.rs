@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use bootlace_core::boot::loader::signed_ipxe::Pair;
 use bootlace_core::boot::loader::{Loader, LoaderInventory, known_files};
 use bootlace_core::config::Config;
 use bootlace_core::event::{Event, EventKind, Peer};
@@ -50,10 +51,12 @@ impl Edition {
 }
 
 impl Serving {
-    /// Looks which loaders there are: those of every firmware, and those that machines and rules name.
+    /// Looks which loaders there are: those of every firmware, signed ones, and those that machines and rules name.
     pub fn new(config: Config, plane: Arc<FilePlane>, edition: Edition) -> Self {
         let mut names: Vec<&str> = known_files().collect();
         names.extend(named_loaders(&config).filter_map(Loader::file));
+        let shims: Vec<String> = Pair::all().map(Pair::shim).collect();
+        names.extend(shims.iter().map(String::as_str));
         let loaders = plane.inventory(names);
         Self { config, loaders, plane, edition }
     }

@@ -1,8 +1,8 @@
 //! The name space that TFTP and HTTP share: which name is which resource.
 //!
-//! Reserved names come first (`boot.ipxe`, `script`, `ipxe/NAME`; `answer/` and `done/` are kept for
-//! installers), then files, then names that are generated in every folder (`autoexec.ipxe`, `mac-*.ipxe`,
-//! `uuid-*.ipxe`, `hostname-*.ipxe`, `grub.cfg*`). Resolving causes nothing: the same request gets the same answer, and whether an
+//! Reserved names come first (`boot.ipxe`, `script`, `ipxe/NAME`, the folders of the signed iPXE in `ipxe/`; `answer/`
+//! and `done/` are kept for installers), then files, then names that are generated in every folder (`autoexec.ipxe`,
+//! `mac-*.ipxe`, `uuid-*.ipxe`, `hostname-*.ipxe`, `grub.cfg*`). Resolving causes nothing: the same request gets the same answer, and whether an
 //! event comes of it is the service's business.
 
 use std::net::Ipv4Addr;
@@ -10,8 +10,9 @@ use std::net::Ipv4Addr;
 use bootlace_wire::Mac;
 use bootlace_wire::tftp::clean_name;
 
+use crate::boot::choose::choose;
 use crate::boot::features::IpxeFeatures;
-use crate::boot::loader::LoaderInventory;
+use crate::boot::loader::{LoaderInventory, signed_ipxe};
 use crate::config::Config;
 use crate::event::{Protocol, ScriptEvent};
 use crate::model::{Facts, Text};
@@ -20,6 +21,7 @@ mod generated;
 mod grub;
 mod query;
 mod script;
+mod secret;
 
 use generated::{Claim, Generated};
 pub use query::QUERY_BYTES_MAX;
@@ -111,7 +113,10 @@ pub fn resolve(config: &Config, name: &str, request: &FileRequest<'_>) -> Resolu
     let resource = match look_up(name) {
         Named::Boot => return script::boot(config, request),
         Named::Script => return script::script(config, request),
-        Named::File(file) => Resource::File(request.loaders.behind(&file).to_owned()),
+        Named::File(file) => Resource::File(
+            of_nameless_shim(config, request, &file)
+                .unwrap_or_else(|| request.loaders.behind(&file).to_owned()),
+        ),
         Named::Generated { asked, file, script } => {
             let name = (asked.as_str(), file);
             return match &script {
@@ -123,6 +128,17 @@ pub fn resolve(config: &Config, name: &str, request: &FileRequest<'_>) -> Resolu
         Named::Absent(why) => Resource::Absent(why),
     };
     Resolution { resource, script: None }
+}
+
+/// A signed shim whose firmware did not tell it its own name asks the root for `ipxe.efi`, which may well be there for
+/// others. It gets what it was sent for: anything unsigned it would refuse.
+fn of_nameless_shim(config: &Config, request: &FileRequest<'_>, file: &str) -> Option<String> {
+    if file != signed_ipxe::NAMELESS {
+        return None;
+    }
+    let settings = choose(config, request.facts, None).settings;
+    let loader = request.loaders.pick(request.facts.firmware()?, settings.loader.as_ref()).ok()?;
+    signed_ipxe::Pair::of_shim(&loader).map(signed_ipxe::Pair::second)
 }
 
 /// What a name stands for, whoever asks.
@@ -156,6 +172,7 @@ pub(crate) fn look_up(name: &str) -> Named {
         ("boot.ipxe", "") => Named::Boot,
         ("script", "") => Named::Script,
         ("answer" | "done", _) => Named::Absent(format!("{folder}/ is reserved: nothing answers it yet")),
+        ("ipxe", _) if signed_ipxe::is_in_a_folder(&cleaned) => file_or_generated(&cleaned, &cleaned),
         ("ipxe", _) if rest.is_empty() || rest.contains('/') => {
             Named::Absent("ipxe/ is reserved for loaders: ipxe/NAME".to_owned())
         }

@@ -12,6 +12,7 @@ pub mod frame;
 pub mod http;
 mod hwaddr;
 pub mod ndp;
+pub mod scsi;
 pub mod tftp;
 
 pub use hwaddr::{HwAddr, Mac, ParseMacError};

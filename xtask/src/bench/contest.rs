@@ -41,6 +41,16 @@ pub(super) struct Sample {
     pub(super) elapsed: Duration,
     /// CPU time of the server alone.
     pub(super) cpu: Duration,
+    pub(super) bound: Bound,
+}
+
+/// What kept a turn from going faster.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Bound {
+    /// The server, as far as one can tell.
+    Server,
+    /// The load generator, which sent less than it was asked to.
+    Load,
 }
 
 impl Sample {
@@ -62,6 +72,8 @@ pub(super) struct Standings {
     pub(super) end: &'static str,
     /// Bootlace, then its peers from the fastest down.
     pub(super) places: Vec<Place>,
+    /// What kept Bootlace from going faster, most of the time.
+    pub(super) bound: Bound,
 }
 
 /// Medians of one server.
@@ -101,17 +113,19 @@ impl Contest<'_> {
             }
         }
         let names = self.subjects.iter().map(|subject| subject.name);
-        let places = rank(&names.zip(samples).collect::<Vec<_>>());
-        Ok(Standings { work: self.work, unit: self.unit, floor: self.floor, end: self.end, places })
+        let samples: Vec<_> = names.zip(samples).collect();
+        let bound = samples.first().map_or(Bound::Server, |(_, ours)| bound(ours));
+        let places = rank(&samples);
+        Ok(Standings { work: self.work, unit: self.unit, floor: self.floor, end: self.end, places, bound })
     }
 }
 
 impl Standings {
-    /// What is missing to the floor, if anything is.
+    /// What is missing to the floor, if anything is. A rate that is the load generator's is no shortfall.
     pub(super) fn shortfall(&self) -> Option<String> {
         let best = self.places.get(1)?;
         let (floor, work) = (&self.floor, &self.work);
-        if best.rate_ratio < floor.rate {
+        if best.rate_ratio < floor.rate && self.bound == Bound::Server {
             return Some(format!(
                 "{work}: {:.2} x the rate of {}, not {}",
                 best.rate_ratio, best.name, floor.rate
@@ -120,6 +134,11 @@ impl Standings {
         let cpu = floor.cpu.filter(|cpu| best.cpu_ratio > *cpu)?;
         Some(format!("{work}: {:.2} of the CPU time of {}, not {cpu:.2}", best.cpu_ratio, best.name))
     }
+}
+
+fn bound(samples: &[Sample]) -> Bound {
+    let by_load = samples.iter().filter(|sample| sample.bound == Bound::Load).count();
+    if by_load * 2 > samples.len() { Bound::Load } else { Bound::Server }
 }
 
 fn rank(subjects: &[(&'static str, Vec<Sample>)]) -> Vec<Place> {
@@ -159,7 +178,8 @@ mod tests {
     use super::*;
 
     fn sample(operations: f64, seconds: u64, cpu_millis: u64) -> Sample {
-        Sample { operations, elapsed: Duration::from_secs(seconds), cpu: Duration::from_millis(cpu_millis) }
+        let (elapsed, cpu) = (Duration::from_secs(seconds), Duration::from_millis(cpu_millis));
+        Sample { operations, elapsed, cpu, bound: Bound::Server }
     }
 
     #[test]
@@ -167,6 +187,15 @@ mod tests {
         assert_eq!(median(vec![9.0, 1.0, 5.0]), 5.0);
         assert_eq!(median(vec![4.0, 1.0, 2.0, 100.0]), 3.0);
         assert!(median(Vec::new()).is_nan());
+    }
+
+    #[test]
+    fn the_load_is_the_limit_when_it_mostly_was() {
+        let by = |bound| Sample { bound, ..sample(1.0, 1, 1) };
+        let (load, server) = (by(Bound::Load), by(Bound::Server));
+        assert_eq!(bound(&[load, server, load]), Bound::Load);
+        assert_eq!(bound(&[load, server]), Bound::Server);
+        assert_eq!(bound(&[]), Bound::Server);
     }
 
     #[test]
@@ -183,14 +212,17 @@ mod tests {
     #[test]
     fn a_floor_holds_for_rate_and_cpu() {
         let places = rank(&[("ours", vec![sample(300.0, 1, 100)]), ("peer", vec![sample(150.0, 1, 100)])]);
-        let shortfall = |rate, cpu| {
+        let judge = |rate, cpu, bound| {
             let floor = Floor { rate, cpu };
-            Standings { work: "work".to_owned(), unit: "op", floor, end: "", places: places.clone() }
+            Standings { work: "work".to_owned(), unit: "op", floor, end: "", places: places.clone(), bound }
                 .shortfall()
         };
+        let shortfall = |rate, cpu| judge(rate, cpu, Bound::Server);
         assert_eq!(shortfall(2.0, None), None);
         assert_eq!(shortfall(2.5, None).unwrap(), "work: 2.00 x the rate of peer, not 2.5");
         assert_eq!(shortfall(1.0, Some(0.5)), None);
         assert_eq!(shortfall(1.0, Some(0.25)).unwrap(), "work: 0.50 of the CPU time of peer, not 0.25");
+        assert_eq!(judge(2.5, None, Bound::Load), None, "nobody knows how fast it would have been");
+        assert!(judge(2.5, Some(0.25), Bound::Load).is_some(), "its CPU time is known");
     }
 }

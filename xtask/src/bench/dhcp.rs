@@ -12,7 +12,7 @@ use anyhow::{Context, Result, bail};
 
 use super::contest::Standings;
 use super::wire::{LINK, SERVER, Server, Wire};
-use super::{Contest, Floor, Sample, Subject};
+use super::{Bound, Contest, Floor, Sample, Subject};
 use crate::perfdhcp::field;
 
 /// How long one rate is held.
@@ -25,6 +25,9 @@ const CLIENTS: u32 = 30_000;
 const LOSS_MAX: f64 = 0.01;
 /// From one rate to the next.
 const STEP: f64 = 1.25;
+/// Between the highest rate that was managed and the next one, so often half of the way is tried: what the rates of two
+/// servers are apart must not depend on the steps.
+const HALVINGS: u32 = 2;
 /// A rate that failed is tried once more, since the computer may have been busy with something else.
 const TRIES: u32 = 2;
 /// Where the first climb begins.
@@ -85,6 +88,8 @@ pub(super) struct Climber<'a> {
 /// What perfdhcp saw at one rate.
 #[derive(Debug, PartialEq)]
 struct Trial {
+    /// What perfdhcp should have sent.
+    asked: f64,
     sent: f64,
     done: f64,
     cpu: Duration,
@@ -158,12 +163,33 @@ fn a_few_exchanges() -> Command {
 impl Climber<'_> {
     /// Climbs from below the last rate to the highest that loses next to nothing.
     pub(super) fn measure(&mut self) -> Result<Sample> {
+        let best = self.climb()?;
+        let best = self.refine(best)?;
+        let bound = if best.asked * SENT_MIN > best.sent { Bound::Load } else { Bound::Server };
+        Ok(Sample { operations: best.done, elapsed: PERIOD, cpu: best.cpu, bound })
+    }
+
+    fn refine(&self, mut best: Trial) -> Result<Trial> {
+        let (mut good, mut step) = (self.rate, STEP);
+        for _ in 0..HALVINGS {
+            step = step.sqrt();
+            if let Some(trial) = self.good_trial(good * step)?
+                && trial.done > best.done
+            {
+                good *= step;
+                best = trial;
+            }
+        }
+        Ok(best)
+    }
+
+    fn climb(&mut self) -> Result<Trial> {
         let mut rate = self.rate / STEP;
         let mut best: Option<Trial> = None;
         loop {
             match (self.good_trial(rate)?, &best) {
                 (Some(trial), _) => {
-                    let perfdhcp_is_the_limit = trial.sent < rate * PERIOD.as_secs_f64() * SENT_MIN;
+                    let perfdhcp_is_the_limit = trial.sent < trial.asked * SENT_MIN;
                     let so_far = best.as_ref().map_or(0.0, |best| best.done);
                     if trial.done > so_far {
                         self.rate = rate;
@@ -181,8 +207,7 @@ impl Climber<'_> {
                 bail!("it loses exchanges at every rate");
             }
         }
-        let best = best.context("no rate was tried")?;
-        Ok(Sample { operations: best.done, elapsed: PERIOD, cpu: best.cpu })
+        best.context("no rate was tried")
     }
 
     fn good_trial(&self, rate: f64) -> Result<Option<Trial>> {
@@ -211,7 +236,7 @@ impl Climber<'_> {
         };
         let (sent, done) =
             counted().with_context(|| format!("perfdhcp printed no statistics:\n{printed}"))?;
-        Ok(Trial { sent, done, cpu })
+        Ok(Trial { asked: rate * PERIOD.as_secs_f64(), sent, done, cpu })
     }
 }
 
@@ -221,7 +246,7 @@ mod tests {
 
     #[test]
     fn a_rate_with_losses_does_not_count() {
-        let trial = |done| Trial { sent: 1000.0, done, cpu: Duration::ZERO };
+        let trial = |done| Trial { asked: 1000.0, sent: 1000.0, done, cpu: Duration::ZERO };
         assert!(!trial(990.0).is_lossy());
         assert!(trial(989.0).is_lossy());
     }

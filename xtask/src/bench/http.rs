@@ -13,7 +13,7 @@ use rustix::net::{RecvFlags, recv};
 
 use super::contest::Standings;
 use super::wire::{SERVER, Server, Wire, http_answers};
-use super::{Contest, Floor, Sample, Subject};
+use super::{Bound, Contest, Floor, Sample, Subject};
 
 const MIB: u64 = 1 << 20;
 /// What one read of the sink discards at most.
@@ -121,7 +121,7 @@ fn measure(wire: &Wire, server: &Server, download: Download) -> Result<Sample> {
     let (bytes, elapsed) = (fetched?, started.elapsed());
     ensure!(bytes == download.bytes * download.clients, "{bytes} bytes came");
     let cpu = server.spent()? - before;
-    Ok(Sample { operations: bytes as f64 / MIB as f64, elapsed, cpu })
+    Ok(Sample { operations: bytes as f64 / MIB as f64, elapsed, cpu, bound: Bound::Server })
 }
 
 fn fill(path: &Path, bytes: u64) -> std::io::Result<()> {

@@ -27,7 +27,7 @@ use clap::{Args, Subcommand};
 use crate::gate;
 use crate::project::Project;
 use crate::setup::{self, Need};
-use contest::{Contest, Floor, Sample, Standings, Subject};
+use contest::{Bound, Contest, Floor, Sample, Standings, Subject};
 pub(crate) use script::apache as apache_config;
 
 #[derive(Debug, Clone, Args)]

@@ -9,7 +9,7 @@ use anyhow::{Context, Result, ensure};
 
 use super::contest::Standings;
 use super::wire::{SERVER, Server, Wire, http_answers};
-use super::{Contest, Floor, Sample, Subject};
+use super::{Bound, Contest, Floor, Sample, Subject};
 
 /// How long wrk asks.
 const PERIOD: Duration = Duration::from_secs(4);
@@ -163,7 +163,7 @@ pub(super) fn measure(wire: &Wire, server: &Server, url: &str) -> Result<Sample>
     let cpu = server.spent()? - before;
     ensure!(!printed.contains("Non-2xx"), "not all were answered:\n{printed}");
     let operations = requests(&printed).with_context(|| format!("wrk printed no sum:\n{printed}"))?;
-    Ok(Sample { operations, elapsed: PERIOD, cpu })
+    Ok(Sample { operations, elapsed: PERIOD, cpu, bound: Bound::Server })
 }
 
 /// From the line `N requests in 4.00s, 5MB read`.

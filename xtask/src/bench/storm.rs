@@ -11,7 +11,7 @@ use serde::Deserialize;
 use super::contest::Standings;
 use super::script;
 use super::wire::{LINK, SERVER, Server, Wire, http_answers};
-use super::{Contest, Floor, Sample, Subject};
+use super::{Bound, Contest, Floor, Sample, Subject};
 
 /// Machines in a storm.
 const MACHINES: u32 = 500;
@@ -122,7 +122,12 @@ fn measure(bootlace: &Path, wire: &Wire, servers: &[Server]) -> Result<Sample> {
     let storm: Storm = serde_json::from_str(&printed).with_context(|| format!("probe printed {printed}"))?;
     ensure!(storm.booted == MACHINES, "{} of {MACHINES} boot: {}", storm.booted, storm.findings);
     let cpu = spent()? - before;
-    Ok(Sample { operations: storm.booted.into(), elapsed: Duration::from_secs_f64(storm.seconds), cpu })
+    Ok(Sample {
+        operations: storm.booted.into(),
+        elapsed: Duration::from_secs_f64(storm.seconds),
+        cpu,
+        bound: Bound::Server,
+    })
 }
 
 fn dnsmasq(dir: &Path) -> Command {

@@ -56,7 +56,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     },
     Scenario {
         name: "dhcp-power-cuts",
-        shows: "the same after each of fifty kills in the middle of a crowd's requests",
+        shows: "the same after each of fifty kills in the middle of perfdhcp's exchanges: every ACK on the wire is in the store",
         run: cuts::power_cuts,
     },
     Scenario {

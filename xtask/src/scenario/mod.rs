@@ -18,6 +18,7 @@ mod hostile;
 mod images;
 mod kinds;
 mod links;
+mod loaders;
 mod names;
 mod passwd;
 mod peers;
@@ -60,6 +61,7 @@ const GROUPS: &[&[Scenario]] = &[
     proxy::auto::SCENARIOS,
     names::SCENARIOS,
     secure::SCENARIOS,
+    loaders::SCENARIOS,
     process::SCENARIOS,
     probe::SCENARIOS,
     doctor::SCENARIOS,

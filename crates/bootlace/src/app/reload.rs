@@ -171,7 +171,7 @@ fn plane(
     let boot_dir = !sandbox.covers(&config.boot_dir);
     let follow = !config.follow.iter().all(|path| sandbox.covers(path));
     if !boot_dir && !follow {
-        let plane = FilePlane::new(&config.boot_dir, &config.follow).with_context(|| {
+        let plane = FilePlane::of(config).with_context(|| {
             format!("cannot open boot_dir {} or a folder of follow", config.boot_dir.display())
         })?;
         return Ok(Arc::new(plane));

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use anyhow::{Result, bail};
 use bootlace_core::boot::loader::{Loader, LoaderInventory};
-use bootlace_core::config::{self, BootKind, Config, Location};
+use bootlace_core::config::{self, BootKind, BootName, Config, Location, Overrides};
 use bootlace_core::finding::{Finding, Severity};
 use clap::Args;
 
@@ -51,7 +51,7 @@ impl Check {
 
 /// What will be missed when machines ask: only warnings, since files may come later.
 fn of_files(config: Config) -> Vec<Finding> {
-    let plane = match FilePlane::new(&config.boot_dir, &config.follow) {
+    let plane = match FilePlane::of(&config) {
         Ok(plane) => Arc::new(plane),
         Err(error) => {
             let message = format!("boot_dir {} cannot be opened: {error}", config.boot_dir.display());
@@ -63,14 +63,16 @@ fn of_files(config: Config) -> Vec<Finding> {
     findings.extend(RESERVED.into_iter().filter(|name| plane.open(name).is_ok()).map(hidden));
     findings.extend(no_loader(&loaders));
     findings.extend(no_signed_loader(&config, &loaders));
+    findings.extend(no_signed_ipxe(&config, &loaders));
+    findings.extend(without_shim(&config));
     findings
 }
 
 fn missing_files<'a>(config: &'a Config, plane: &'a FilePlane) -> impl Iterator<Item = Finding> {
     let of_boot = |boot: &'a config::Boot| -> Vec<&'a str> {
         match &boot.kind {
-            BootKind::Linux { kernel, initrd, .. } => {
-                [kernel].into_iter().chain(initrd).filter_map(served_name).collect()
+            BootKind::Linux { kernel, initrd, shim, .. } => {
+                [kernel].into_iter().chain(initrd).chain(shim).filter_map(served_name).collect()
             }
             BootKind::Efi { file } => served_name(file).into_iter().collect(),
             BootKind::Pxelinux { file } => vec![file.as_str()],
@@ -114,4 +116,32 @@ fn no_signed_loader(config: &Config, loaders: &LoaderInventory) -> Option<Findin
         Finding::warning("loader-missing", why.to_string())
             .fix("install the packages shim-signed and grub-efi-amd64-signed"),
     )
+}
+
+/// The same for those that get the signed iPXE or nothing.
+fn no_signed_ipxe(config: &Config, loaders: &LoaderInventory) -> Option<Finding> {
+    named_loaders(config).find(|loader| **loader == Loader::SignedIpxe)?;
+    let why = loaders.without_signed_ipxe()?;
+    Some(Finding::warning("loader-missing", why.to_string()).fix(
+        "fetch it with `bootlace loaders fetch`; if it was, `bootlace loaders verify` says what is wrong",
+    ))
+}
+
+/// Kernels that a machine on the signed iPXE gets, and that Secure Boot will not let it start.
+fn without_shim(config: &Config) -> impl Iterator<Item = Finding> {
+    let lacks = |name: &&BootName| {
+        matches!(config.boots.get(*name).map(|boot| &boot.kind), Some(BootKind::Linux { shim: None, .. }))
+    };
+    let of_machines = config.machines.iter().map(|machine| &machine.overrides);
+    let all = of_machines.chain(config.rules.iter().map(|rule| &rule.overrides));
+    let signed = all.filter(|overrides: &&Overrides| overrides.loader == Some(Loader::SignedIpxe));
+    let mut boots: Vec<_> = signed.filter_map(|overrides| overrides.boot.as_ref()).filter(lacks).collect();
+    boots.sort_unstable();
+    boots.dedup();
+    boots.into_iter().map(|boot| {
+        let message =
+            format!("boot {boot} has no `shim`: with Secure Boot the signed iPXE cannot start its kernel");
+        Finding::warning("shim-missing", message)
+            .fix("give it the shim of whoever signed the kernel: shim = \"debian/shimx64.efi\"")
+    })
 }

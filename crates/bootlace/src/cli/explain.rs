@@ -125,11 +125,11 @@ fn feature(name: &str) -> Result<Feature> {
 fn plane(config: &Config) -> Result<FilePlane> {
     let boot_dir = config.boot_dir.display();
     if config.boot_dir.exists() {
-        return FilePlane::new(&config.boot_dir, &config.follow)
+        return FilePlane::of(config)
             .with_context(|| format!("cannot open boot_dir {boot_dir} or a folder of follow"));
     }
     eprintln!("bootlace: boot_dir {boot_dir} is not there yet: its files count as missing");
-    FilePlane::loaders(&config.follow).context("cannot open a folder of follow")
+    FilePlane::loaders(config).context("cannot open a folder of follow")
 }
 
 /// What the server has promised so far, and what the machine's boots have taught it; before its first start, nothing.

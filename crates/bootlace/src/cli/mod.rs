@@ -8,6 +8,7 @@ mod doctor;
 mod explain;
 mod learned;
 mod leases;
+mod loaders;
 mod machines;
 mod passwd;
 mod probe;
@@ -44,6 +45,8 @@ enum Command {
     Doctor(doctor::Doctor),
     /// Play machines on the wire, from the first DISCOVER to the last byte, against any server
     Probe(probe::Probe),
+    /// Loaders that firmware is sent, and the signed ones of the iPXE project
+    Loaders(loaders::Loaders),
     /// Machines of the config and those that were seen
     Machines(machines::Machines),
     /// Addresses and who holds them
@@ -109,6 +112,7 @@ pub fn main() -> ExitCode {
         Command::Explain(command) => command.run(),
         Command::Doctor(command) => return command.run(),
         Command::Probe(command) => return command.run(),
+        Command::Loaders(command) => command.run(),
         Command::Machines(command) => command.run(),
         Command::Leases(command) => command.run(),
         Command::Learned(command) => command.run(),

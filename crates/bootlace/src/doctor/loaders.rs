@@ -15,7 +15,7 @@ use crate::serving::{Edition, Serving, named_loaders};
 const COMMON: [Firmware; 2] = [Firmware::Bios, Firmware::UefiX64];
 
 pub(super) fn missing(config: &Config) -> Vec<Finding> {
-    let plane = match FilePlane::new(&config.boot_dir, &config.follow) {
+    let plane = match FilePlane::of(config) {
         Ok(plane) => Arc::new(plane),
         Err(error) => return vec![no_folder(config, &error)],
     };
@@ -40,11 +40,17 @@ pub(super) fn missing(config: &Config) -> Vec<Finding> {
     let mut named: Vec<&str> = named_loaders(config).filter_map(Loader::file).collect();
     named.sort_unstable();
     named.dedup();
+    let signed = named_loaders(config).any(|loader| *loader == Loader::SignedIpxe);
+    let signed = signed.then(|| serving.loaders.without_signed_ipxe()).flatten().map(|why| {
+        warning(Code::LoaderMissing, "the config has `loader = \"ipxe-signed\"`, and the signed iPXE is not there")
+            .evidence(why.to_string())
+            .fix("bootlace loaders fetch, and reload the server; where it was fetched, bootlace loaders verify says what is wrong")
+    });
     let named = named.into_iter().filter(|name| plane.open(name).is_err()).map(|name| {
         warning(Code::LoaderMissing, format!("the config names the loader {name}, which is not there"))
             .fix(format!("put it into {folder}"))
     });
-    common.chain(secure).chain(named).collect()
+    common.chain(secure).chain(signed).chain(named).collect()
 }
 
 fn no_folder(config: &Config, why: &std::io::Error) -> Finding {

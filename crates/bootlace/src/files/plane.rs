@@ -1,17 +1,20 @@
 //! From a cleaned name to content.
 
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use bootlace_core::boot::loader::signed_ipxe;
 use bootlace_core::boot::loader::{LoaderInventory, PE_HEADER_BYTES_MAX, Signature, carries_signature};
-
+use bootlace_core::config::Config;
 use bootlace_iso::{self as iso, Entry};
 
 use super::root::{LEADS_OUT, Lookup, NOT_REGULAR, Patience, Root};
 use super::{Body, Content, OpenError, OpenFile, mime_of};
+use crate::loaders;
 
 const FOLDER: &str = "a folder, and folders are not listed";
 
@@ -21,6 +24,15 @@ pub struct FilePlane {
     /// None where only loaders are looked for.
     boot_dir: Option<Root>,
     follow: Vec<Follow>,
+    signed: Option<Signed>,
+}
+
+/// The set of signed loaders.
+#[derive(Debug)]
+struct Signed {
+    root: Root,
+    /// Those that are what was pinned.
+    files: BTreeSet<&'static str>,
 }
 
 /// An entry of `follow`: symbolic links may lead into it, and loaders are looked for there.
@@ -40,20 +52,29 @@ enum Follow {
 }
 
 impl FilePlane {
-    /// Opens `boot_dir` and those entries of `follow` that exist: the defaults name the loader folders of
-    /// several distributions.
-    pub fn new(boot_dir: &Path, follow: &[PathBuf]) -> io::Result<Self> {
-        Ok(Self { boot_dir: Some(Root::open(boot_dir)?), ..Self::loaders(follow)? })
+    /// All files of a config: [`FilePlane::new`] and the signed loaders that were fetched for it.
+    pub fn of(config: &Config) -> io::Result<Self> {
+        Ok(Self { signed: Signed::open(&config.state_dir), ..Self::new(&config.boot_dir, &config.follow)? })
     }
 
     /// The same without a `boot_dir`: what a machine would get before there is one.
-    pub fn loaders(follow: &[PathBuf]) -> io::Result<Self> {
-        let entries = follow.iter().map(|path| Follow::open(path));
-        let follow = entries.filter_map(Result::transpose).collect::<io::Result<_>>()?;
-        Ok(Self { boot_dir: None, follow })
+    pub fn loaders(config: &Config) -> io::Result<Self> {
+        Ok(Self { signed: Signed::open(&config.state_dir), ..Self::followed(&config.follow)? })
     }
 
-    /// Opens a cleaned name: a file in `boot_dir`; for a bare name also a loader of the `follow` entries.
+    /// Opens `boot_dir` and those entries of `follow` that exist: the defaults name the loader folders of
+    /// several distributions.
+    pub fn new(boot_dir: &Path, follow: &[PathBuf]) -> io::Result<Self> {
+        Ok(Self { boot_dir: Some(Root::open(boot_dir)?), ..Self::followed(follow)? })
+    }
+
+    fn followed(follow: &[PathBuf]) -> io::Result<Self> {
+        let entries = follow.iter().map(|path| Follow::open(path));
+        let follow = entries.filter_map(Result::transpose).collect::<io::Result<_>>()?;
+        Ok(Self { boot_dir: None, follow, signed: None })
+    }
+
+    /// Opens a cleaned name: a signed loader, a file in `boot_dir`; for a bare name also a loader of the `follow` entries.
     /// May wait for a disk; [`FilePlane::open_async`] is for tasks.
     pub fn open(&self, name: &str) -> Result<Content, OpenError> {
         let found = self.find(name, Patience::Wait)?;
@@ -85,6 +106,9 @@ impl FilePlane {
 
     /// `Ok(None)`: the kernel would have to wait for a disk to tell.
     fn find(&self, name: &str, patience: Patience) -> Result<Option<Content>, OpenError> {
+        if let Some((root, stored)) = self.signed.as_ref().and_then(|signed| signed.find(name)) {
+            return self.find_beneath(root, stored, patience);
+        }
         let in_boot_dir = self.boot_dir.as_ref().map(|root| self.find_beneath(root, name, patience));
         match in_boot_dir {
             None | Some(Err(OpenError::Absent)) => {}
@@ -153,6 +177,20 @@ impl FilePlane {
         });
         let opened = self.boot_dir.iter().chain(folders).find_map(|root| root.open_resolved(path));
         content(opened.unwrap_or(Err(OpenError::Refused(LEADS_OUT)))?, name)
+    }
+}
+
+impl Signed {
+    fn open(state_dir: &Path) -> Option<Self> {
+        let files = loaders::of_server(state_dir);
+        let root = (!files.is_empty()).then(|| Root::open(&loaders::home(state_dir).join(loaders::SET)));
+        Some(Self { root: root?.ok()?, files })
+    }
+
+    fn find(&self, name: &str) -> Option<(&Root, &'static str)> {
+        signed_ipxe::stored(name)
+            .filter(|stored| self.files.contains(stored))
+            .map(|stored| (&self.root, stored))
     }
 }
 

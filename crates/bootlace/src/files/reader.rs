@@ -1,9 +1,10 @@
 //! Reading open files without holding a thread for a disk.
 
-use std::fs::{File, Metadata};
+use std::fs::{self, File, Metadata};
 use std::io::{self, IoSliceMut};
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsRawFd, BorrowedFd};
 use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::PathBuf;
 use std::sync::OnceLock;
 
 use rustix::fs::{fstatfs, sendfile};
@@ -92,6 +93,11 @@ impl OpenFile {
         self.len
     }
 
+    /// Where it is, by the kernel's word, without links.
+    pub fn path(&self) -> Option<PathBuf> {
+        fs::read_link(format!("/proc/self/fd/{}", self.file.as_raw_fd())).ok()
+    }
+
     /// It was empty when it was opened.
     pub fn is_empty(&self) -> bool {
         self.len == 0
@@ -122,6 +128,9 @@ impl OpenFile {
     /// [`READ_BYTES`]: the kernel reads and drops files in larger pieces, and where it did not, one short wait is the
     /// price.
     pub fn is_in_memory(&self, offset: u64, len: usize) -> io::Result<bool> {
+        if let Some(Medium::Memory) = self.without_nowait.get() {
+            return Ok(true);
+        }
         let last = (offset + len as u64).saturating_sub(1);
         for at in (offset..last).step_by(READ_BYTES).chain([last]) {
             // The end of a file that became shorter is for a read to find.

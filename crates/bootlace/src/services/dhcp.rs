@@ -6,6 +6,7 @@
 
 mod alarm;
 mod clock;
+mod crowd;
 mod lessons;
 mod orders;
 mod outage;
@@ -19,7 +20,7 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use bootlace_core::dhcp::{
@@ -33,6 +34,7 @@ use bootlace_wire::{HwAddr, Mac};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 pub use self::clock::{CLOCK_CHECK, HostClock};
+use self::crowd::Crowd;
 use self::lessons::Lessons;
 use self::orders::Mail;
 pub use self::orders::{Inbox, Order, Orders, orders};
@@ -115,6 +117,7 @@ impl Dhcp {
         let mut changes = Vec::new();
         // Used again: so many decisions are large enough that the allocator would give them back to the kernel.
         let mut pending = Vec::new();
+        let mut crowd = Crowd::new(Instant::now());
         let mut pause = self.prober.send(&mut self.table, self.clock.now());
         loop {
             let now = self.clock.now();
@@ -126,6 +129,9 @@ impl Dhcp {
             let behind = !changes.is_empty() || self.clock.unstored().is_some();
             self.follow_config(&mut in_force);
             lessons.expire(&self.hub, in_force.config.learn.expire);
+            if let (Some(pause), false) = (crowd.pause(), ready.is_empty()) {
+                thread::sleep(pause);
+            }
             for port in ready {
                 for _ in 0..BATCHES_MAX {
                     let count = self.receive(port, &mut batch);
@@ -144,6 +150,7 @@ impl Dhcp {
                 let answered = pending.iter_mut().filter(|pending| pending.reply.is_some());
                 answered.for_each(|pending| pending.promises |= relies_on_leases(&pending.event));
             }
+            crowd.heard(pending.len(), Instant::now());
             changes = self.settle(&mut pending, changes, &mut outage, &mut lessons);
         }
     }

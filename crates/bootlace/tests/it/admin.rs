@@ -3,12 +3,13 @@
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use bootlace::counters::Counter;
 use bootlace::http::{Admin, Guard, Token, routes};
+use bootlace::services::dhcp::{Orders, orders};
 use bootlace_core::config::BootName;
 use bootlace_core::dhcp::LeaseState;
 use bootlace_core::event::{
@@ -16,6 +17,7 @@ use bootlace_core::event::{
     Given, Peer, Protocol, ScriptEvent, ScriptStep,
 };
 use bootlace_core::finding::Trail;
+use bootlace_core::learn::Setting;
 use bootlace_core::model::{Facts, Firmware, Text, Timestamp, Var};
 use tokio::runtime::Runtime;
 
@@ -30,16 +32,20 @@ struct Server {
 
 impl Server {
     fn new(token: Option<&str>) -> Self {
+        Self::keeping_by(token, Weak::new())
+    }
+
+    /// `orders`: to whoever stores what is changed.
+    fn keeping_by(token: Option<&str>, orders: Weak<Orders>) -> Self {
         let world = World::new();
         let admin =
-            Admin::new(Arc::clone(&world.serving), Arc::new(world.state_dir()), Arc::clone(&world.hub));
+            Admin::new(Arc::clone(&world.serving), Arc::new(world.state_dir()), Arc::clone(&world.hub))
+                .keeping_by(orders);
         let runtime = Runtime::new().unwrap();
         let socket = world.dir.path().join("admin.sock");
         let guard = Guard::Address(token.map(|token| Token::from_file(token).unwrap()));
+        listen_at(&runtime, &socket, admin.clone());
         let address = runtime.block_on(async {
-            let listener = tokio::net::UnixListener::bind(&socket).unwrap();
-            let router = routes(admin.clone(), Guard::Socket);
-            tokio::spawn(async move { axum::serve(listener, router).await });
             let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
             let address = listener.local_addr().unwrap();
             let router = routes(admin, guard).into_make_service_with_connect_info::<SocketAddr>();
@@ -47,6 +53,14 @@ impl Server {
             address
         });
         Self { world, socket, address, _runtime: runtime }
+    }
+
+    fn post(&self, path: &str, json: &str) -> (u16, String) {
+        post(UnixStream::connect(&self.socket).unwrap(), path, json, "")
+    }
+
+    fn post_tcp(&self, path: &str, json: &str, headers: &str) -> u16 {
+        post(TcpStream::connect(self.address).unwrap(), path, json, headers).0
     }
 
     fn get(&self, path: &str) -> (u16, String) {
@@ -65,8 +79,31 @@ impl Server {
     }
 }
 
+/// Serves the API on a socket in the file system for as long as the runtime lives.
+pub(crate) fn listen_at(runtime: &Runtime, socket: &Path, admin: Admin) {
+    runtime.block_on(async {
+        let listener = tokio::net::UnixListener::bind(socket).unwrap();
+        let router = routes(admin, Guard::Socket);
+        tokio::spawn(async move { axum::serve(listener, router).await });
+    });
+}
+
 fn exchange(mut stream: impl Read + Write, path: &str, headers: &str) -> (u16, String) {
     write!(stream, "GET {path} HTTP/1.0\r\n{headers}\r\n").unwrap();
+    answer(stream)
+}
+
+pub(crate) fn post(mut stream: impl Read + Write, path: &str, json: &str, headers: &str) -> (u16, String) {
+    let length = json.len();
+    write!(
+        stream,
+        "POST {path} HTTP/1.0\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n{headers}\r\n{json}"
+    )
+    .unwrap();
+    answer(stream)
+}
+
+fn answer(mut stream: impl Read) -> (u16, String) {
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
     let (head, body) = answer.split_once("\r\n\r\n").unwrap();
@@ -245,4 +282,68 @@ fn it_only_reads() {
         stream.read_to_string(&mut answer).unwrap();
         assert!(answer.starts_with("HTTP/1.0 405"), "{method}: {answer}");
     }
+}
+
+const PIN: &str = r#"{"mac": "52:54:00:00:00:01", "setting": "native", "firmware": "uefi-x64"}"#;
+
+#[test]
+fn what_boots_taught_is_listed() {
+    let server = Server::new(None);
+    assert_eq!(server.get("/api/v1/learned"), (200, "[]".into()));
+    server.world.hub.pin(mac(1), Some(Firmware::UefiX64), Setting::Native, at(0));
+    server.world.hub.pin(mac(2), Some(Firmware::Bios), Setting::OtherRecipe, at(60));
+    golden("api/learned.json", &server.pretty("/api/v1/learned"));
+}
+
+#[test]
+fn a_change_that_cannot_be_kept_says_so() {
+    let off = Server::new(None);
+    let none = (409, "DHCP is off: nothing is learned here\n".into());
+    assert_eq!(off.post("/api/v1/learned/pin", PIN), none);
+    assert_eq!(off.post("/api/v1/learned/clear", r#"{"mac": "52:54:00:00:00:01"}"#), none);
+    assert_eq!(off.get("/api/v1/learned"), (200, "[]".into()), "nothing was pinned");
+
+    let (orders, inbox) = orders().unwrap();
+    drop(inbox);
+    let orders = Arc::new(orders);
+    let ending = Server::keeping_by(None, Arc::downgrade(&orders));
+    assert_eq!(ending.post("/api/v1/learned/pin", PIN), (409, "the server stops\n".into()));
+}
+
+#[test]
+fn a_change_that_makes_no_sense_is_refused() {
+    let (orders, _inbox) = orders().unwrap();
+    let orders = Arc::new(orders);
+    let server = Server::keeping_by(None, Arc::downgrade(&orders));
+    let of = |mac: &str, rest: &str| format!(r#"{{"mac": "{mac}"{rest}}}"#);
+    let known = "52:54:00:00:00:01";
+    let cases = [
+        (of("52:54", r#", "setting": "native""#), "this is no MAC"),
+        (of(known, r#", "setting": "fast""#), "there is no such setting"),
+        (of(known, r#", "setting": "native", "firmware": "coreboot""#), "there is no such firmware"),
+        (of(known, r#", "setting": "native""#), "nothing is known of this machine: say its firmware"),
+    ];
+    for (json, said) in cases {
+        assert_eq!(server.post("/api/v1/learned/pin", &json), (400, format!("{said}\n")), "{json}");
+    }
+    assert_eq!(server.post("/api/v1/learned/pin", &of(known, "")).0, 422);
+    let unknown = (404, "nothing is known of this machine\n".into());
+    assert_eq!(server.post("/api/v1/learned/clear", &of(known, "")), unknown);
+    for firmware in [Firmware::Bios, Firmware::UefiX64] {
+        server.world.hub.pin(mac(1), Some(firmware), Setting::Native, at(0));
+    }
+    let several = "say its firmware, one of bios, uefi-x64\n";
+    let json = of(known, r#", "setting": "native""#);
+    assert_eq!(server.post("/api/v1/learned/pin", &json), (400, several.into()));
+}
+
+#[test]
+fn a_change_over_the_address_wants_the_token() {
+    const TOKEN: &str = "0123456789abcdef";
+    for server in [Server::new(None), Server::new(Some(TOKEN))] {
+        assert_eq!(server.post_tcp("/api/v1/learned/pin", PIN, "Host: localhost\r\n"), 401);
+    }
+    let server = Server::new(Some(TOKEN));
+    let right = format!("Host: localhost\r\nAuthorization: Bearer {TOKEN}\r\n");
+    assert_eq!(server.post_tcp("/api/v1/learned/pin", PIN, &right), 409, "let through: DHCP is off");
 }

@@ -3,6 +3,7 @@
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
+use std::os::unix::net::UnixStream;
 use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
@@ -10,18 +11,21 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use bootlace::counters::Counter;
+use bootlace::http::Admin;
 use bootlace::net::{DatagramSocket, PacketSocket, interfaces};
 use bootlace::services::dhcp::{Dhcp, Ear, HostClock, Neighbourhood, Order, Orders, Port, Prober, orders};
 use bootlace::serving::Serving;
 use bootlace_core::config::Config;
 use bootlace_core::dhcp::{LeaseTable, Reading};
 use bootlace_core::event::{DhcpAnswer, Event, EventKind};
+use bootlace_core::learn::{Fact, Setting};
 use bootlace_core::model::{Timestamp, Uuid};
 use bootlace_store::journal::EventId;
 use bootlace_store::{JournalReader, LeaseReader, Store, StoreError};
 use bootlace_wire::dhcp::{Code, Message, MessageType, Op};
 use tokio::sync::oneshot;
 
+use crate::admin::{listen_at, post};
 use crate::world::{World, ip, mac};
 
 /// Set inside of the namespace.
@@ -421,4 +425,34 @@ fn a_relay_that_is_the_server_to_its_clients_is_answered_by_whom_it_asked() {
     running.discover(2);
     assert_eq!(running.message().server_id(), Some(ip(10)), "without the wish it is our own");
     running.stop();
+}
+
+#[test]
+fn what_somebody_pins_is_stored_when_it_is_answered() {
+    if !inside("dhcp::what_somebody_pins_is_stored_when_it_is_answered") {
+        return;
+    }
+    let running = start(|_| {});
+    let stored = || LeaseReader::open(&running.world_dir).unwrap().learned_of(mac(1)).unwrap();
+    let orders = Arc::new(running.stop);
+    let admin = Admin::new(Arc::clone(&running.serving), Arc::new(running.world_dir.clone()), running.hub)
+        .keeping_by(Arc::downgrade(&orders));
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let socket = running.dir.path().join("admin.sock");
+    listen_at(&runtime, &socket, admin);
+    let say = |path: &str, json: &str| post(UnixStream::connect(&socket).unwrap(), path, json, "");
+
+    let pin = r#"{"mac": "52:54:00:00:00:01", "setting": "native", "firmware": "uefi-x64"}"#;
+    let pinned = "52:54:00:00:00:01 is booted by native on uefi-x64\n";
+    assert_eq!(say("/api/v1/learned/pin", pin), (200, pinned.into()));
+    let facts = stored();
+    assert!(matches!(facts[..], [Fact { setting: Setting::Native, pinned: Some(_), .. }]), "{facts:?}");
+
+    let clear = r#"{"mac": "52:54:00:00:00:01"}"#;
+    let cleared = "what was known of 52:54:00:00:00:01 is forgotten\n";
+    assert_eq!(say("/api/v1/learned/clear", clear), (200, cleared.into()));
+    assert_eq!(stored(), []);
+    drop(runtime);
+    drop(orders);
+    running.thread.join().unwrap().unwrap();
 }

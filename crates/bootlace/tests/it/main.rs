@@ -7,6 +7,7 @@ mod dhcp;
 mod docs;
 mod files;
 mod http;
+mod loaders;
 mod passwd;
 mod process;
 mod reload;

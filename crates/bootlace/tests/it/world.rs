@@ -75,7 +75,7 @@ impl World {
         let store = Store::open(&config.state_dir).unwrap();
         let journal = Journal::open(&config.state_dir).unwrap();
         let writer = Writer::spawn(journal, Retention::default()).unwrap();
-        let plane = Arc::new(FilePlane::new(&config.boot_dir, &config.follow).unwrap());
+        let plane = Arc::new(FilePlane::of(&config).unwrap());
         let serving = Arc::new(ArcSwap::from_pointee(Serving::new(config, plane, Edition::first())));
         Self { hub: Arc::new(Hub::new(SessionId(1), [], writer)), dir, store, serving }
     }

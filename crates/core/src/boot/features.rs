@@ -103,6 +103,7 @@ fn needs_of_kind(kind: &BootKind, firmware: Firmware) -> BTreeSet<Feature> {
         if firmware.is_uefi() { (Feature::Efi, Feature::Efi) } else { (Feature::Bzimage, Feature::Pxe) };
     match kind {
         BootKind::Local(_) | BootKind::Ipxe { .. } => BTreeSet::new(),
+        // A shim is fetched only where it is needed, by an iPXE that can.
         BootKind::Linux { kernel: file, initrd, .. } => {
             [file].into_iter().chain(initrd).filter_map(transport).chain([kernel]).collect()
         }

@@ -1,8 +1,9 @@
 //! Which program a firmware is sent first, by the file names of the distributions' packages.
 //!
-//! Two kinds: iPXE, which no key in firmware has signed, and the distribution's signed shim with its GRUB, for machines
-//! with Secure Boot. Which of them a machine gets is the config's word. What is signed is never replaced by what is not:
-//! a machine with `loader = "secure"` gets the signed files or none.
+//! Three kinds: the distribution's iPXE, which no key in firmware has signed, and for machines with Secure Boot the
+//! distribution's signed shim with its GRUB, or the signed iPXE of its own project. Which of them a machine gets is the
+//! config's word. What is signed is never replaced by what is not: a machine with `loader = "secure"` or
+//! `loader = "ipxe-signed"` gets the signed files or none.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -11,6 +12,7 @@ use crate::model::Firmware;
 
 mod pe;
 mod signed;
+pub mod signed_ipxe;
 
 pub use pe::{PE_HEADER_BYTES_MAX, carries_signature};
 pub use signed::{SignedBoot, SignedFile, signed_boot, signed_files};
@@ -22,24 +24,37 @@ pub enum Loader {
     File(String),
     /// `"secure"`: the distribution's signed shim and GRUB.
     Secure,
+    /// `"ipxe-signed"`: the signed iPXE of its own project, see [`signed_ipxe`].
+    SignedIpxe,
 }
 
 impl Loader {
     /// [`Loader::Secure`] in the config.
     pub const SECURE: &str = "secure";
+    /// [`Loader::SignedIpxe`] in the config.
+    pub const SIGNED_IPXE: &str = "ipxe-signed";
+
+    /// What the config says.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::File(name) => name,
+            Self::Secure => Self::SECURE,
+            Self::SignedIpxe => Self::SIGNED_IPXE,
+        }
+    }
 
     /// The file that it names.
     pub fn file(&self) -> Option<&str> {
         match self {
             Self::File(name) => Some(name),
-            Self::Secure => None,
+            Self::Secure | Self::SignedIpxe => None,
         }
     }
 }
 
 impl fmt::Display for Loader {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.file().unwrap_or(Self::SECURE))
+        f.write_str(self.name())
     }
 }
 
@@ -101,6 +116,7 @@ impl LoaderInventory {
         match wanted {
             Some(Loader::File(name)) => Ok(name.clone()),
             Some(Loader::Secure) => self.pick_signed(firmware),
+            Some(Loader::SignedIpxe) => self.pick_signed_ipxe(firmware),
             None => candidates(firmware)
                 .iter()
                 .find(|name| self.has(name))
@@ -113,7 +129,7 @@ impl LoaderInventory {
     pub fn pick_ipxe(&self, firmware: Firmware, wanted: Option<&Loader>) -> Result<String, NoLoader> {
         match wanted {
             Some(Loader::Secure) => Err(NoLoader::NoIpxe),
-            Some(Loader::File(_)) | None => self.pick(firmware, wanted),
+            Some(Loader::File(_) | Loader::SignedIpxe) | None => self.pick(firmware, wanted),
         }
     }
 
@@ -124,8 +140,20 @@ impl LoaderInventory {
         if all.any(|picked| picked.is_ok()) { None } else { self.pick_signed(Firmware::UefiX64).err() }
     }
 
+    /// The same of the signed iPXE.
+    pub fn without_signed_ipxe(&self) -> Option<NoLoader> {
+        let some = signed_ipxe::Pair::all().any(|pair| self.has(&pair.shim()));
+        (!some).then_some(NoLoader::SignedIpxe(Firmware::UefiX64))
+    }
+
+    fn pick_signed_ipxe(&self, firmware: Firmware) -> Result<String, NoLoader> {
+        let pair = signed_ipxe::Pair::of(firmware);
+        let shim = pair.ok_or(NoLoader::Unsigned(firmware, Loader::SIGNED_IPXE))?.shim();
+        if self.has(&shim) { Ok(shim) } else { Err(NoLoader::SignedIpxe(firmware)) }
+    }
+
     fn pick_signed(&self, firmware: Firmware) -> Result<String, NoLoader> {
-        let boot = signed_boot(firmware).ok_or(NoLoader::Unsigned(firmware))?;
+        let boot = signed_boot(firmware).ok_or(NoLoader::Unsigned(firmware, Loader::SECURE))?;
         match boot.needed().into_iter().find(|file| self.signed(file).is_none()) {
             Some(file) => Err(NoLoader::Signed(file)),
             None => Ok(boot.shim.name.to_owned()),
@@ -147,8 +175,10 @@ pub enum NoLoader {
     Ipxe(Firmware),
     /// The signed boot has none.
     NoIpxe,
-    /// Nobody signs a loader for it.
-    Unsigned(Firmware),
+    /// This value of `loader` has none for it: nobody signs one.
+    Unsigned(Firmware, &'static str),
+    /// The signed iPXE for it was not fetched, or is not what was fetched any more.
+    SignedIpxe(Firmware),
     /// This file of the signed boot was not found, or only one without a signature.
     Signed(&'static SignedFile),
 }
@@ -165,10 +195,14 @@ impl fmt::Display for NoLoader {
                 ),
             },
             Self::NoIpxe => write!(f, "loader = \"{}\" is no iPXE", Loader::SECURE),
-            Self::Unsigned(firmware) => write!(
+            Self::Unsigned(firmware, loader) => write!(
                 f,
-                "loader = \"{}\" has nothing for {firmware}, and an unsigned loader is not sent instead",
-                Loader::SECURE
+                "loader = \"{loader}\" has nothing for {firmware}, and an unsigned loader is not sent instead"
+            ),
+            Self::SignedIpxe(firmware) => write!(
+                f,
+                "the signed iPXE for {firmware} is not there: fetch it with `bootlace loaders fetch`; an unsigned \
+                 loader is not sent instead"
             ),
             Self::Signed(SignedFile { name, package, .. }) => write!(
                 f,
@@ -262,7 +296,7 @@ mod tests {
         let said = secure(&half, Firmware::UefiX64).unwrap_err().to_string();
         assert!(said.contains("grubx64.efi") && said.contains("grub-efi-amd64-signed"), "{said}");
         for firmware in [Firmware::Bios, Firmware::UefiRiscv64, Firmware::Other(12)] {
-            assert_eq!(secure(&half, firmware), Err(NoLoader::Unsigned(firmware)));
+            assert_eq!(secure(&half, firmware), Err(NoLoader::Unsigned(firmware, Loader::SECURE)));
         }
     }
 
@@ -275,6 +309,30 @@ mod tests {
         assert_eq!(beside.pick(Firmware::UefiX64, Some(&Loader::Secure)).unwrap(), "shimx64.efi");
         assert_eq!(beside.behind("shimx64.efi"), "shimx64.efi.signed");
         assert_eq!(beside.behind("grubx64.efi"), "grubx64.efi");
+    }
+
+    #[test]
+    fn who_asks_for_the_signed_ipxe_gets_no_other() {
+        let wanted = Some(&Loader::SignedIpxe);
+        let debian = unsigned(&["ipxe.efi", "snponly.efi", "undionly.kpxe"]);
+        let said = debian.pick(Firmware::UefiX64, wanted).unwrap_err().to_string();
+        assert!(said.contains("bootlace loaders fetch") && said.contains("uefi-x64"), "{said}");
+        assert_eq!(debian.without_signed_ipxe(), Some(NoLoader::SignedIpxe(Firmware::UefiX64)));
+        for firmware in [Firmware::Bios, Firmware::UefiIa32, Firmware::Other(12)] {
+            assert_eq!(debian.pick(firmware, wanted), Err(NoLoader::Unsigned(firmware, Loader::SIGNED_IPXE)));
+        }
+        let shims = signed_ipxe::Pair::all().map(signed_ipxe::Pair::shim);
+        let with_set: LoaderInventory = shims.chain(["snponly.efi".to_owned()]).collect();
+        for (firmware, shim) in [
+            (Firmware::UefiX64, "ipxe/x86_64-sb/snponly-shim.efi"),
+            (Firmware::HttpX64, "ipxe/x86_64-sb/snponly-shim.efi"),
+            (Firmware::UefiArm64, "ipxe/arm64-sb/snponly-shim.efi"),
+        ] {
+            assert_eq!(with_set.pick(firmware, wanted).unwrap(), shim);
+            assert_eq!(with_set.pick_ipxe(firmware, wanted).unwrap(), shim, "an iPXE that lacks something");
+        }
+        assert_eq!(with_set.without_signed_ipxe(), None);
+        assert_eq!(with_set.pick(Firmware::UefiX64, None).unwrap(), "snponly.efi", "only who asks for it");
     }
 
     #[test]

@@ -32,6 +32,8 @@ pub enum Action {
         initrds: Vec<Source>,
         /// Its arguments, one each.
         args: Vec<Arg>,
+        /// The shim that vouches for the kernel where firmware asks for that.
+        shim: Option<Source>,
     },
     /// Another server's script or program.
     Chain {

@@ -186,7 +186,8 @@ fn linux(name: &At<BootName>, table: &Table<'_>, report: &mut Report<'_>) -> Opt
     let empty = At { value: "", span: table.span.clone() };
     let cmdline = table.text("cmdline", report).unwrap_or(empty);
     let cmdline = templates::inline("cmdline", &cmdline, Language::KernelArgs, report);
-    Some(BootKind::Linux { kernel: kernel?, initrd, cmdline: cmdline? })
+    let shim = table.text("shim", report).and_then(|text| location("shim", &text, report));
+    Some(BootKind::Linux { kernel: kernel?, initrd, cmdline: cmdline?, shim })
 }
 
 /// A file name, or a URL that the machine fetches itself.

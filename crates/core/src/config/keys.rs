@@ -147,7 +147,7 @@ impl Kind {
     pub(super) fn keys(self) -> &'static [&'static str] {
         match self {
             Self::Local => &["how"],
-            Self::Linux => &["kernel", "initrd", "cmdline"],
+            Self::Linux => &["kernel", "initrd", "cmdline", "shim"],
             Self::Chain => &["url"],
             Self::Ipxe => &["script"],
             Self::Pxelinux | Self::Efi => &["file"],

@@ -23,8 +23,10 @@ pub(super) fn read(table: &Table<'_>, names: &BootNames, report: &mut Report<'_>
 
 /// The word for the signed boot, else a served name.
 fn loader(text: &str) -> Result<Loader, scalar::Wrong> {
-    if text == Loader::SECURE {
-        return Ok(Loader::Secure);
+    for own in [Loader::Secure, Loader::SignedIpxe] {
+        if text == own.name() {
+            return Ok(own);
+        }
     }
     scalar::boot_file(text).map(Loader::File)
 }

@@ -384,6 +384,8 @@ pub enum BootKind {
         initrd: Vec<Location>,
         /// The command line, split at blanks after rendering.
         cmdline: Template,
+        /// The shim of whoever signed the kernel, for Secure Boot.
+        shim: Option<Location>,
     },
     /// Another server's script or program.
     Chain {

@@ -38,6 +38,8 @@ pub enum End {
 pub struct Walk {
     /// URLs of images, in order, without the one that [`End::Chains`] names.
     pub fetches: Vec<String>,
+    /// URLs of shims, which only Secure Boot makes it fetch, before what it starts.
+    pub shims: Vec<String>,
     /// How it ends.
     pub end: End,
 }
@@ -47,18 +49,23 @@ pub struct Walk {
 pub fn walk(script: &str, url: &str, settings: &BTreeMap<String, String>, pick: Option<&str>) -> Walk {
     let lines = logical_lines(script);
     if !matches!(lines.first().map(|line| line.trim_end()), Some("#!ipxe" | "#!gpxe")) {
-        return Walk { fetches: Vec::new(), end: End::Lost("its first line is not #!ipxe".into()) };
+        return Walk {
+            fetches: Vec::new(),
+            shims: Vec::new(),
+            end: End::Lost("its first line is not #!ipxe".into()),
+        };
     }
     let mut walker = Walker {
         settings: settings.clone(),
         url,
         pick,
         fetches: Vec::new(),
+        shims: Vec::new(),
         images: BTreeSet::new(),
         items: Vec::new(),
     };
     let end = walker.run(&lines);
-    Walk { fetches: walker.fetches, end }
+    Walk { fetches: walker.fetches, shims: walker.shims, end }
 }
 
 /// Lines with continuations joined.
@@ -82,6 +89,7 @@ struct Walker<'a> {
     url: &'a str,
     pick: Option<&'a str>,
     fetches: Vec<String>,
+    shims: Vec<String>,
     /// What the fetched images are called.
     images: BTreeSet<String>,
     items: Vec<String>,
@@ -156,12 +164,16 @@ impl Walker<'_> {
         let Some((name, words)) = words.split_first() else { return Done::Succeeded };
         match name.as_str() {
             "chain" | "boot" | "imgexec" => self.exec(words),
-            "kernel" | "initrd" | "module" | "imgfetch" | "imgselect" | "imgload" | "shim" => {
+            "kernel" | "initrd" | "module" | "imgfetch" | "imgselect" | "imgload" => {
                 if let Some(what) = operands(words).next().filter(|what| !self.images.contains(*what)) {
                     let url = self.absolute(what);
                     self.images.extend(image_names(&url, words));
                     self.fetches.push(url);
                 }
+                Done::Succeeded
+            }
+            "shim" => {
+                self.shims.extend(operands(words).next().map(|what| self.absolute(what)));
                 Done::Succeeded
             }
             "sanboot" => {

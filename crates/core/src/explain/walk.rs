@@ -9,6 +9,7 @@ use bootlace_wire::tftp::clean_name;
 
 use super::clients::{self, Client, Speaker};
 use super::{Exchange, Explanation, Rom, Subject, World, ipxe, pxelinux};
+use crate::boot::loader::signed_ipxe::Pair;
 use crate::boot::loader::{candidates, signed_boot};
 use crate::boot::template::Server;
 use crate::config::{Cidr, DhcpMode};
@@ -37,8 +38,17 @@ pub fn explain(mut world: World<'_>, subject: &Subject) -> Explanation {
     };
     let session = Session::new(SessionId(0), subject.mac.into(), world.now);
     let server = Ipv4Addr::UNSPECIFIED;
-    let mut walk =
-        Walk { world, subject, client, session, server, events: Vec::new(), exchanges: Vec::new(), hops: 0 };
+    let mut walk = Walk {
+        world,
+        subject,
+        client,
+        session,
+        server,
+        events: Vec::new(),
+        exchanges: Vec::new(),
+        hops: 0,
+        trust: Trust::Unasked,
+    };
     let end = walk.boot();
     Explanation { events: walk.events, exchanges: walk.exchanges, end }
 }
@@ -53,6 +63,17 @@ pub(super) struct Walk<'a> {
     events: Vec<Event>,
     pub(super) exchanges: Vec<Exchange>,
     pub(super) hops: u32,
+    /// The iPXE that runs.
+    trust: Trust,
+}
+
+/// Who vouches for what an iPXE starts.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Trust {
+    /// Nobody asks.
+    Unasked,
+    /// It came by a signed shim, for Secure Boot as one must assume: then kernels need a shim of their own.
+    Shim,
 }
 
 impl Walk<'_> {
@@ -91,6 +112,9 @@ impl Walk<'_> {
         if !self.file(protocol, name) {
             return format!("does not find {name}: the firmware gives up");
         }
+        if let Some(pair) = Pair::of_shim(name) {
+            return self.signed_shim(protocol, pair);
+        }
         let base = name.rsplit('/').next().unwrap_or(name);
         if candidates(self.subject.firmware).contains(&base) || base.contains("ipxe") {
             return self.ipxe(&clients::own_features(self.subject.firmware));
@@ -102,6 +126,21 @@ impl Walk<'_> {
             return self.shim(protocol, name, signed);
         }
         format!("starts {name}, which goes its own way")
+    }
+
+    /// The shim starts the iPXE that its name stands for, and that asks beside itself before its own DHCP.
+    fn signed_shim(&mut self, protocol: Protocol, pair: Pair) -> String {
+        let second = pair.second();
+        if !self.file(protocol, &second) {
+            return format!("does not find {second}, which its shim starts: the firmware gives up");
+        }
+        self.trust = Trust::Shim;
+        let root = match protocol {
+            Protocol::Tftp => format!("tftp://{}", self.server),
+            Protocol::Http => Server::by_address(self.world.config, self.server).url,
+        };
+        let folder = second.rsplit_once('/').map_or("", |(folder, _)| folder);
+        self.fetch(&format!("{root}/{folder}/autoexec.ipxe"))
     }
 
     /// iPXE asks for an address and follows what it gets.
@@ -191,6 +230,9 @@ impl Walk<'_> {
         if base.contains("pxelinux") {
             return self.pxelinux(protocol, name);
         }
+        if let Some(pair) = Pair::of_shim(name) {
+            return self.signed_shim(protocol, pair);
+        }
         if candidates(self.subject.firmware).contains(&base) {
             return self.ipxe(&clients::own_features(self.subject.firmware));
         }
@@ -211,6 +253,14 @@ impl Walk<'_> {
                 }
                 Some(_) => {}
                 None => outside.push(url),
+            }
+        }
+        if self.trust == Trust::Shim {
+            for (protocol, name, _) in
+                walked.shims.iter().filter_map(|url| self.ours(url)).collect::<Vec<_>>()
+            {
+                // The kernel may start without.
+                self.file(protocol, &name);
             }
         }
         let elsewhere = if outside.is_empty() {

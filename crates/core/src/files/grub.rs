@@ -4,7 +4,7 @@
 //! wants to know beyond that counts as no.
 
 use super::generated::{Claim, GRUB, GrubConfig};
-use super::{FileRequest, Resolution, Resource};
+use super::{FileRequest, Identity, Resolution, Resource, secret};
 use crate::boot::choose::{Outcome, choose};
 use crate::boot::dialect::grub::{self, ConfigContext, Reach};
 use crate::boot::plan;
@@ -26,23 +26,43 @@ pub(super) fn generated(
     (asked, file): (&str, String),
     which: &GrubConfig,
 ) -> Resolution {
-    let (mut facts, pick) = match which {
+    let (mut asker, pick) = match which {
         GrubConfig::Of(claim) => (of_claim(config, request, claim), None),
-        GrubConfig::ByAddress | GrubConfig::Any => (request.facts.clone(), None),
-        GrubConfig::Entry(boot) => (request.facts.clone(), Some(boot.as_str())),
+        GrubConfig::ByAddress | GrubConfig::Any => (Asker::of(request), None),
+        GrubConfig::Entry(boot) => (Asker::of(request), Some(boot.as_str())),
     };
-    facts.reporting = Reporting::Done;
-    let Made { body, step, trail } = make(config, request, &facts, pick);
+    asker.facts.reporting = Reporting::Done;
+    let Made { body, step, trail } = make(config, request, &asker, pick);
     let bytes = body.len() as u64;
     let event = ScriptEvent { name: asked.to_owned(), step, facts: Facts::new(), bytes, trail };
     let or_next = which.is_one_of_several().then(|| beside(&file));
     Resolution { resource: Resource::FileOrText { file, or_next, body, mime: MIME }, script: Some(event) }
 }
 
-/// As with names for iPXE: what is known of whoever asks tells nothing of another machine.
-fn of_claim(config: &Config, request: &FileRequest<'_>, claim: &Claim) -> Facts {
+/// What is known of whom a config is for, and what speaks for it.
+struct Asker {
+    facts: Facts,
+    identity: Identity,
+}
+
+impl Asker {
+    fn of(request: &FileRequest<'_>) -> Self {
+        Self { facts: request.facts.clone(), identity: request.identity }
+    }
+}
+
+/// As with names for iPXE: what is known of whoever asks tells nothing of another machine, and who only says its name gets
+/// no secret.
+fn of_claim(config: &Config, request: &FileRequest<'_>, claim: &Claim) -> Asker {
     let machine = claim.machine(config);
-    if claim.fits(machine, request.facts) { request.facts.clone() } else { claim.facts(machine) }
+    if claim.fits(machine, request.facts) {
+        return Asker::of(request);
+    }
+    let identity = match request.identity {
+        Identity::Confirmed => Identity::Claimed,
+        other => other,
+    };
+    Asker { facts: claim.facts(machine), identity }
 }
 
 /// The most general config of the same folder.
@@ -57,7 +77,8 @@ struct Made {
     trail: Trail,
 }
 
-fn make(config: &Config, request: &FileRequest<'_>, facts: &Facts, pick: Option<&str>) -> Made {
+fn make(config: &Config, request: &FileRequest<'_>, asker: &Asker, pick: Option<&str>) -> Made {
+    let Asker { facts, identity } = asker;
     let mut choice = choose(config, facts, pick);
     let mut trail = std::mem::take(&mut choice.trail);
     trail.add("grub", "it can report nothing: what is not known by now counts as no");
@@ -73,7 +94,10 @@ fn make(config: &Config, request: &FileRequest<'_>, facts: &Facts, pick: Option<
         Protocol::Tftp => Reach::Tftp,
     };
     let context = ConfigContext { server: request.server, reach, firmware };
-    let rendered = match plan::build(config, &choice, &boot, facts, &server) {
+    let mac = request.facts.mac();
+    let plan = plan::build(config, &choice, &boot, facts, &server)
+        .and_then(|plan| secret::check(config, &boot, &choice, *identity, mac).map(|()| plan));
+    let rendered = match plan {
         Ok(plan) => grub::render(&plan, &context).map_err(|why| cannot(&boot, &why)),
         Err(error) => Err(error.to_string()),
     };

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use super::generated::Claim;
 use super::query::{self, Report};
+use super::secret;
 use super::{FileRequest, Identity, Resolution, Resource};
 use crate::boot::choose::{Choice, Outcome, choose};
 use crate::boot::dialect::ipxe::{self, Platform, ScriptContext};
@@ -12,7 +13,7 @@ use crate::boot::features;
 use crate::boot::plan::{self, Plan, PlanError};
 use crate::boot::rules::{can_be_asked, list};
 use crate::boot::template::Server;
-use crate::config::{Boot, BootKind, BootName, Config, San};
+use crate::config::{BootKind, BootName, Config};
 use crate::event::{DecidedBy, ScriptEvent, ScriptStep};
 use crate::finding::Trail;
 use crate::model::{Facts, Firmware, Var};
@@ -185,31 +186,8 @@ impl<'a> Answer<'a> {
 
     fn plan(&self, choice: &Choice<'_>, boot: &BootName) -> Result<Plan, PlanError> {
         let plan = plan::build(self.config, choice, boot, &self.facts, &self.server)?;
-        let Some(key) = secret_of(self.config.boot(boot)) else { return Ok(plan) };
-        let (message, fix) = match self.identity {
-            Identity::Confirmed if !self.has_another_card(choice) => return Ok(plan),
-            Identity::Confirmed => (
-                "this machine says to be one whose cards are others, so it gets no secret",
-                "if it has a new card, write its MAC into the machine's `mac`",
-            ),
-            Identity::Contradicted => {
-                ("this address belongs to another machine, so it gets no secret", "start the machine again")
-            }
-            Identity::Claimed => (
-                "nothing shows which machine this address is, so it gets no secret",
-                "give the machine its address by Bootlace's DHCP, or put it on a link of the server",
-            ),
-        };
-        Err(PlanError { boot: boot.clone(), key, message: message.to_owned(), fix: Some(fix.to_owned()) })
-    }
-
-    /// The config knows the MACs of the machine that this one says to be by UUID or serial, and its own is none of them:
-    /// anybody can say a serial.
-    fn has_another_card(&self, choice: &Choice<'_>) -> bool {
         let mac = self.request.facts.mac();
-        choice.machine.is_some_and(|machine| {
-            !machine.macs.is_empty() && mac.is_none_or(|mac| !machine.macs.contains(&mac))
-        })
+        secret::check(self.config, boot, choice, self.identity, mac).map(|()| plan)
     }
 
     fn identify(self, vars: BTreeSet<Var>, trail: Trail) -> Resolution {
@@ -247,15 +225,5 @@ impl<'a> Answer<'a> {
             trail,
         };
         Resolution { resource: Resource::Text { body, mime: MIME }, script: Some(event) }
-    }
-}
-
-/// The key of a boot that puts a secret into its script: a login, or a password's hash, which can be guessed at leisure.
-fn secret_of(boot: &Boot) -> Option<&'static str> {
-    match &boot.kind {
-        BootKind::San(San { chap: Some(_), .. }) => Some("password_file"),
-        _ if plan::reads_passwords(boot).is_empty() => None,
-        BootKind::Linux { .. } => Some("cmdline"),
-        _ => Some("script"),
     }
 }

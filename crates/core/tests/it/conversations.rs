@@ -23,8 +23,9 @@ use bootlace_wire::{HwAddr, Mac};
 
 use crate::packets::{fixtures, inventory, packet};
 
-/// The loaders of Debian's ipxe package.
-const LOADERS: [&str; 4] = ["undionly.kpxe", "ipxe.pxe", "snponly.efi", "ipxe.efi"];
+/// The loaders of Debian's ipxe package, and the signed one of one architecture.
+const LOADERS: [&str; 5] =
+    ["undionly.kpxe", "ipxe.pxe", "snponly.efi", "ipxe.efi", "ipxe/x86_64-sb/snponly-shim.efi"];
 /// Lines of the trail that are DHCP's own: the others have tests of their own.
 const TRAIL: [&str; 4] = ["subnet", "address", "learned", "boot file"];
 

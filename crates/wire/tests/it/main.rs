@@ -4,5 +4,6 @@ mod dhcp;
 mod frame;
 mod mutants;
 mod property;
+mod scsi;
 mod survive;
 mod tftp;

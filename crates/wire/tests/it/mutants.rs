@@ -7,7 +7,7 @@ use bootlace_wire::frame::udp_frame;
 use bootlace_wire::{Mac, arp};
 
 use crate::survive::{noise, survive};
-use crate::{dhcp, property};
+use crate::{dhcp, property, scsi};
 
 fn packets() -> Vec<Vec<u8>> {
     dhcp::packets().into_iter().map(|(_, bytes)| bytes).collect()
@@ -83,4 +83,9 @@ fn http_request() {
         b"/\nlines=1-2",
     ];
     survive(&requests.map(<[u8]>::to_vec), property::http_request::check);
+}
+
+#[test]
+fn scsi_cdb() {
+    survive(&scsi::conversations(), property::scsi_cdb::check);
 }

@@ -13,7 +13,7 @@ use anyhow::{Context, Result};
 use bootlace_lab::{Daemon, Namespace};
 
 use super::contest::Standings;
-use super::{Contest, Floor, Sample, Subject, cpu};
+use super::{Bound, Contest, Floor, Sample, Subject, cpu};
 use sink::{Fetch, fetch};
 
 /// The file, larger than any cache of the CPU.
@@ -118,6 +118,11 @@ impl Server {
         let bytes = bytes.with_context(|| format!("it printed:\n{}", self.daemon.output().text()))?;
         let elapsed = started.elapsed();
         anyhow::ensure!(bytes == FILE_BYTES * u64::from(CLIENTS), "{bytes} bytes came");
-        Ok(Sample { operations: bytes as f64 / f64::from(1 << 20), elapsed, cpu: spent()? - cpu })
+        Ok(Sample {
+            operations: bytes as f64 / f64::from(1 << 20),
+            elapsed,
+            cpu: spent()? - cpu,
+            bound: Bound::Server,
+        })
     }
 }

@@ -1,107 +1,145 @@
-//! Fifty power cuts in a row, in the middle of a crowd's requests.
+//! Fifty power cuts in a row, in the middle of perfdhcp's exchanges.
 
 use std::collections::BTreeMap;
-use std::iter::Cycle;
+use std::io::{ErrorKind, Read};
 use std::net::Ipv4Addr;
-use std::ops::Range;
+use std::process::Command;
 
-use anyhow::{Context as _, Result, bail, ensure};
-use bootlace_lab::Lan;
+use anyhow::{Context as _, Result, ensure};
+use bootlace_lab::{Daemon, Host, Lan, Namespace};
+use socket2::{Domain, Protocol, Socket, Type};
 
 use super::Context;
-use super::durable::{held, mac_of};
-use super::rawdhcp::{ACK, NAK, OFFER, Packet, RawDhcp, mac_text};
-use super::served::Served;
+use super::context::STEP_LIMIT;
+use super::durable::held;
+use super::rawdhcp::{ACK, Reply, SERVER_PORT, mac_text};
+use super::served::{SERVER, Served};
 
 const CUTS: u32 = 50;
-/// More than a batch of the server; most come back with a lease, some are new.
-const MACHINES: u16 = 600;
-/// So many questions in flight fill batches, and no socket buffer.
-const IN_FLIGHT: usize = 64;
 /// At least so many ACKs, and up to so many more, before the next cut.
 const ACKS_MIN: u64 = 20;
-const ACKS_SPREAD: u64 = 120;
+const ACKS_SPREAD: u64 = 400;
 /// Where the cuts fall.
 const SEED: u64 = 0x0005_eed0_f1f7;
 /// The server's starts need not wait for probes here.
 const CONFIG: &str = "[dhcp]\nmode = \"server\"\nprobe = false\n[[dhcp.subnet]]\nsubnet = \"10.188.0.0/21\"\n\
     ranges = [\"10.188.1.0-10.188.7.250\"]\n";
+/// Exchanges in a second, and machines that take turns, fewer than there are addresses: most come back with a lease.
+const LOAD: [&str; 4] = ["-r", "4000", "-R", "1500"];
 
-/// What the crowd was promised, ever.
-struct Crowd {
-    raw: RawDhcp,
-    promised: BTreeMap<[u8; 6], Ipv4Addr>,
-    next: Cycle<Range<u16>>,
-    random: u64,
-}
+/// `ETH_P_IP` of linux/if_ether.h.
+const ETHERTYPE_IPV4: u16 = 0x0800;
+/// A kernel counts an answer with some 1,280 bytes.
+const RECEIVE_BUFFER: usize = 4 << 20;
+const IP_HEADER_LEN: usize = 20;
+const UDP_HEADER_LEN: usize = 8;
+const BOOTREPLY: u8 = 2;
 
 pub(super) fn power_cuts(context: &Context) -> Result<()> {
     let lan = Lan::new()?;
     let host = lan.host("server", "10.188.0.10/21")?;
     let mut server = Served::start_on(context, host, CONFIG, &[])?;
-    let client = lan.client("crowd")?;
-    let raw = RawDhcp::open(client.namespace())?;
-    let mut crowd = Crowd { raw, promised: BTreeMap::new(), next: (0..MACHINES).cycle(), random: SEED };
-    let mut acks = 0;
+    let client = lan.host("perfdhcp", "10.188.0.20/21")?;
+    let mut wire = Wire::tap(client.namespace())?;
+    let (mut promised, mut random, mut acks) = (BTreeMap::new(), SEED, 0);
     for cut in 1..=CUTS {
-        acks += crowd.ask_until_the_cut().with_context(|| format!("before cut {cut}, seed {SEED:#x}"))?;
+        let at = || format!("cut {cut}, seed {SEED:#x}");
+        let load = start_load(context, &client)?;
+        acks += wire.hear(&mut promised, ACKS_MIN + below(&mut random, ACKS_SPREAD)).with_context(at)?;
         server.kill()?;
+        drop(load);
+        // What had left the server when it died is a promise, too.
+        acks += wire.hear_the_rest(&mut promised).with_context(at)?;
         server.revive()?;
-        crowd.all_is_kept(&server).with_context(|| format!("after cut {cut}, seed {SEED:#x}"))?;
+        all_is_kept(&server, &promised).with_context(at)?;
     }
-    context
-        .note(&format!("{CUTS} cuts, {acks} ACKs, {} machines keep their addresses", crowd.promised.len()));
+    context.note(&format!("{CUTS} cuts, {acks} ACKs, {} machines keep their addresses", promised.len()));
     Ok(())
 }
 
-impl Crowd {
-    /// Asks for so many ACKs; says how many came. What is under way then is heard in the next round: late promises of
-    /// the server that was killed count like all others.
-    fn ask_until_the_cut(&mut self) -> Result<u64> {
-        let until = ACKS_MIN + self.below(ACKS_SPREAD);
-        let mut acks = 0;
-        self.discover(IN_FLIGHT)?;
-        while acks < until {
-            let reply = self.raw.receive()?.context("the server went silent")?;
-            match reply.kind {
-                OFFER => self.raw.send(&Packet::request(&reply))?,
-                ACK => {
-                    acks += 1;
-                    let before = self.promised.insert(reply.mac, reply.address);
-                    let moved = before.filter(|before| *before != reply.address);
-                    ensure!(moved.is_none(), "{} moved from {moved:?}: {reply:?}", mac_text(reply.mac));
-                    self.discover(1)?;
-                }
-                // It asks for what the server before the cut has offered, and another one was faster.
-                NAK if !self.promised.contains_key(&reply.mac) => self.discover(1)?,
-                _ => bail!("{reply:?}"),
-            }
-        }
-        Ok(acks)
+fn start_load(context: &Context, client: &Host) -> Result<Daemon> {
+    let mut perfdhcp = Command::new("perfdhcp");
+    // It goes on for longer than it may take to the cut.
+    perfdhcp.args(["-4", "-g", "single", "-p", &STEP_LIMIT.as_secs().to_string()]).args(LOAD).arg(SERVER);
+    Daemon::start(client.namespace(), "perfdhcp", context.dir(), &mut perfdhcp)
+}
+
+fn all_is_kept(server: &Served, promised: &BTreeMap<[u8; 6], Ipv4Addr>) -> Result<()> {
+    let held = held(server)?;
+    for (mac, address) in promised {
+        let holder = held.get(address);
+        let mac = mac_text(*mac);
+        ensure!(holder == Some(&mac), "{address} was promised to {mac} but is {holder:?}'s");
+    }
+    Ok(())
+}
+
+/// Every packet that comes to a host, seen beside the programs that it is for.
+struct Wire(Socket);
+
+impl Wire {
+    fn tap(ns: &Namespace) -> Result<Self> {
+        let open = || {
+            let protocol = Protocol::from(i32::from(ETHERTYPE_IPV4.to_be()));
+            let socket = Socket::new(Domain::PACKET, Type::DGRAM, Some(protocol))?;
+            socket.set_recv_buffer_size(RECEIVE_BUFFER)?;
+            socket.set_read_timeout(Some(STEP_LIMIT))?;
+            Ok::<_, std::io::Error>(socket)
+        };
+        Ok(Self(ns.run(open)?.context("open a packet socket")?))
     }
 
-    fn all_is_kept(&self, server: &Served) -> Result<()> {
-        let held = held(server)?;
-        for (mac, address) in &self.promised {
-            let holder = held.get(address);
-            let mac = mac_text(*mac);
-            ensure!(holder == Some(&mac), "{address} was promised to {mac} but is {holder:?}'s");
+    /// Notes the promises of so many ACKs.
+    fn hear(&mut self, promised: &mut BTreeMap<[u8; 6], Ipv4Addr>, acks: u64) -> Result<u64> {
+        let mut heard = 0;
+        while heard < acks {
+            let packet = self.packet()?.context("the server went silent")?;
+            heard += u64::from(note(&packet, promised)?);
         }
-        Ok(())
+        Ok(heard)
     }
 
-    fn discover(&mut self, count: usize) -> Result<()> {
-        for index in self.next.by_ref().take(count) {
-            self.raw.send(&Packet::discover(mac_of(index), index.into()))?;
+    /// The same with all that has come.
+    fn hear_the_rest(&mut self, promised: &mut BTreeMap<[u8; 6], Ipv4Addr>) -> Result<u64> {
+        let mut heard = 0;
+        self.0.set_nonblocking(true)?;
+        while let Some(packet) = self.packet()? {
+            heard += u64::from(note(&packet, promised)?);
         }
-        Ok(())
+        self.0.set_nonblocking(false)?;
+        Ok(heard)
     }
 
-    /// xorshift64*
-    fn below(&mut self, bound: u64) -> u64 {
-        self.random ^= self.random >> 12;
-        self.random ^= self.random << 25;
-        self.random ^= self.random >> 27;
-        (self.random.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33) % bound
+    fn packet(&mut self) -> Result<Option<Vec<u8>>> {
+        let mut buffer = [0; 1500];
+        match self.0.read(&mut buffer) {
+            Ok(len) => Ok(Some(buffer[..len].to_vec())),
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => Ok(None),
+            Err(error) => Err(error).context("listen to the wire"),
+        }
     }
+}
+
+/// Notes what an ACK promises; whether it is one.
+fn note(packet: &[u8], promised: &mut BTreeMap<[u8; 6], Ipv4Addr>) -> Result<bool> {
+    let Some(ack) = answer_to_relay(packet).filter(|reply| reply.kind == ACK) else { return Ok(false) };
+    let before = promised.insert(ack.mac, ack.address).filter(|before| *before != ack.address);
+    ensure!(before.is_none(), "{} moved from {before:?}: {ack:?}", mac_text(ack.mac));
+    Ok(true)
+}
+
+/// What a server says to a relay, which perfdhcp pretends to be, in an IPv4 packet without options.
+fn answer_to_relay(packet: &[u8]) -> Option<Reply> {
+    let (header, payload) = packet.split_at_checked(IP_HEADER_LEN + UDP_HEADER_LEN)?;
+    let ports = header.get(IP_HEADER_LEN..IP_HEADER_LEN + 4)?;
+    let to_relay = ports[2..] == SERVER_PORT.to_be_bytes();
+    (header[0] == 0x45 && to_relay && payload.first() == Some(&BOOTREPLY)).then(|| Reply::decode(payload))?
+}
+
+/// xorshift64*
+fn below(random: &mut u64, bound: u64) -> u64 {
+    *random ^= *random >> 12;
+    *random ^= *random << 25;
+    *random ^= *random >> 27;
+    (random.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33) % bound
 }

@@ -1,5 +1,7 @@
 //! `mode = "auto"`: whoever else answers on a network, and on which.
 
+use std::process::Command;
+
 use anyhow::{Result, ensure};
 use bootlace_lab::Lan;
 use rustix::process::Signal;
@@ -8,7 +10,7 @@ use super::super::context::{BOOT_LIMIT, STEP_LIMIT};
 use super::super::peers::{start_dnsmasq, start_dnsmasq_in, start_kea};
 use super::super::rawdhcp::{ACK, OFFER, Packet, RawDhcp};
 use super::super::served::{SERVER, Served, serve_also, write_config};
-use super::super::stage::WEB1;
+use super::super::stage::{WEB1, WEB1_MAC};
 use super::super::{Context, Scenario};
 use super::{ROUTER, answer, offers_before_firmware};
 
@@ -82,6 +84,16 @@ fn auto(context: &Context, afterwards: Afterwards) -> Result<()> {
     let raw = RawDhcp::open(client.namespace())?;
     let own = raw.lease(&Packet::discover([2, 0, 0, 0, 0, 1], 1))?;
     context.note(&format!("alone on eth0, it lends {}", own.address));
+    let mut local = Command::new(context.bootlace());
+    local.args(["probe", "--local", "--interface", "eth0", "--firmware", "ipxe", "--mac", WEB1_MAC]);
+    local.arg("--config").arg(context.dir().join("bootlace.toml"));
+    let played = served.host().namespace().output(&mut local)?;
+    let told = String::from_utf8_lossy(&played.stdout);
+    // There is no kernel here.
+    ensure!(
+        told.contains("boot.ipxe") && told.contains("vmlinuz"),
+        "a machine played on the host itself: {told}"
+    );
 
     let mut dnsmasq = start_dnsmasq(context, router.namespace(), &[])?;
     // Both offer; whoever takes dnsmasq's tells everybody by it.

@@ -180,6 +180,7 @@ impl FileBody {
 
     fn piece(&mut self, data: Data, len: usize) -> Chunk {
         self.at += len as u64;
+        self.ways.extents.expect(self.end - self.at);
         Chunk { data, at: 0, end: len, delivery: self.delivery.clone() }
     }
 }

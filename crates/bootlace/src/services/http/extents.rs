@@ -8,6 +8,7 @@
 use std::collections::VecDeque;
 use std::io;
 use std::os::fd::BorrowedFd;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::body::Delivery;
@@ -19,7 +20,11 @@ static PLACEHOLDER: [u8; EXTENT_BYTES] = [0; EXTENT_BYTES];
 
 /// What a connection has still to send out of files, in the order of its placeholders.
 #[derive(Default)]
-pub(super) struct Extents(Mutex<VecDeque<Extent>>);
+pub(super) struct Extents {
+    queue: Mutex<VecDeque<Extent>>,
+    /// More of the file at hand will follow what is queued.
+    goes_on: AtomicBool,
+}
 
 /// A part of a file.
 pub(super) struct Extent {
@@ -45,6 +50,16 @@ impl Extents {
         self.lock().push_back(extent);
     }
 
+    /// `left`: bytes of the file at hand that are still to be asked for.
+    pub(super) fn expect(&self, left: u64) {
+        self.goes_on.store(left > 0, Ordering::Relaxed);
+    }
+
+    /// What was queued is not the end of a file.
+    pub(super) fn go_on(&self) -> bool {
+        self.goes_on.load(Ordering::Relaxed)
+    }
+
     /// Has the kernel send the beginning of the first part, `limit` bytes at most; says how many it took.
     pub(super) fn send(&self, socket: BorrowedFd<'_>, limit: usize) -> io::Result<usize> {
         let mut extents = self.lock();
@@ -66,7 +81,7 @@ impl Extents {
     }
 
     fn lock(&self) -> MutexGuard<'_, VecDeque<Extent>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -30,9 +30,10 @@ pub const FRAME_TIME_MAX: Duration = Duration::from_secs(120);
 /// One read of a file and one write to a socket.
 pub const FRAME_BYTES: usize = 256 * 1024;
 
-/// One call that has the kernel send out of the page cache. Larger than a frame: no memory of ours waits for it, and
-/// each call costs an awakening.
-pub const EXTENT_BYTES: usize = 4 * 1024 * 1024;
+/// What is found in memory, and then given to the kernel to send, at once. Larger than a frame: no memory of ours
+/// waits for it, and between two of them the client may run dry and fall asleep. A client of 100 Mbit/s takes a
+/// second and a half for it, for which pages that were just found stay.
+pub const EXTENT_BYTES: usize = 16 * 1024 * 1024;
 
 /// What the kernel holds of a connection beside what is on its way (TCP_NOTSENT_LOWAT). Left alone it takes
 /// over a megabyte for each client that stopped reading: 2.3 GB for two thousand of them. What is on its way is

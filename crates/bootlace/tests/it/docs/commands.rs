@@ -15,7 +15,7 @@ const OUTPUTS_SHOWN: usize = 1;
 /// that they were understood; what they answer is shown by the demo and the lab's scenarios.
 const ASKED_OF_A_SERVER: [&str; 4] = ["boots", "boots 1", "leases", "machines"];
 /// Commands that run servers or send to a network; here it is only shown that their arguments are right.
-const SERVERS: [&str; 7] = [
+const SERVERS: [&str; 8] = [
     "serve",
     "serve --log debug",
     "doctor -c /etc/bootlace/bootlace.toml",
@@ -23,14 +23,16 @@ const SERVERS: [&str; 7] = [
     "probe --interface eth0 --firmware ipxe --count 500",
     "probe --local --interface eth0",
     "probe --local --interface eth0 --firmware uefi-x64",
+    "loaders verify",
 ];
 /// Commands that do all they can without a server.
-const RUN: [&str; 5] = [
+const RUN: [&str; 6] = [
     "check",
     "check -c FILE",
     "explain --mac 52:54:00:12:34:56",
     "explain --mac 52:54:00:12:34:56 --firmware uefi-x64",
     "explain -c examples/classic.toml --mac 00:11:22:33:44:55",
+    "loaders list",
 ];
 /// Commands that need what a server has left, in an order in which each finds what it needs.
 const OF_STATE: [&str; 4] = [

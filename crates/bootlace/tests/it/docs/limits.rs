@@ -7,6 +7,7 @@ use bootlace::doctor;
 use bootlace::files::LINKS_MAX;
 use bootlace::http::LEASES_MAX;
 use bootlace::hub;
+use bootlace::loaders;
 use bootlace::net::{INHERITED_MAX, RECV_BATCH_MAX, UNREST_MAX};
 use bootlace::services::dhcp::{CLOCK_CHECK, WAITING_MAX};
 use bootlace::services::stand_in::STAND_IN_TIME_MAX;
@@ -89,6 +90,10 @@ fn constants() -> Vec<(&'static str, String)> {
         ("LINKS_MAX", count(LINKS_MAX)),
         ("FOLDER_BYTES_MAX", bytes(bootlace_iso::FOLDER_BYTES_MAX)),
         ("PIECES_MAX", count(bootlace_iso::PIECES_MAX)),
+        ("ARCHIVE_BYTES_MAX", bytes(loaders::ARCHIVE_BYTES_MAX)),
+        ("UNPACKED_BYTES_MAX", bytes(loaders::UNPACKED_BYTES_MAX)),
+        ("ENTRIES_MAX", count(loaders::ENTRIES_MAX)),
+        ("LOADER_BYTES_MAX", bytes(loaders::LOADER_BYTES_MAX)),
         ("UNREST_MAX", time(UNREST_MAX)),
         ("STAND_IN_TIME_MAX", time(STAND_IN_TIME_MAX)),
         ("BOOT_TIME_MAX", time(probe::BOOT_TIME_MAX)),

@@ -11,7 +11,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// What users read first. Every fenced block in them is looked at.
-const PAGES: [&str; 10] = [
+const PAGES: [&str; 11] = [
     "README.md",
     "ARCHITECTURE.md",
     "CHANGELOG.md",
@@ -19,6 +19,7 @@ const PAGES: [&str; 10] = [
     "docs/doctor.md",
     "docs/learning.md",
     "docs/limits.md",
+    "docs/loaders.md",
     "docs/probe.md",
     "docs/scope.md",
     "docs/state.md",

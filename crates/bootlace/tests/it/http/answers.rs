@@ -1,6 +1,7 @@
 //! Names, files, ranges and conditions.
 
 use super::*;
+use bootlace::services::http::limits::EXTENT_BYTES;
 use std::os::unix::fs::symlink;
 
 #[test]
@@ -137,6 +138,21 @@ fn nothing_leads_out_of_boot_dir() {
         let outcome = server.outcome();
         assert!(matches!(outcome, FileOutcome::Refused(_) | FileOutcome::Absent(_)), "{target}: {outcome:?}");
     }
+}
+
+#[test]
+fn a_file_of_several_extents_is_whole_and_the_connection_goes_on() {
+    let server = Server::new();
+    let image: Vec<u8> = (0..2 * EXTENT_BYTES + 1000).map(|at| (at / 4096 % 251) as u8).collect();
+    fs::write(server.path("image"), &image).unwrap();
+    let mut client = server.connect();
+    client.send("GET /image HTTP/1.1\r\nHost: x\r\n\r\nGET /generated HTTP/1.1\r\nHost: x\r\n\r\n");
+    let head = client.head();
+    assert!(client.body(head, true).body == image);
+    let head = client.head();
+    assert_eq!(client.body(head, true).text(), "made");
+    let last = client.request("GET /image HTTP/1.1\r\nHost: x\r\nRange: bytes=16777210-16777229\r\n\r\n");
+    assert_eq!((last.status, &last.body[..]), (206, &image[16_777_210..16_777_230]));
 }
 
 #[test]

@@ -33,6 +33,8 @@ use client::Client;
 
 /// Only ends what hangs: half of what the server waits for a client that went silent.
 const LIMIT: Duration = Duration::from_secs(15);
+/// A client on whose link large packets are lost.
+const FRAIL: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 5);
 /// What `script` is.
 const SCRIPT: &str = "#!ipxe\nexit\n";
 
@@ -60,7 +62,8 @@ impl Server {
         let files = Arc::new(FilePlane::new(&dir.path().join("boot"), &[]).unwrap());
         let (events, received) = mpsc::channel();
         // A test that has ended does not listen any more.
-        let resolver = Resolver::new(files, resolve, move |_, event| drop(events.send(event)));
+        let resolver = Resolver::new(files, resolve, move |_, event| drop(events.send(event)))
+            .with_blocks(|peer| (*peer.ip() == FRAIL).then_some(512));
         let address = if ports.is_some() { Ipv4Addr::new(127, 0, 0, 69) } else { Ipv4Addr::LOCALHOST };
         let socket = DatagramSocket::bind_address(SocketAddrV4::new(address, 0)).unwrap();
         let addr = socket.local_addr().unwrap();

@@ -5,8 +5,8 @@ use std::fs::File;
 use bootlace_core::event::FileOutcome;
 use bootlace_wire::tftp::{ErrorCode, TransferOptions};
 
-use super::client::{options, tsize};
-use super::{AnswerFrom, Server, is_sent};
+use super::client::{Client, options, tsize};
+use super::{AnswerFrom, FRAIL, Server, is_sent};
 
 /// Loses one packet in `one_in`, the same ones in every run.
 fn losing(one_in: u64) -> impl FnMut(u16) -> bool {
@@ -28,6 +28,20 @@ fn options_are_granted_within_the_limits_of_the_link() {
     let granted = client.receive().oack();
     assert_eq!((granted.blksize, granted.tsize, granted.timeout), (Some(1468), Some(10_000), Some(3)));
     assert_eq!(granted.windowsize, Some(32));
+}
+
+#[test]
+fn a_machine_that_learned_it_gets_small_blocks_of_everything() {
+    let server = Server::new();
+    let bytes = server.file("x", 10_000);
+    let frail = || Client::new(server.addr, FRAIL);
+    let client = frail();
+    client.read(b"x", options(1468, 16));
+    let granted = client.receive().oack();
+    assert_eq!((granted.blksize, granted.windowsize), (Some(512), Some(16)));
+    assert!(frail().get(b"x", options(1468, 16)) == bytes);
+    assert!(frail().get(b"x", options(400, 1)) == bytes, "smaller ones are as asked");
+    assert!(server.client().get(b"x", options(1468, 16)) == bytes, "others are not held back");
 }
 
 #[test]

@@ -119,9 +119,9 @@ pub fn render(plan: &Plan, context: &ScriptContext<'_>) -> String {
         Action::Menu { title, timeout, entries, default } => {
             menu(&mut script, context, (title, *timeout), entries, default);
         }
-        Action::Linux { kernel, initrds, args } => {
+        Action::Linux { kernel, initrds, args, shim } => {
             announce(&mut script, plan);
-            linux(&mut script, context, kernel, initrds, args);
+            linux(&mut script, context, (kernel, initrds, args), shim.as_ref());
         }
         Action::Chain { url } => {
             announce(&mut script, plan);
@@ -199,12 +199,14 @@ fn local(script: &mut Script, how: &LocalHow, platform: Platform) {
 
 /// A kernel with its initial file systems. A UEFI kernel loads them itself, by name, out of the file system
 /// that iPXE shows it: each needs a name and an `initrd=` argument. BIOS builds hand them over in memory.
+///
+/// `shim` fetches nothing but where firmware would not start the kernel by itself. Builds without the command, and
+/// those whose download fails, go on: without Secure Boot the kernel starts all the same.
 fn linux(
     script: &mut Script,
     context: &ScriptContext<'_>,
-    kernel: &Source,
-    initrds: &[Source],
-    args: &[Arg],
+    (kernel, initrds, args): (&Source, &[Source], &[Arg]),
+    shim: Option<&Source>,
 ) {
     let name = |at: usize| format!("initrd{at}.img");
     let mut words = vec![format!("kernel {}", url_of(kernel, context.server))];
@@ -220,6 +222,9 @@ fn linux(
             Platform::Bios => script.step("initrd", &format!("initrd {url}")),
             Platform::Efi => script.step("initrd", &format!("initrd --name {} {url}", name(at))),
         }
+    }
+    if let (Some(shim), Platform::Efi) = (shim, context.platform) {
+        script.line(&format!("shim {} ||", url_of(shim, context.server)));
     }
     script.step("start", "boot");
 }

@@ -71,8 +71,9 @@ fn templates(boot: &Boot) -> Vec<&Template> {
     }
     match &boot.kind {
         BootKind::Local(_) | BootKind::Pxelinux { .. } | BootKind::Menu(_) => Vec::new(),
-        BootKind::Linux { kernel, initrd, cmdline } => {
-            slice::from_ref(kernel).iter().chain(initrd).filter_map(of).chain([cmdline]).collect()
+        BootKind::Linux { kernel, initrd, cmdline, shim } => {
+            let files = slice::from_ref(kernel).iter().chain(initrd).chain(shim);
+            files.filter_map(of).chain([cmdline]).collect()
         }
         BootKind::Chain { url } => vec![url],
         BootKind::Ipxe { script } => vec![script],
@@ -95,10 +96,11 @@ pub fn build(
     let builder = Builder::new(config, boot, &vars, choice, facts, server);
     let action = match &boot.kind {
         BootKind::Local(how) => Action::Local(how.clone()),
-        BootKind::Linux { kernel, initrd, cmdline } => Action::Linux {
+        BootKind::Linux { kernel, initrd, cmdline, shim } => Action::Linux {
             kernel: builder.source("kernel", kernel)?,
             initrds: initrd.iter().map(|file| builder.source("initrd", file)).collect::<Result<_, _>>()?,
             args: builder.args(cmdline)?,
+            shim: shim.as_ref().map(|file| builder.source("shim", file)).transpose()?,
         },
         BootKind::Chain { url } => Action::Chain { url: builder.url("url", url)? },
         BootKind::Ipxe { script } => Action::Script { text: builder.render("script", script)? },

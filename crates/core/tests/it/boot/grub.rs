@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use bootlace_core::boot::template::Language;
-use bootlace_core::config::{BootKind, Config, LocalHow, Location};
+use bootlace_core::config::{BootKind, Config, LocalHow, Location, Source as ConfigSource, load};
 use bootlace_core::event::{DecidedBy, Protocol, ScriptEvent, ScriptStep};
 use bootlace_core::explain::grub::commands;
-use bootlace_core::files::{FileRequest, Resource, resolve};
+use bootlace_core::files::{FileRequest, Identity, Resource, resolve};
 use bootlace_core::model::{Facts, Text, Var};
 use proptest::prelude::*;
 use proptest::test_runner::{Config as Cases, RngSeed};
@@ -174,7 +174,7 @@ fn hostile_sample() -> Config {
     let args = "a={{ client.serial }} {{ vars.args }} b={{ client.asset }} c={{ vars.role }}";
     let BootKind::Linux { initrd, cmdline, .. } = linux(args) else { unreachable!("a kernel") };
     let kernel = Location::File("it's a/$linux{;}".into());
-    add_boot(&mut config, "args", BootKind::Linux { kernel, initrd, cmdline });
+    add_boot(&mut config, "args", BootKind::Linux { shim: None, kernel, initrd, cmdline });
     let url = "http://{{ server.ip }}/{{ client.serial }}?a={{ client.asset }}&b={{ vars.role }}";
     add_boot(&mut config, "url", BootKind::Chain { url: template(url, Language::Url) });
     add_boot(&mut config, "choice", menu(&["args", "url"], "args", None));
@@ -273,4 +273,51 @@ fn the_oracles_see_what_they_look_for() {
         assert!(!accepted("if true; then\n"), "an open `if`");
         assert!(!accepted("linux 'a\n"), "an open quote");
     }
+}
+
+/// A machine whose kernel is told the hash of a password.
+fn with_password() -> Config {
+    let main = ConfigSource {
+        name: "bootlace.toml".into(),
+        folder: PathBuf::new(),
+        text: format!(
+            "[password.root]\nfile = \"p\"\nmethod = \"md5\"\n[boot.a]\nkind = \"linux\"\nkernel = \"linux\"\n\
+             cmdline = \"x={{{{ password.root }}}}\"\n[[machine]]\nname = \"web1\"\nmac = \"{MAC}\"\nboot = \"a\"\n"
+        ),
+    };
+    let files = [(PathBuf::from("p"), Ok("hello".to_owned()))];
+    let mut config = load(&main, &files.into()).unwrap().config;
+    config.passwords.make(|| Ok::<_, ()>([0; 16])).unwrap();
+    config
+}
+
+#[test]
+fn a_secret_is_for_a_confirmed_machine_only() {
+    let (config, loaders, known) = (with_password(), debian_loaders(), known());
+    let names = [
+        "grub.cfg",
+        "grub/grub.cfg",
+        "grub.cfg-01-00-12-34-56-78-90",
+        "grub.cfg-0ABC003D",
+        "grub.cfg-boot-a",
+    ];
+    let asked = |name: &str, facts: &Facts, identity: Identity| {
+        let request = FileRequest { identity, ..request(facts, "", &loaders) };
+        let resolution = resolve(&config, name, &request);
+        let event = resolution.script.unwrap();
+        assert!(!format!("{event:?}").contains("$1$"), "{name}: {event:?}");
+        (body(resolution.resource), event.step)
+    };
+    for name in names {
+        let (text, _) = asked(name, &known, Identity::Confirmed);
+        assert!(text.contains("x=$1$"), "{name}: {text}");
+        for identity in [Identity::Claimed, Identity::Contradicted] {
+            let (text, step) = asked(name, &known, identity);
+            assert!(!text.contains("$1$") && matches!(step, ScriptStep::Problem { .. }), "{name}: {text}");
+        }
+    }
+    // Another machine, well known, that asks by this one's name.
+    let other = facts(&[(Var::Mac, "02:00:00:00:00:02"), (Var::Firmware, "uefi-x64")]);
+    let (text, step) = asked("grub.cfg-01-00-12-34-56-78-90", &other, Identity::Confirmed);
+    assert!(!text.contains("$1$") && matches!(step, ScriptStep::Problem { .. }), "{text}");
 }

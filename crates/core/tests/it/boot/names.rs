@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use bootlace_core::boot::loader::Loader;
 use bootlace_core::boot::template::Language;
 use bootlace_core::config::{BootKind, Config, Machine};
 use bootlace_core::event::{DecidedBy, ScriptStep};
@@ -49,6 +50,58 @@ fn files_and_reserved_names() {
     for name in ["../etc/passwd", "", "/", "answer/web1/preseed.cfg", "done/x", "ipxe", "ipxe/a/b", "a\nb"] {
         let Resource::Absent(why) = resource(name) else { panic!("{name}: {:?}", resource(name)) };
         assert!(!why.contains('\n'), "{why:?}");
+    }
+}
+
+#[test]
+fn the_folders_of_the_signed_ipxe() {
+    for name in [
+        "ipxe/x86_64-sb/snponly-shim.efi",
+        "ipxe/x86_64-sb/snponly.efi",
+        "ipxe/arm64-sb/ipxe.efi",
+        // What a shim asks for beside itself: absent, and nothing else.
+        "ipxe/x86_64-sb/mmx64.efi",
+        "ipxe/x86_64-sb/revocations.efi",
+    ] {
+        assert_eq!(resource(name), Resource::File(name.to_owned()));
+    }
+    assert_eq!(file_before_script("ipxe/x86_64-sb/autoexec.ipxe"), "ipxe/x86_64-sb/autoexec.ipxe");
+    assert_eq!(file_before_script("ipxe/arm64-sb/autoexec.ipxe"), "ipxe/arm64-sb/autoexec.ipxe");
+    assert!(matches!(resource("ipxe/x86_64/snponly.efi"), Resource::Absent(_)));
+}
+
+/// The root's `ipxe.efi` is for machines that were sent a signed shim what that is to start, and a file for others.
+#[test]
+fn a_shim_that_lost_its_name_gets_what_it_was_sent_for() {
+    let loaders = ["snponly.efi", "ipxe/x86_64-sb/snponly-shim.efi"].into_iter().collect();
+    let asked = |loader: Option<&str>, firmware: &str, name: &str| {
+        let mut config = config();
+        let mut web1 = machine("web1", &[MAC], Some("rescue"));
+        web1.overrides.loader = loader.map(|loader| match loader {
+            Loader::SIGNED_IPXE => Loader::SignedIpxe,
+            file => Loader::File(file.to_owned()),
+        });
+        config.machines.extend([web1]);
+        let known = facts(&[(Var::Mac, MAC), (Var::Firmware, firmware)]);
+        match resolve(&config, name, &request(&known, "", &loaders)).resource {
+            Resource::File(file) => file,
+            other => panic!("{name}: {other:?}"),
+        }
+    };
+    let signed = Some("ipxe-signed");
+    assert_eq!(asked(signed, "uefi-x64", "ipxe.efi"), "ipxe/x86_64-sb/snponly.efi");
+    assert_eq!(asked(signed, "http-x64", "/ipxe.efi"), "ipxe/x86_64-sb/snponly.efi");
+    let full = Some("ipxe/x86_64-sb/ipxe-shim.efi");
+    assert_eq!(asked(full, "uefi-x64", "ipxe.efi"), "ipxe/x86_64-sb/ipxe.efi");
+    for (loader, firmware, name) in [
+        (None, "uefi-x64", "ipxe.efi"),
+        (signed, "bios", "ipxe.efi"),
+        // There is no set for it.
+        (signed, "uefi-arm64", "ipxe.efi"),
+        (signed, "uefi-x64", "snponly.efi"),
+        (signed, "uefi-x64", "a/ipxe.efi"),
+    ] {
+        assert_eq!(asked(loader, firmware, name), name, "{loader:?} on {firmware}");
     }
 }
 

@@ -22,7 +22,7 @@ fn by_kind_and_firmware() {
     );
     let nfs = Location::Url(template("nfs://x/kernel", Language::Url));
     let cmdline = template("", Language::KernelArgs);
-    add_boot(&mut config, "nfs", BootKind::Linux { kernel: nfs, initrd: Vec::new(), cmdline });
+    add_boot(&mut config, "nfs", BootKind::Linux { kernel: nfs, initrd: Vec::new(), cmdline, shim: None });
     let cases: [(&str, Firmware, &[Feature]); 12] = [
         ("local", Firmware::Bios, &[]),
         ("custom", Firmware::Bios, &[]),

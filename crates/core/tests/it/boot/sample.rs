@@ -65,6 +65,7 @@ pub(super) fn linux(cmdline: &str) -> BootKind {
         kernel: Location::File("debian/linux".into()),
         initrd: vec![Location::File("debian/initrd.gz".into()), Location::File("firmware.cpio".into())],
         cmdline: template(cmdline, Language::KernelArgs),
+        shim: None,
     }
 }
 

@@ -4,13 +4,13 @@ use std::path::PathBuf;
 
 use bootlace_core::boot::dialect::ipxe::{Platform, autoexec, chain_loader, identify, problem};
 use bootlace_core::boot::template::Server;
-use bootlace_core::config::{Config, LocalHow};
+use bootlace_core::config::{BootKind, Config, LocalHow, Location};
 use bootlace_core::event::ScriptStep;
 use bootlace_core::files::{Resource, resolve};
 use bootlace_core::model::Var;
 
 use super::sample::{
-    SERVER, add_boot, chap, config, debian_loaders, done, facts, local, machine, name, request, san,
+    SERVER, add_boot, chap, config, debian_loaders, done, facts, linux, local, machine, name, request, san,
 };
 
 const MAC: &str = "00:12:34:56:78:90";
@@ -50,6 +50,12 @@ fn every_kind_on_bios_and_uefi() {
         golden(&format!("bios-{boot}"), &script_for(&config, boot, "bios"));
         golden(&format!("uefi-{boot}"), &script_for(&config, boot, "uefi-x64"));
     }
+    let mut signed = linux("console=ttyS0");
+    let BootKind::Linux { shim, .. } = &mut signed else { panic!("{signed:?}") };
+    *shim = Some(Location::File("debian/shimx64.efi".into()));
+    add_boot(&mut config, "signed", signed);
+    golden("bios-signed", &script_for(&config, "signed", "bios"));
+    golden("uefi-signed", &script_for(&config, "signed", "uefi-x64"));
     golden("bios-pxelinux", &script_for(&config, "pxelinux", "bios"));
     golden("uefi-grub", &script_for(&config, "grub", "uefi-x64"));
 }
