@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 pub(super) const GATHER_TIME: Duration = Duration::from_millis(1);
 /// How long messages are counted.
 const WINDOW: Duration = Duration::from_millis(10);
-/// So many within it are a crowd: with fewer, waiting would gather nothing.
+/// So many within it, or more within longer, are a crowd: with fewer, waiting would gather nothing.
 const CROWD: usize = 20;
 
 /// How many ask.
@@ -28,8 +28,10 @@ impl Crowd {
     /// A round of so many messages.
     pub(super) fn heard(&mut self, count: usize, now: Instant) {
         self.heard += count;
-        if now.duration_since(self.since) >= WINDOW {
-            self.is_there = self.heard >= CROWD;
+        let elapsed = now.duration_since(self.since);
+        if elapsed >= WINDOW {
+            // A window that silence has made longer needs more.
+            self.is_there = self.heard as u128 * WINDOW.as_nanos() >= CROWD as u128 * elapsed.as_nanos();
             (self.since, self.heard) = (now, 0);
         }
     }
