@@ -142,6 +142,11 @@ impl Connection {
         any
     }
 
+    /// How many bytes wait to be sent: a service that sends before there are too many needs no more memory than that.
+    pub fn output_bytes(&self) -> usize {
+        self.wire.output.len()
+    }
+
     /// When [`Self::handle_timeout`] has something to do.
     pub fn poll_timeout(&self) -> Option<Duration> {
         matches!(self.state, State::Login(_)).then_some(self.login_until)

@@ -121,6 +121,11 @@ impl Output {
         self.bytes.is_empty()
     }
 
+    /// How many wait.
+    pub(super) fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
     /// Changes the bytes for an empty buffer.
     pub(super) fn swap(&mut self, with: &mut Vec<u8>) {
         with.clear();
