@@ -5,9 +5,12 @@ use std::fs;
 use std::process::Command;
 
 use anyhow::{Context as _, Result, bail, ensure};
-use bootlace_lab::{Host, Lan};
+use bootlace_lab::{Disk, Firmware, Host, Lan, Machine};
 
+use super::boots::MAC;
+use super::context::{BOOT_LIMIT, STEP_LIMIT};
 use super::served::{SERVER, Served};
+use super::stage::Files;
 use super::{Context, Scenario};
 
 pub(super) const SCENARIOS: &[Scenario] = &[
@@ -25,6 +28,11 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         name: "iscsi-qemu",
         shows: "QEMU's initiator writes and reads back with CHAP and digests, and finds what was flushed after a kill",
         run: qemu,
+    },
+    Scenario {
+        name: "iscsi-ipxe",
+        shows: "iPXE boots a disk of the server itself, and each proves to the other by CHAP who it is",
+        run: ipxe,
     },
 ];
 
@@ -182,6 +190,50 @@ fn qemu(context: &Context) -> Result<()> {
     context.note("read after a kill");
     let bytes = fs::read(context.dir().join("disk.img")).context("read the disk's file")?;
     ensure!(bytes[1 << 20] == 0xa5 && bytes[64 << 10] == 0x5a, "the file has other bytes");
+    Ok(())
+}
+
+const SAN: &str = r#"
+[boot.san]
+kind = "san"
+target = "iscsi:10.188.0.10:6:3260:0:iqn.2026-01.example:disk"
+initiator = "iqn.2026-01.example:{{ machine.name }}"
+username = "host"
+password_file = "host.secret"
+reverse_username = "disk"
+reverse_password_file = "disk.secret"
+[[machine]]
+name = "web1"
+mac = ["00:12:34:56:78:90"]
+boot = "san"
+[[iscsi.target]]
+name = "iqn.2026-01.example:disk"
+file = "disk.img"
+mode = "read-write"
+initiators = ["iqn.2026-01.example:web1"]
+username = "host"
+password_file = "host.secret"
+reverse_username = "disk"
+reverse_password_file = "disk.secret"
+"#;
+const SAYS: &str = "BOOTLACE-LAB own disk";
+
+fn ipxe(context: &Context) -> Result<()> {
+    fs::write(context.dir().join("host.secret"), "host-secret-1\n")?;
+    fs::write(context.dir().join("disk.secret"), "disk-secret-2\n")?;
+    Disk::that_says(SAYS, &context.dir().join("disk.img"))?;
+    let mut stage = Files::new(context, SAN)?.serve()?;
+    for _ in 0..2 {
+        // The second time, iPXE has not logged out of its first session: it never does.
+        let boot = stage.switch_on(&Machine::new("web1", MAC, Firmware::SeaBios))?;
+        boot.machine.wait_for("Registered SAN device", BOOT_LIMIT)?;
+        boot.machine.wait_for(SAYS, BOOT_LIMIT)?;
+        context.note("booted from it");
+    }
+    let log = stage.server.log();
+    log.wait_for("iSCSI session", STEP_LIMIT)?;
+    stage.server.end()?;
+    context.note("stopped");
     Ok(())
 }
 
