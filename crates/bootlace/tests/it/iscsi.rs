@@ -177,6 +177,17 @@ fn what_is_written_is_on_the_disk() {
 }
 
 #[test]
+fn room_for_more_than_there_is_does_no_harm() {
+    let server = Server::new();
+    let mut host = server.session(HOST, 1, OWN);
+    host.ready();
+    // READ CAPACITY(16) with the longest allocation length.
+    let cdb = [0x9e, 0x10, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0];
+    let (status, capacity) = host.command(0xc0, 32, &cdb, &[]).unwrap();
+    assert_eq!((status, &capacity[..8]), (GOOD, &(BLOCKS - 1).to_be_bytes()[..]));
+}
+
+#[test]
 fn a_new_login_of_a_machine_ends_its_older_session() {
     let server = Server::new();
     let mut first = server.session(HOST, 1, OWN);

@@ -46,7 +46,7 @@ pub const FIRST_BURST_BYTES_MAX: u32 = 262_144;
 pub const COMMANDS_MAX: u32 = 128;
 
 /// Bytes of data that one session asks for at a time. One command may be longer by itself; others wait for it.
-pub const SOLICITED_BYTES_MAX: u64 = 32 << 20;
+pub const SOLICITED_BYTES_MAX: u64 = 8 << 20;
 
 /// Shortest CHAP secret: 96 bits (section 9.2.1), and Windows takes no shorter one.
 pub const SECRET_BYTES_MIN: usize = 12;

@@ -18,6 +18,13 @@ pub const BUFFER_BYTES: usize = 512 << 10;
 /// Answers that wait while there are more commands: they are sent when there are so many bytes.
 pub const OUTPUT_BYTES: usize = 1 << 20;
 
+/// A command that moves so much has to be lent memory.
+pub const LONG_COMMAND_BYTES_MIN: u64 = 2 << 20;
+
+/// What is lent to commands of all connections together; further ones end as BUSY, and initiators ask again. Linux
+/// moves 1 MiB at a time, so that only a few other initiators ever see it.
+pub const LONG_COMMANDS_BYTES_MAX: u64 = 256 << 20;
+
 /// Memory that a connection keeps for its next command; what a longer one took is given back.
 pub const KEPT_BYTES_MAX: usize = 2 << 20;
 

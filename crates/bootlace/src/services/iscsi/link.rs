@@ -9,8 +9,11 @@ use bootlace_wire::iscsi::{
     Admission, Authentication, Cause, Challenge, Collected, Connection, Event, LoginRequest, Portal, Refusal,
     Request, SessionKind, Task,
 };
+use bootlace_wire::scsi::limits::TRANSFER_BYTES_MAX;
+use bootlace_wire::scsi::{Outcome, Status, Transfer};
 
 use super::limits::{BUFFER_BYTES, KEPT_BYTES_MAX, LOGIN_BUFFER_BYTES, OUTPUT_BYTES, STOP_TIME};
+use super::memory::Loan;
 use super::table::Place;
 use super::target::{Session, Target, next_tsih};
 use super::{Shared, random};
@@ -33,8 +36,8 @@ struct Link<'a> {
     protocol: Connection,
     wanted: Option<LoginRequest>,
     open: Option<Open>,
-    /// Writes that wait for their data.
-    pending: Vec<Request>,
+    /// Writes that wait for their data, with the memory for them.
+    pending: Vec<(Request, Loan)>,
     read: Vec<u8>,
     output: Vec<u8>,
     over: bool,
@@ -149,7 +152,7 @@ impl<'a> Link<'a> {
                 Event::Command(request) => self.command(request),
                 Event::Data(task) => self.execute_pending(task),
                 Event::Fault(task, fault) => {
-                    self.pending.retain(|request| request.task != task);
+                    self.pending.retain(|(request, _)| request.task != task);
                     if let Some(open) = &self.open {
                         self.protocol.respond(task, &open.target.faulty(fault), &[]);
                     }
@@ -223,15 +226,27 @@ impl<'a> Link<'a> {
 
     fn command(&mut self, request: Request) {
         let Some(open) = &self.open else { return };
-        match self.protocol.expect(request.task, open.target.expected(&request)) {
+        let transfer = open.target.expected(&request);
+        let bytes = match transfer {
+            Transfer::None => 0,
+            // An allocation length may be any; what has one is short.
+            Transfer::In(bytes) => bytes.min(TRANSFER_BYTES_MAX.into()),
+            Transfer::Out(bytes) => bytes.min(request.announced_out.into()),
+        };
+        let Some(loan) = self.shared.memory.lend(bytes) else {
+            // What is on its way of its data is of no use any more.
+            self.protocol.expect(request.task, Transfer::None);
+            return self.protocol.respond(request.task, &Outcome::bare(Status::Busy), &[]);
+        };
+        match self.protocol.expect(request.task, transfer) {
             Collected::Whole => self.execute(&request),
-            Collected::Waiting => self.pending.push(request),
+            Collected::Waiting => self.pending.push((request, loan)),
         }
     }
 
     fn execute_pending(&mut self, task: Task) {
-        if let Some(at) = self.pending.iter().position(|request| request.task == task) {
-            let request = self.pending.swap_remove(at);
+        if let Some(at) = self.pending.iter().position(|(request, _)| request.task == task) {
+            let (request, _loan) = self.pending.swap_remove(at);
             self.execute(&request);
         }
     }

@@ -4,6 +4,7 @@
 mod image;
 pub mod limits;
 mod link;
+mod memory;
 mod table;
 mod target;
 
@@ -19,6 +20,7 @@ use bootlace_wire::iscsi::limits::CHALLENGE_BYTES;
 use socket2::{SockRef, TcpKeepalive};
 
 use self::limits::{ACCEPT_PAUSE, SEND_TIME_MAX, SILENCE, STOP_TIME, UNACKNOWLEDGED_MAX};
+use self::memory::Memory;
 use self::table::Table;
 use self::target::Target;
 use crate::counters::Counters;
@@ -45,6 +47,7 @@ struct Shared {
     targets: Vec<Arc<Target>>,
     table: Arc<Table>,
     counters: Arc<Counters>,
+    memory: Arc<Memory>,
     /// Numbers the sessions.
     sessions: AtomicU64,
 }
@@ -67,7 +70,13 @@ pub async fn serve(
     stop: impl Future<Output = ()>,
 ) -> io::Result<()> {
     let table = Arc::new(Table::new(Arc::clone(&counters)));
-    let shared = Arc::new(Shared { targets: disks.0, table, counters, sessions: AtomicU64::new(0) });
+    let shared = Arc::new(Shared {
+        targets: disks.0,
+        table,
+        counters,
+        memory: Arc::new(Memory::new()),
+        sessions: AtomicU64::new(0),
+    });
     let mut accepting = tokio::task::JoinSet::new();
     for listener in listeners {
         accepting.spawn(accept(tokio::net::TcpListener::from_std(listener)?, Arc::clone(&shared)));

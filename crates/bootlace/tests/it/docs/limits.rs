@@ -90,6 +90,8 @@ fn constants() -> Vec<(&'static str, String)> {
         ("COMMANDS_MAX", count(rfc7143::COMMANDS_MAX as usize)),
         ("SOLICITED_BYTES_MAX", bytes(rfc7143::SOLICITED_BYTES_MAX)),
         ("TRANSFER_BYTES_MAX", bytes(scsi::TRANSFER_BYTES_MAX.into())),
+        ("LONG_COMMAND_BYTES_MIN", bytes(iscsi::LONG_COMMAND_BYTES_MIN)),
+        ("LONG_COMMANDS_BYTES_MAX", bytes(iscsi::LONG_COMMANDS_BYTES_MAX)),
         ("NEXUSES_MAX", count(scsi::NEXUSES_MAX)),
         ("SEND_TIME_MAX", time(iscsi::SEND_TIME_MAX)),
         ("SILENCE", time(iscsi::SILENCE)),
