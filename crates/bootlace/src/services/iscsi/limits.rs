@@ -5,7 +5,7 @@ use std::time::Duration;
 /// Connections at once, each with its thread: some hundred machines with two paths each.
 pub const CONNECTIONS_MAX: usize = 512;
 
-/// Connections of one address that have not logged in yet. A machine logs in within milliseconds; several behind one
+/// Connections of one address that have not logged in yet, or only look for targets. A machine logs in within milliseconds; several behind one
 /// translated address do so one after the other.
 pub const LOGINS_PER_CLIENT_MAX: usize = 16;
 

@@ -27,6 +27,12 @@ struct Open {
     aborts: u64,
 }
 
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.target.finish(&self.session);
+    }
+}
+
 /// A connection and all that belongs to it.
 struct Link<'a> {
     shared: &'a Shared,
@@ -40,6 +46,8 @@ struct Link<'a> {
     pending: Vec<(Request, Loan)>,
     read: Vec<u8>,
     output: Vec<u8>,
+    /// The socket has a time after which a receive ends.
+    waits_by_time: bool,
     over: bool,
 }
 
@@ -53,9 +61,9 @@ pub(super) fn serve(shared: &Shared, stream: TcpStream, place: &mut Place) {
     if let Err(error) = link.run(place) {
         tracing::debug!(%peer, "an iSCSI connection ended: {error}");
     }
-    if let Some(open) = &link.open {
-        open.target.finish(&open.session);
-        tracing::info!(%peer, initiator = open.session.port.name, target = open.target.name(), "iSCSI session ended");
+    if let Some(open) = link.open.take() {
+        let (initiator, target) = (&open.session.port.name, open.target.name());
+        tracing::info!(%peer, initiator, target, "iSCSI session ended");
     }
 }
 
@@ -75,6 +83,7 @@ impl<'a> Link<'a> {
             pending: Vec::new(),
             read: Vec::new(),
             output: Vec::new(),
+            waits_by_time: false,
             over: false,
         })
     }
@@ -83,7 +92,8 @@ impl<'a> Link<'a> {
         let mut buffer = vec![0; LOGIN_BUFFER_BYTES];
         let mut held = 0;
         while !self.over {
-            if self.protocol.poll_timeout().is_none() && buffer.len() < BUFFER_BYTES {
+            // Discovery stays a login: it needs no more room, and nobody has to prove anything for it.
+            if self.open.is_some() && buffer.len() < BUFFER_BYTES {
                 place.logged_in();
                 buffer.resize(BUFFER_BYTES, 0);
             }
@@ -120,7 +130,10 @@ impl<'a> Link<'a> {
                 self.shared.counters.count(Counter::IscsiSlowLogin);
                 return Err(io::ErrorKind::TimedOut.into());
             }
-            self.stream.set_read_timeout(left)?;
+            if left.is_some() || self.waits_by_time {
+                self.stream.set_read_timeout(left)?;
+                self.waits_by_time = left.is_some();
+            }
             match self.stream.read(into) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
