@@ -177,6 +177,33 @@ fn what_is_written_is_on_the_disk() {
 }
 
 #[test]
+fn flushes_are_answered_beside_pings_and_writes() {
+    let server = Server::new();
+    let mut host = server.session(HOST, 1, OWN);
+    host.ready();
+    let tasks: Vec<u8> = (10..10 + 3 * limits::FLUSHES_MAX as u8).collect();
+    for task in &tasks {
+        let mut flush = [0; 48];
+        (flush[0], flush[1], flush[19], flush[32]) = (0x01, 0x80, *task, 0x35);
+        host.send(flush, &[]);
+        host.number += 1;
+    }
+    let mut ping = [0; 48];
+    (ping[0], ping[1], ping[19]) = (0x40, 0x80, 200);
+    ping[20..24].fill(0xff);
+    host.send(ping, b"ping");
+    let mut answered: Vec<u8> = Vec::new();
+    while answered.len() < tasks.len() + 1 {
+        let answer = host.answer().expect("an answer");
+        assert!(answer.header[0] == 0x20 || answer.header[3] == GOOD);
+        answered.push(answer.header[19]);
+    }
+    answered.sort_unstable();
+    assert_eq!(answered, [tasks, vec![200]].concat());
+    assert_eq!(host.write(1, 0x55), GOOD);
+}
+
+#[test]
 fn room_for_more_than_there_is_does_no_harm() {
     let server = Server::new();
     let mut host = server.session(HOST, 1, OWN);

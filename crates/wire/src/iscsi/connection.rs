@@ -201,6 +201,12 @@ impl Connection {
         }
     }
 
+    /// Whether a command still waits for its answer. One that is answered late may have been aborted, and its tag may be
+    /// that of another one by then.
+    pub fn holds(&self, request: &Request) -> bool {
+        matches!(&self.state, State::Full(session) if session.holds(request))
+    }
+
     /// Ends a command. `read` are the data of one that reads blocks, whose outcome has none.
     pub fn respond(&mut self, task: Task, outcome: &Outcome, read: &[u8]) {
         if let State::Full(session) = &mut self.state {

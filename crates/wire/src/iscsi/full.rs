@@ -22,6 +22,8 @@ pub(super) struct Session {
     who: LoginRequest,
     targets: Vec<String>,
     tasks: Tasks,
+    /// How many there were.
+    commands: u64,
     /// A request in text that goes on.
     asked: Vec<u8>,
     /// An answer in text that goes on: what is left of it.
@@ -61,6 +63,7 @@ impl Session {
             who,
             targets,
             tasks: Tasks::default(),
+            commands: 0,
             asked: Vec::new(),
             told: Vec::new(),
         }
@@ -104,6 +107,10 @@ impl Session {
 
     pub(super) fn data(&self, task: Task) -> DataOut<'_> {
         self.tasks.get(task).map_or(DataOut::NONE, Entry::data)
+    }
+
+    pub(super) fn holds(&self, request: &Request) -> bool {
+        self.tasks.get(request.task).is_some_and(|entry| entry.request == *request)
     }
 
     pub(super) fn respond(&mut self, wire: &mut Wire, task: Task, outcome: &Outcome, data: &[u8]) {
@@ -207,6 +214,7 @@ impl Session {
         let announced = header.announced();
         let request = Request {
             task: header.task(),
+            number: self.commands,
             lun: header.lun(),
             cdb: header.array(32),
             announced_out: if writes { announced } else { 0 },
@@ -219,6 +227,7 @@ impl Session {
         if !immediate || !unasked || pdu.data.len() > first_max {
             return Some(Cause::Protocol);
         }
+        self.commands += 1;
         self.tasks.insert(Entry::new(request, pdu.data, more));
         wire.events.push_back(Event::Command(request));
         None

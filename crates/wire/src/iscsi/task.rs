@@ -14,6 +14,8 @@ pub struct Task(pub u32);
 pub struct Request {
     /// By what it is answered.
     pub task: Task,
+    /// Tells it from other commands of the session, also from a later one with the same tag.
+    pub number: u64,
     /// Its logical unit.
     pub lun: [u8; 8],
     /// What it asks for.

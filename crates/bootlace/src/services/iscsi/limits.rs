@@ -28,6 +28,9 @@ pub const LONG_COMMANDS_BYTES_MAX: u64 = 256 << 20;
 /// Memory that a connection keeps for its next command; what a longer one took is given back.
 pub const KEPT_BYTES_MAX: usize = 2 << 20;
 
+/// Flushes of one connection beside each other, each with its thread; a further one holds up what comes behind it.
+pub const FLUSHES_MAX: usize = 4;
+
 /// How long an initiator may take nothing of what it is sent.
 pub const SEND_TIME_MAX: Duration = Duration::from_secs(60);
 

@@ -12,10 +12,11 @@ use bootlace_wire::iscsi::{
 use bootlace_wire::scsi::limits::TRANSFER_BYTES_MAX;
 use bootlace_wire::scsi::{Outcome, Status, Transfer};
 
+use super::flush::Flushes;
 use super::limits::{BUFFER_BYTES, KEPT_BYTES_MAX, LOGIN_BUFFER_BYTES, OUTPUT_BYTES, STOP_TIME};
 use super::memory::Loan;
 use super::table::Place;
-use super::target::{Session, Target, next_tsih};
+use super::target::{Executed, Session, Target, next_tsih};
 use super::{Shared, random};
 use crate::counters::Counter;
 
@@ -44,6 +45,7 @@ struct Link<'a> {
     open: Option<Open>,
     /// Writes that wait for their data, with the memory for them.
     pending: Vec<(Request, Loan)>,
+    flushes: Flushes,
     read: Vec<u8>,
     output: Vec<u8>,
     /// The socket has a time after which a receive ends.
@@ -81,6 +83,7 @@ impl<'a> Link<'a> {
             wanted: None,
             open: None,
             pending: Vec::new(),
+            flushes: Flushes::new()?,
             read: Vec::new(),
             output: Vec::new(),
             waits_by_time: false,
@@ -96,6 +99,11 @@ impl<'a> Link<'a> {
             if self.open.is_some() && buffer.len() < BUFFER_BYTES {
                 place.logged_in();
                 buffer.resize(BUFFER_BYTES, 0);
+            }
+            if !self.flushes.wait(&self.stream)? {
+                self.finish_flushes();
+                self.send()?;
+                continue;
             }
             let received = self.receive(&mut buffer[held..])?;
             held += received;
@@ -268,8 +276,32 @@ impl<'a> Link<'a> {
         let Some(open) = &self.open else { return };
         let data = self.protocol.data(request.task);
         match open.target.execute(&open.session, request, data, &mut self.read) {
-            Some(outcome) => self.protocol.respond(request.task, &outcome, &self.read),
+            Some(Executed::Done(outcome)) => self.protocol.respond(request.task, &outcome, &self.read),
+            Some(Executed::Flush) => self.flush(request),
             None => self.over = true,
+        }
+    }
+
+    fn flush(&mut self, request: &Request) {
+        let Some(open) = &self.open else { return };
+        let (target, session) = (Arc::clone(&open.target), Arc::clone(&open.session));
+        if self.flushes.has_room() {
+            let (target, session) = (Arc::clone(&target), Arc::clone(&session));
+            if self.flushes.run(*request, move || target.flush(&session)).is_ok() {
+                return;
+            }
+        }
+        let outcome = target.flush(&session);
+        self.protocol.respond(request.task, &outcome, &[]);
+    }
+
+    /// Answers flushes that are done; those that were aborted meanwhile have no answer.
+    fn finish_flushes(&mut self) {
+        self.heed_aborts();
+        while let Some((request, outcome)) = self.flushes.poll_done() {
+            if self.protocol.holds(&request) {
+                self.protocol.respond(request.task, &outcome, &[]);
+            }
         }
     }
 

@@ -1,6 +1,7 @@
 //! iSCSI: one thread for each connection, which receives a batch, does it and sends once. Disks block, so there is
 //! nothing to be gained by a runtime, and a thread that works for one initiator keeps nobody else waiting.
 
+mod flush;
 mod image;
 pub mod limits;
 mod link;

@@ -44,11 +44,20 @@ pub(super) struct Session {
     pub(super) nexus: NexusId,
     pub(super) port: InitiatorPort,
     stream: TcpStream,
-    /// Held while a command is done: who ends the session waits for it.
-    busy: Mutex<()>,
+    /// Held while a command is done: who ends the session has it alone.
+    busy: RwLock<()>,
     over: AtomicBool,
     /// Grows when somebody else's task management has aborted its commands.
     aborts: AtomicU64,
+}
+
+/// What has become of a command.
+#[derive(Debug)]
+pub(super) enum Executed {
+    /// It is over.
+    Done(Outcome),
+    /// It is a flush, which is still to be done: [`Target::flush`].
+    Flush,
 }
 
 impl Session {
@@ -62,7 +71,7 @@ impl Session {
         self.over.store(true, Ordering::Release);
         // A connection that is closed already is what is wanted.
         let _ = self.stream.shutdown(Shutdown::Both);
-        drop(lock(&self.busy));
+        drop(self.busy.write().unwrap_or_else(PoisonError::into_inner));
     }
 }
 
@@ -146,7 +155,7 @@ impl Target {
             nexus,
             port,
             stream,
-            busy: Mutex::default(),
+            busy: RwLock::default(),
             over: AtomicBool::new(false),
             aborts: AtomicU64::new(0),
         }))
@@ -166,15 +175,15 @@ impl Target {
         lock(&self.lun).expected(request.lun, &request.cdb)
     }
 
-    /// Does a command; what it reads is in `read`. `None` when the session is over.
+    /// Does a command, all but a flush; what it reads is in `read`. `None` when the session is over.
     pub(super) fn execute(
         &self,
         session: &Session,
         request: &Request,
         data: DataOut<'_>,
         read: &mut Vec<u8>,
-    ) -> Option<Outcome> {
-        let _busy = lock(&session.busy);
+    ) -> Option<Executed> {
+        let _busy = session.busy.read().unwrap_or_else(PoisonError::into_inner);
         if session.over.load(Ordering::Acquire) {
             return None;
         }
@@ -187,12 +196,20 @@ impl Target {
         };
         self.abort(|other| aborted.contains(&other.nexus));
         Some(match step {
-            Step::Done(outcome) => outcome,
+            Step::Done(outcome) => Executed::Done(outcome),
+            Step::Io(Io::Flush) => Executed::Flush,
             Step::Io(io) => {
                 let result = self.perform(&io, data.bytes, read);
-                lock(&self.lun).finish(&io, &result)
+                Executed::Done(lock(&self.lun).finish(&io, &result))
             }
         })
+    }
+
+    /// Makes durable what was written before.
+    pub(super) fn flush(&self, session: &Session) -> Outcome {
+        let _busy = session.busy.read().unwrap_or_else(PoisonError::into_inner);
+        let result = self.perform(&Io::Flush, &[], &mut Vec::new());
+        lock(&self.lun).finish(&Io::Flush, &result)
     }
 
     /// What a command comes to whose data did not come as they had to.

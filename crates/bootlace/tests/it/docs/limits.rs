@@ -92,6 +92,7 @@ fn constants() -> Vec<(&'static str, String)> {
         ("TRANSFER_BYTES_MAX", bytes(scsi::TRANSFER_BYTES_MAX.into())),
         ("LONG_COMMAND_BYTES_MIN", bytes(iscsi::LONG_COMMAND_BYTES_MIN)),
         ("LONG_COMMANDS_BYTES_MAX", bytes(iscsi::LONG_COMMANDS_BYTES_MAX)),
+        ("FLUSHES_MAX", count(iscsi::FLUSHES_MAX)),
         ("NEXUSES_MAX", count(scsi::NEXUSES_MAX)),
         ("SEND_TIME_MAX", time(iscsi::SEND_TIME_MAX)),
         ("SILENCE", time(iscsi::SILENCE)),

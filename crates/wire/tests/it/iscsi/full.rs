@@ -111,6 +111,22 @@ fn aborted_commands_have_no_answer() {
 }
 
 #[test]
+fn a_command_is_told_from_a_later_one_of_the_same_tag() {
+    let mut bench = Bench::with("");
+    let request = |events: Vec<Event>| match events[..] {
+        [Event::Command(request)] => request,
+        _ => panic!("{events:?}"),
+    };
+    let first = request(bench.command(0x80, 1, 0, &[0x35], &[]));
+    assert!(bench.connection.holds(&first));
+    // It is aborted before its answer, and its tag is used again.
+    bench.send(header(0x42, 0x81, &[(16, 2), (20, 1), (24, bench.number)]), &[]);
+    assert!(!bench.connection.holds(&first));
+    let second = request(bench.command(0x80, 1, 0, &[0x35], &[]));
+    assert!(!bench.connection.holds(&first) && bench.connection.holds(&second));
+}
+
+#[test]
 fn larger_management_is_for_the_service() {
     for (code, function) in [
         (2, Function::AbortTaskSet),
