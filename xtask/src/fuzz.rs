@@ -18,7 +18,7 @@ pub(crate) struct Target {
     package: &'static str,
 }
 
-pub(crate) const TARGETS: [Target; 14] = [
+pub(crate) const TARGETS: [Target; 15] = [
     Target::of_wire("dhcp_decode"),
     Target::of_wire("ipxe_options"),
     Target::of_wire("frame_parse"),
@@ -28,6 +28,7 @@ pub(crate) const TARGETS: [Target; 14] = [
     Target::of_wire("tftp_transfer"),
     Target::of_wire("http_request"),
     Target::of_wire("scsi_cdb"),
+    Target::of_wire("iscsi_pdu"),
     Target { name: "script_query", package: "bootlace-core" },
     Target { name: "config_reader", package: "bootlace-core" },
     Target { name: "iso_image", package: "bootlace-iso" },

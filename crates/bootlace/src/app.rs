@@ -26,6 +26,7 @@ use crate::files::FilePlane;
 use crate::hub::Held;
 use crate::sandbox::Sandbox;
 use crate::services::dhcp::HostClock;
+use crate::services::iscsi;
 use crate::serving::{Edition, Serving};
 use crate::sources::{self, Checked};
 use crate::systemd::Manager;
@@ -50,6 +51,7 @@ struct Opened {
     journal: Journal,
     next_session: SessionId,
     bound: Bound,
+    disks: iscsi::Disks,
 }
 
 /// Runs the server until SIGTERM or SIGINT.
@@ -88,6 +90,7 @@ fn open(path: &Path, interfaces: &[String]) -> Result<Opened> {
     let plane = FilePlane::of(&config).with_context(|| {
         format!("cannot open boot_dir {} or a folder of follow", config.boot_dir.display())
     })?;
+    let disks = iscsi::Disks::open(&config.iscsi)?;
     let bound = Bound::bind(&config, token, inherited)?;
     privileges::drop_the_rest()?;
     let serving = Serving::new(config, Arc::new(plane), Edition::first());
@@ -95,7 +98,20 @@ fn open(path: &Path, interfaces: &[String]) -> Result<Opened> {
     let origin =
         Origin { path: path.to_owned(), interfaces: interfaces.to_vec(), sandbox: Arc::new(sandbox) };
     let read = Read::at_start(&origin, &serving, source.text, files);
-    Ok(Opened { origin, read, manager, serving, store, clock, table, learned, journal, next_session, bound })
+    Ok(Opened {
+        origin,
+        read,
+        manager,
+        serving,
+        store,
+        clock,
+        table,
+        learned,
+        journal,
+        next_session,
+        bound,
+        disks,
+    })
 }
 
 /// What is open stays; from here on only what the server reads and writes can be opened.

@@ -2,15 +2,17 @@
 
 use std::sync::Arc;
 
-use crate::{BLOCK_BYTES, Error, Image, Overlay, Result};
+use crate::{Access, BLOCK_BYTES, Error, Image, Overlay, RawFile, Result};
 
-/// A disk that a machine sees: an image itself, or an overlay over one.
+/// A disk that a machine sees: an image itself, an overlay over one, or a file in place.
 #[derive(Debug)]
 pub enum Disk {
     /// Read-only, shared by any number of machines.
     Image(Arc<Image>),
     /// Of one machine.
     Overlay(Box<Overlay>),
+    /// Whose bytes are those of the file.
+    File(RawFile),
 }
 
 impl From<Overlay> for Disk {
@@ -43,6 +45,7 @@ impl Disk {
         match self {
             Self::Image(image) => image.size(),
             Self::Overlay(overlay) => overlay.size(),
+            Self::File(file) => file.size(),
         }
     }
 
@@ -52,22 +55,32 @@ impl Disk {
         match self {
             Self::Image(image) => image.read(offset, into),
             Self::Overlay(overlay) => overlay.read(offset, into),
+            Self::File(file) => file.read(offset, into),
         }
     }
 
     /// Writes `bytes` at `offset`; they are durable after the next [`Self::flush`].
     pub fn write(&self, offset: u64, bytes: &[u8]) -> Result<()> {
-        self.writable(offset, bytes.len() as u64)?.write(offset, bytes)
+        match self.writable(offset, bytes.len() as u64)? {
+            Writable::Overlay(overlay) => overlay.write(offset, bytes),
+            Writable::File(file) => file.write(offset, bytes),
+        }
     }
 
     /// Discards blocks: whole granules read as zeroes from now on, parts of granules keep what they have.
     pub fn unmap(&self, offset: u64, len: u64) -> Result<()> {
-        self.writable(offset, len)?.unmap(offset, len)
+        match self.writable(offset, len)? {
+            Writable::Overlay(overlay) => overlay.unmap(offset, len),
+            Writable::File(file) => file.unmap(offset, len),
+        }
     }
 
     /// Makes blocks read as zeroes, with as little space as that takes.
     pub fn write_zeroes(&self, offset: u64, len: u64) -> Result<()> {
-        self.writable(offset, len)?.write_zeroes(offset, len)
+        match self.writable(offset, len)? {
+            Writable::Overlay(overlay) => overlay.write_zeroes(offset, len),
+            Writable::File(file) => file.write_zeroes(offset, len),
+        }
     }
 
     /// Makes durable all that was written or discarded before. Calls at the same time share their syncs.
@@ -75,6 +88,7 @@ impl Disk {
         match self {
             Self::Image(_) => Ok(()),
             Self::Overlay(overlay) => overlay.flush(),
+            Self::File(file) => file.flush(),
         }
     }
 
@@ -84,16 +98,25 @@ impl Disk {
         Ok(match self {
             Self::Image(image) => Extent { len: image.size() - offset, provisioning: Provisioning::Mapped },
             Self::Overlay(overlay) => overlay.lba_status(offset),
+            Self::File(file) => file.lba_status(offset),
         })
     }
 
-    fn writable(&self, offset: u64, len: u64) -> Result<&Overlay> {
+    fn writable(&self, offset: u64, len: u64) -> Result<Writable<'_>> {
         check_range(self.size(), offset, len)?;
         match self {
             Self::Image(_) => Err(Error::ReadOnly),
-            Self::Overlay(overlay) => Ok(overlay),
+            Self::File(file) if file.access() == Access::ReadOnly => Err(Error::ReadOnly),
+            Self::Overlay(overlay) => Ok(Writable::Overlay(overlay)),
+            Self::File(file) => Ok(Writable::File(file)),
         }
     }
+}
+
+/// What can be written of a disk.
+enum Writable<'a> {
+    Overlay(&'a Overlay),
+    File(&'a RawFile),
 }
 
 /// Whether a range is in whole blocks and inside the disk.

@@ -34,7 +34,7 @@ impl fmt::Display for Error {
             Self::NoSpace => f.write_str("no space left on the file system"),
             Self::Quota => f.write_str("the overlay has reached its quota"),
             Self::OutOfRange => f.write_str("not a range of blocks of this disk"),
-            Self::ReadOnly => f.write_str("an image is read-only"),
+            Self::ReadOnly => f.write_str("the disk is read-only"),
             Self::WrongImage => f.write_str("the overlay belongs to another image"),
             Self::Superseded => f.write_str("a newer generation has replaced this one"),
             Self::Busy => f.write_str("the overlay is in use"),

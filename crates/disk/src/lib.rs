@@ -15,6 +15,7 @@ mod generations;
 mod image;
 mod map;
 mod overlay;
+mod raw;
 
 pub use disk::{Disk, Extent, Provisioning};
 pub use error::{Error, Result};
@@ -23,6 +24,7 @@ pub use generations::{GENERATIONS_MAX, Generation, Generations, Mode};
 pub use image::{IMAGE_HASH_CHUNK, Image, ImageId};
 pub use map::{DISK_BYTES_MAX, check as check_map};
 pub use overlay::{Overlay, Space};
+pub use raw::{Access, RawFile};
 
 /// Bytes of one logical block, the unit of all offsets and lengths: what BIOS disk services and GRUB can read.
 pub const BLOCK_BYTES: u64 = 512;

@@ -11,6 +11,7 @@ pub mod dhcp;
 pub mod frame;
 pub mod http;
 mod hwaddr;
+pub mod iscsi;
 pub mod ndp;
 pub mod scsi;
 pub mod tftp;

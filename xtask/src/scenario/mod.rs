@@ -16,6 +16,7 @@ mod fuzz;
 mod histories;
 mod hostile;
 mod images;
+mod iscsi;
 mod kinds;
 mod links;
 mod loaders;
@@ -57,6 +58,7 @@ const GROUPS: &[&[Scenario]] = &[
     boots::SCENARIOS,
     firmware::SCENARIOS,
     kinds::SCENARIOS,
+    iscsi::SCENARIOS,
     proxy::SCENARIOS,
     images::SCENARIOS,
     proxy::auto::SCENARIOS,

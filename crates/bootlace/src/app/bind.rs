@@ -34,6 +34,7 @@ pub(super) struct Bound {
     pub(super) tftp: Vec<tftp::Listener>,
     pub(super) http: Vec<TcpListener>,
     pub(super) http_owner: Owner,
+    pub(super) iscsi: Vec<TcpListener>,
     pub(super) solicitations: Vec<(String, UdpSocket)>,
     pub(super) admin_socket: UnixListener,
     pub(super) admin: Option<(TcpListener, Option<Token>)>,
@@ -62,12 +63,16 @@ impl Bound {
         let Inherited { mut http, admin_socket, admin } = inherited;
         let http_owner = if http.is_empty() { Owner::Ourselves } else { Owner::Manager };
         let mut tftp = Vec::new();
+        let mut iscsi = Vec::new();
         for interface in &interfaces {
             if config.tftp.enabled {
                 tftp.push(bind_tftp(interface, config.tftp.port)?);
             }
             for address in interface.addresses.iter().filter(|_| http_owner == Owner::Ourselves) {
-                http.push(listen(SocketAddrV4::new(address.ip, config.http.port).into())?);
+                http.push(listen("HTTP", SocketAddrV4::new(address.ip, config.http.port).into())?);
+            }
+            for address in interface.addresses.iter().filter(|_| !config.iscsi.targets.is_empty()) {
+                iscsi.push(listen("iSCSI", SocketAddrV4::new(address.ip, config.iscsi.port).into())?);
             }
         }
         Ok(Self {
@@ -80,6 +85,7 @@ impl Bound {
             tftp,
             http,
             http_owner,
+            iscsi,
             solicitations: bind_solicitations(config.ipv6_wait, &interfaces),
             admin_socket: match admin_socket {
                 Some(socket) => socket,
@@ -275,7 +281,7 @@ fn bind_tftp(interface: &Interface, port: u16) -> Result<tftp::Listener> {
     Ok(tftp::Listener { socket, mtu: interface.mtu, address })
 }
 
-pub(super) fn listen(address: SocketAddr) -> Result<TcpListener> {
+pub(super) fn listen(service: &str, address: SocketAddr) -> Result<TcpListener> {
     let bind = || {
         let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
         socket.set_reuse_address(true)?;
@@ -284,7 +290,7 @@ pub(super) fn listen(address: SocketAddr) -> Result<TcpListener> {
         socket.set_nonblocking(true)?;
         Ok(socket.into())
     };
-    bind().map_err(|error| port_error(error, "HTTP", &format!("TCP {address}")))
+    bind().map_err(|error| port_error(error, service, &format!("TCP {address}")))
 }
 
 fn port_error(error: io::Error, service: &str, what: &str) -> anyhow::Error {
@@ -344,7 +350,7 @@ fn bind_admin(
     }
     let listener = match inherited {
         Some(listener) => listener,
-        None => listen(address)?,
+        None => listen("the API", address)?,
     };
     Ok(Some((listener, token)))
 }

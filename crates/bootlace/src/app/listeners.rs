@@ -55,7 +55,7 @@ impl Listeners {
             if self.open.contains_key(address) {
                 continue;
             }
-            let added = listen(*address).and_then(|listener| self.add(listener).map_err(Into::into));
+            let added = listen("HTTP", *address).and_then(|listener| self.add(listener).map_err(Into::into));
             match added {
                 Ok(()) => tracing::info!("HTTP listens on {address}"),
                 Err(error) => tracing::error!("{error:#}"),

@@ -27,7 +27,7 @@ use crate::http::{Admin, Guard, Token, probe_route, routes};
 use crate::hub::{self, Hub};
 use crate::services::http::BootHttp;
 use crate::services::stand_in::StandIns;
-use crate::services::{dhcp, ndp, tftp};
+use crate::services::{dhcp, iscsi, ndp, tftp};
 use crate::{logging, net, serving};
 
 /// How long everything together may take to end: more than what the services grant their transfers.
@@ -48,6 +48,7 @@ pub(super) fn run(opened: Opened) -> Result<()> {
         journal,
         next_session,
         bound,
+        disks,
     } = opened;
     let state_dir = Arc::new(serving.config.state_dir.clone());
     let tftp_config = serving.config.tftp.clone();
@@ -66,6 +67,7 @@ pub(super) fn run(opened: Opened) -> Result<()> {
         solicitations,
         http,
         http_owner,
+        iscsi: iscsi_listeners,
         admin_socket,
         admin,
         ..
@@ -137,6 +139,8 @@ pub(super) fn run(opened: Opened) -> Result<()> {
         let (tftp_guests, guests) = mpsc::channel(tftp::GUESTS_MAX);
         let stand_ins = StandIns::new(names.clone(), serving, orders.clone(), tftp_guests, stop.clone());
         services.spawn(tftp::serve(tftp, tftp_listeners, guests, ended(stop.clone())));
+        let counters = Arc::clone(hub.counters());
+        services.spawn(iscsi::serve(disks, iscsi_listeners, counters, ended(stop.clone())));
         services.spawn(keeper.run(hang_up, stop.clone()));
         // Courtesies: the server goes on without them.
         let mut courtesies = JoinSet::new();

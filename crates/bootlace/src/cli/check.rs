@@ -1,5 +1,6 @@
 //! `bootlace check`.
 
+use std::fs;
 use std::io;
 use std::sync::Arc;
 
@@ -7,6 +8,7 @@ use anyhow::{Result, bail};
 use bootlace_core::boot::loader::{Loader, LoaderInventory};
 use bootlace_core::config::{self, BootKind, BootName, Config, Location, Overrides};
 use bootlace_core::finding::{Finding, Severity};
+use bootlace_disk::BLOCK_BYTES;
 use clap::Args;
 
 use super::render::{self, Colour};
@@ -32,6 +34,7 @@ impl Check {
         let findings = match result {
             Ok(loaded) => {
                 let mut findings = loaded.warnings;
+                findings.extend(of_disks(&loaded.config));
                 findings.extend(of_files(loaded.config));
                 findings
             }
@@ -47,6 +50,23 @@ impl Check {
         }
         say(&format!("{} is fine", path.display()))
     }
+}
+
+/// What will keep the server from starting, unless it is there by then. Nothing is opened: a running server may have it.
+fn of_disks(config: &Config) -> impl Iterator<Item = Finding> {
+    config.iscsi.targets.iter().filter_map(|target| {
+        let why = match fs::metadata(&target.file) {
+            Err(error) => error.to_string(),
+            Ok(file) if !file.is_file() => "it is no regular file".to_owned(),
+            Ok(file) if file.len() == 0 || !file.len().is_multiple_of(BLOCK_BYTES) => {
+                format!("its {} bytes are not in whole blocks of {BLOCK_BYTES}", file.len())
+            }
+            Ok(_) => return None,
+        };
+        let message = format!("{} is no disk for {}: {why}", target.file.display(), target.name);
+        let fix = format!("make one, for example with `truncate -s 10G {}`", target.file.display());
+        Some(Finding::warning("disk-file", message).fix(fix))
+    })
 }
 
 /// What will be missed when machines ask: only warnings, since files may come later.

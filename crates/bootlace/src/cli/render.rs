@@ -107,8 +107,8 @@ mod tests {
     use super::*;
 
     /// How many configs the folders of `fixtures/config` hold.
-    const VALID_COUNT: usize = 3;
-    const INVALID_COUNT: usize = 16;
+    const VALID_COUNT: usize = 4;
+    const INVALID_COUNT: usize = 17;
 
     fn fixtures(folder: &str) -> PathBuf {
         Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/config").join(folder)

@@ -2,6 +2,7 @@
 
 pub mod dhcp;
 pub mod http;
+pub mod iscsi;
 pub mod ndp;
 pub mod stand_in;
 pub mod tftp;

@@ -86,6 +86,23 @@ fn check_says_all_that_is_wrong() {
 }
 
 #[test]
+fn check_looks_at_the_files_of_disks() {
+    let target = "[[iscsi.target]]\nname = \"iqn.2026-01.example:disk\"\nfile = \"disk.img\"\n";
+    let dir = folder(&format!("{CONFIG}{target}"));
+    let config = dir.path().join("bootlace.toml");
+    let says = || {
+        let run = bootlace(&["check", "-c", config.to_str().unwrap()]);
+        assert_eq!(run.code, 0, "{}", run.err);
+        run.err
+    };
+    assert!(says().contains("disk-file"));
+    fs::write(dir.path().join("disk.img"), [0; 700]).unwrap();
+    assert!(says().contains("700 bytes are not in whole blocks"));
+    fs::write(dir.path().join("disk.img"), [0; 1024]).unwrap();
+    assert!(!says().contains("disk-file"));
+}
+
+#[test]
 fn explain_tells_and_touches_nothing() {
     let dir = folder(CONFIG);
     let config = dir.path().join("bootlace.toml");

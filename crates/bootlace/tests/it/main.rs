@@ -7,6 +7,7 @@ mod dhcp;
 mod docs;
 mod files;
 mod http;
+mod iscsi;
 mod loaders;
 mod passwd;
 mod process;

@@ -66,6 +66,7 @@ pub fn keep_what_needs_restart(old: &Config, new: &mut Config) -> Vec<&'static s
     keep("tftp.ports", &old.tftp.ports, &mut new.tftp.ports, &mut keys);
     keep("http.port", &old.http.port, &mut new.http.port, &mut keys);
     keep("ipxe.ipv6_wait", &old.ipv6_wait, &mut new.ipv6_wait, &mut keys);
+    keep("iscsi", &old.iscsi, &mut new.iscsi, &mut keys);
     keep("admin.listen", &old.admin.listen, &mut new.admin.listen, &mut keys);
     keep("admin.token_file", &old.admin.token_file, &mut new.admin.token_file, &mut keys);
     keys
@@ -136,7 +137,7 @@ boot = "a"
             OLD.replace("eth0", "eth1").replace("\"server\"", "\"off\"").replace("[boot.b]", "[boot.c]");
         let mut new = config(&format!(
             "user = \"u\"\nsandbox = \"off\"\n{text}[tftp]\nenabled = false\nport = 70\nsingle_port = true\n[http]\nport = 81\n\
-             [ipxe]\nipv6_wait = \"keep\"\n[admin]\nlisten = \"off\"\ntoken_file = \"t\"\n"
+             [iscsi]\nport = 3261\n[ipxe]\nipv6_wait = \"keep\"\n[admin]\nlisten = \"off\"\ntoken_file = \"t\"\n"
         ));
         new.state_dir = "elsewhere".into();
         new.tftp.ports = Some(5000..=5001);
@@ -144,7 +145,7 @@ boot = "a"
         assert_eq!(
             keys.join(" "),
             "interfaces state_dir user sandbox dhcp.mode tftp.enabled tftp.port tftp.single_port tftp.ports http.port \
-             ipxe.ipv6_wait admin.listen admin.token_file"
+             ipxe.ipv6_wait iscsi admin.listen admin.token_file"
         );
         assert_eq!(new.dhcp.mode, DhcpMode::Server);
         assert_eq!(new.state_dir, Path::new("state"));

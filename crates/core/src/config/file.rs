@@ -10,7 +10,6 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::keys::{Section, instead};
-use super::later;
 use super::report::{At, Report};
 use crate::finding::Finding;
 
@@ -125,9 +124,7 @@ impl<'a> Table<'a> {
     /// Reports the keys that the section does not have.
     pub(super) fn known_only(self, section: &'static Section, report: &mut Report<'_>) -> Self {
         for (key, _) in self.entries() {
-            if let Some(finding) = later::key(section, key.value) {
-                report.add(finding, &key.span);
-            } else if !section.keys.contains(&key.value) {
+            if !section.keys.contains(&key.value) {
                 let fix = instead(key.value, section.keys, section.title);
                 let message = format!("unknown key `{}` in {}", key.value.escape_debug(), section.title);
                 report.add(Finding::error("config-unknown-key", message).fix(fix), &key.span);

@@ -27,6 +27,7 @@ pub(super) static TOP: Section = Section {
         "http",
         "ipxe",
         "learn",
+        "iscsi",
         "admin",
         "boot",
         "password",
@@ -68,6 +69,23 @@ pub(super) static IPXE: Section = Section { title: "[ipxe]", keys: &["ipv6_wait"
 
 pub(super) static LEARN: Section = Section { title: "[learn]", keys: &["enabled", "expire"] };
 
+pub(super) static ISCSI: Section = Section { title: "[iscsi]", keys: &["port", "target"] };
+
+pub(super) static ISCSI_TARGET: Section = Section {
+    title: "[[iscsi.target]]",
+    keys: &[
+        "name",
+        "file",
+        "mode",
+        "initiators",
+        "shared",
+        "username",
+        "password_file",
+        "reverse_username",
+        "reverse_password_file",
+    ],
+};
+
 pub(super) static ADMIN: Section = Section { title: "[admin]", keys: &["listen", "token_file"] };
 
 pub(super) static BOOT: Section = Section { title: "[boot.NAME]", keys: &["kind", "title", "vars", "needs"] };
@@ -97,7 +115,7 @@ pub(super) static RULE: Section =
     Section { title: "[[rule]]", keys: &["match", "boot", "loader", "proxy", "ignore", "options", "vars"] };
 
 /// Every section but those of the boot kinds.
-pub(super) static SECTIONS: [&Section; 13] = [
+pub(super) static SECTIONS: [&Section; 15] = [
     &TOP,
     &DHCP,
     &SUBNET,
@@ -106,6 +124,8 @@ pub(super) static SECTIONS: [&Section; 13] = [
     &HTTP,
     &IPXE,
     &LEARN,
+    &ISCSI,
+    &ISCSI_TARGET,
     &ADMIN,
     &BOOT,
     &PASSWORD,

@@ -1,17 +1,9 @@
 //! What the design has and this version has not: refused with what to write instead.
 
-use super::keys::{Section, TOP};
 use crate::finding::Finding;
 
 fn later(what: &str, instead: &str) -> Finding {
     Finding::error("config-later", format!("{what} comes with a later version")).fix(instead)
-}
-
-/// The finding for a key of a later version, if it is one.
-pub(super) fn key(section: &Section, key: &str) -> Option<Finding> {
-    let top = section.title == TOP.title;
-    (top && key == "iscsi")
-        .then(|| later("[iscsi]", "boot from an external target with a boot of kind `san`"))
 }
 
 /// The finding for a boot kind of a later version, if it is one.

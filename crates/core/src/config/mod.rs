@@ -9,6 +9,7 @@ mod boots;
 mod changes;
 mod file;
 mod inventory;
+mod iscsi;
 mod keys;
 mod later;
 mod machines;
@@ -34,6 +35,7 @@ use std::path::PathBuf;
 
 pub use changes::{Changed, keep_what_needs_restart};
 pub use inventory::{Identity, Machines};
+pub use iscsi::{InitiatorPattern, IscsiConfig, IscsiTarget, TARGETS_MAX, TargetMode};
 pub use passwords::{BCRYPT_ROUNDS_MAX, PASSWORDS_MAX, Passwords, SHA_ROUNDS_MAX, YESCRYPT_ROUNDS_MAX};
 pub use types::*;
 
@@ -89,7 +91,7 @@ impl<'a> Draft<'a> {
         Self { main, document, mistakes: report.finish().0 }
     }
 
-    /// The files whose text [`Draft::load`] needs: scripts and secrets. Only boots and passwords name some; they are read as
+    /// The files whose text [`Draft::load`] needs: scripts and secrets. Only boots, passwords and iSCSI targets name some; they are read as
     /// [`Draft::load`] does, with no file to be had, so that the two cannot differ.
     pub fn wanted(&self) -> BTreeSet<PathBuf> {
         let nothing = Files::new();
@@ -98,6 +100,7 @@ impl<'a> Draft<'a> {
             let top = Table::document(document);
             read_boots(&top, &mut report);
             passwords::read(&top, &mut report);
+            iscsi::read(&top, &mut report);
         }
         report.finish().1
     }
@@ -197,6 +200,7 @@ fn read(document: &Spanned<DeTable<'_>>, report: &mut Report<'_>) -> Option<Conf
         http: services::http(&top, report),
         ipv6_wait: services::ipv6_wait(&top, report),
         learn: services::learn(&top, report),
+        iscsi: iscsi::read(&top, report),
         admin: services::admin(&top, report),
         boots,
         passwords,

@@ -13,7 +13,7 @@ use crate::finding::Finding;
 const SECRET_BYTES: std::ops::RangeInclusive<usize> = 12..=16;
 
 /// How iSCSI names begin (RFC 7143 section 4.2.7).
-const NAME_TYPES: [&str; 3] = ["iqn.", "eui.", "naa."];
+pub(super) const NAME_TYPES: [&str; 3] = ["iqn.", "eui.", "naa."];
 
 /// Reads what a `san` boot says.
 pub(super) fn san(name: &At<BootName>, table: &Table<'_>, report: &mut Report<'_>) -> Option<San> {
@@ -40,6 +40,7 @@ pub(super) fn san(name: &At<BootName>, table: &Table<'_>, report: &mut Report<'_
         None => None,
     };
     let chap = chap(table, report);
+    what_targets_refuse(table, chap.as_ref(), report);
     Some(San { target: target?, initiator, chap })
 }
 
@@ -47,7 +48,8 @@ fn is_template(text: &str) -> bool {
     text.contains("{{") || text.contains("{%")
 }
 
-fn chap(table: &Table<'_>, report: &mut Report<'_>) -> Option<Chap> {
+/// The logins of both sides, with what a machine can use of them.
+pub(super) fn chap(table: &Table<'_>, report: &mut Report<'_>) -> Option<Chap> {
     let forward = login(table, "username", "password_file", report);
     let reverse = login(table, "reverse_username", "reverse_password_file", report);
     let has_reverse = ["reverse_username", "reverse_password_file"].iter().find_map(|key| table.get(key));
@@ -59,13 +61,28 @@ fn chap(table: &Table<'_>, report: &mut Report<'_>) -> Option<Chap> {
         report.add(Finding::error("config-missing", message).fix(fix), &value.span);
     }
     let (username, password) = forward?;
-    if reverse.as_ref().is_some_and(|(_, secret)| *secret == password) {
+    Some(Chap { username, password, reverse })
+}
+
+/// Secrets that the target of somebody else may not take.
+fn what_targets_refuse(table: &Table<'_>, chap: Option<&Chap>, report: &mut Report<'_>) {
+    let Some(Chap { password, reverse, .. }) = chap else { return };
+    let reverse = reverse.as_ref().map(|(_, secret)| secret);
+    for (key, secret) in [("password_file", Some(password)), ("reverse_password_file", reverse)] {
+        let (Some(secret), Some(value)) = (secret, table.get(key)) else { continue };
+        let length = secret.expose().len();
+        if !SECRET_BYTES.contains(&length) {
+            let message = format!("the secret has {length} bytes; Windows and LIO take 12 to 16");
+            report.add(Finding::warning("config-secret-length", message), &value.span);
+        }
+    }
+    if reverse == Some(password)
+        && let Some(value) = table.get("reverse_password_file")
+    {
         // With one secret each side could answer a challenge with what the other answers to it.
         let message = "both directions use the same secret, which many targets refuse";
-        let span = table.get("reverse_password_file").map_or(table.span.clone(), |value| value.span);
-        report.add(Finding::warning("config-conflict", message).fix("choose another one"), &span);
+        report.add(Finding::warning("config-conflict", message).fix("choose another one"), &value.span);
     }
-    Some(Chap { username, password, reverse })
 }
 
 /// A user name and the secret beside it: both or neither.
@@ -76,7 +93,7 @@ fn login(
     report: &mut Report<'_>,
 ) -> Option<(String, Secret)> {
     let name = table.parsed(name_key, user_name, report).map(|name| name.value);
-    let secret = secret(table, file_key, report);
+    let secret = secrets::read(table, file_key, report).map(|secret| secret.value);
     for (here, other) in [(name_key, file_key), (file_key, name_key)] {
         if let (Some(value), None) = (table.get(here), table.get(other)) {
             let message = format!("`{here}` without `{other}`");
@@ -91,14 +108,4 @@ fn user_name(text: &str) -> Result<String, scalar::Wrong> {
         return Err(("is no user name", "write the name that the target knows"));
     }
     Ok(text.to_owned())
-}
-
-fn secret(table: &Table<'_>, key: &str, report: &mut Report<'_>) -> Option<Secret> {
-    let secret = secrets::read(table, key, report)?;
-    let length = secret.value.expose().len();
-    if !SECRET_BYTES.contains(&length) {
-        let message = format!("the secret has {length} bytes; Windows and LIO take 12 to 16");
-        report.add(Finding::warning("config-secret-length", message), &secret.span);
-    }
-    Some(secret.value)
 }

@@ -263,7 +263,7 @@ fn loads_or_explains(text: &str) {
 const MACHINES: u32 = 2000;
 const KEYS_EACH_MAX: usize = 8;
 const SECTIONS_MAX: usize = 8;
-const HEADS: [&str; 11] = [
+const HEADS: [&str; 12] = [
     "[dhcp]",
     "[[dhcp.subnet]]",
     "[tftp]",
@@ -275,6 +275,7 @@ const HEADS: [&str; 11] = [
     "[[machine]]",
     "[[rule]]",
     "[iscsi]",
+    "[[iscsi.target]]",
 ];
 const VALUES: [&str; 44] = [
     "'server'",

@@ -11,6 +11,7 @@ use bootlace_wire::Mac;
 use bootlace_wire::dhcp::{Code, Feature};
 
 use super::inventory::Machines;
+use super::iscsi::IscsiConfig;
 use super::passwords::Passwords;
 use crate::boot::loader::Loader;
 use crate::boot::rules::Match;
@@ -51,6 +52,8 @@ pub struct Config {
     pub ipv6_wait: Ipv6Wait,
     /// Whether boots teach anything.
     pub learn: LearnConfig,
+    /// Disks that are no machine's boot.
+    pub iscsi: IscsiConfig,
     /// API for people and programs.
     pub admin: AdminConfig,
     /// All boots by name.

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use bootlace_core::config::{
     AdminConfig, Boot, BootKind, BootName, Cidr, Config, DhcpConfig, DhcpMode, HttpConfig, Ipv6Wait,
-    LearnConfig, LocalHow, Machine, Overrides, Passwords, Relays, SandboxMode, Serve, Subnet, TftpConfig,
-    Vars,
+    IscsiConfig, LearnConfig, LocalHow, Machine, Overrides, Passwords, Relays, SandboxMode, Serve, Subnet,
+    TftpConfig, Vars,
 };
 use bootlace_core::learn::EXPIRE_DEFAULT;
 
@@ -56,6 +56,7 @@ pub(crate) fn config(ranges: &[(&str, &str)]) -> Config {
         sandbox: SandboxMode::Auto,
         ipv6_wait: Ipv6Wait::Skip,
         learn: LearnConfig { enabled: true, expire: EXPIRE_DEFAULT },
+        iscsi: IscsiConfig { port: 3260, targets: Vec::new() },
         admin: AdminConfig { listen: None, token_file: None },
         passwords: Passwords::default(),
         boots: BTreeMap::from([(

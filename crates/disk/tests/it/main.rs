@@ -8,6 +8,7 @@ mod overlays;
 mod power;
 mod property;
 mod qcow2;
+mod raw;
 mod support;
 /// Shared with the other crates.
 #[path = "../../../wire/tests/it/survive.rs"]

@@ -2,6 +2,7 @@
 
 mod dhcp;
 mod frame;
+mod iscsi;
 mod mutants;
 mod property;
 mod scsi;

@@ -7,7 +7,7 @@ use bootlace_wire::frame::udp_frame;
 use bootlace_wire::{Mac, arp};
 
 use crate::survive::{noise, survive};
-use crate::{dhcp, property, scsi};
+use crate::{dhcp, iscsi, property, scsi};
 
 fn packets() -> Vec<Vec<u8>> {
     dhcp::packets().into_iter().map(|(_, bytes)| bytes).collect()
@@ -88,4 +88,9 @@ fn http_request() {
 #[test]
 fn scsi_cdb() {
     survive(&scsi::conversations(), property::scsi_cdb::check);
+}
+
+#[test]
+fn iscsi_pdu() {
+    survive(&iscsi::conversations(), property::iscsi_pdu::check);
 }

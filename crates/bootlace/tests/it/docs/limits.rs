@@ -11,11 +11,13 @@ use bootlace::loaders;
 use bootlace::net::{INHERITED_MAX, RECV_BATCH_MAX, UNREST_MAX};
 use bootlace::services::dhcp::{CLOCK_CHECK, WAITING_MAX};
 use bootlace::services::stand_in::STAND_IN_TIME_MAX;
-use bootlace::services::{http::limits as http, tftp};
+use bootlace::services::{http::limits as http, iscsi::limits as iscsi, tftp};
 use bootlace_core::boot::template;
 use bootlace_core::{config, dhcp, files, learn, model, session};
 use bootlace_probe::limits as probe;
 use bootlace_store::journal;
+use bootlace_wire::iscsi::limits as rfc7143;
+use bootlace_wire::scsi::limits as scsi;
 use bootlace_wire::tftp::limits as wire;
 
 use super::page;
@@ -76,6 +78,25 @@ fn constants() -> Vec<(&'static str, String)> {
         ("FRAME_TIME_MAX", time(http::FRAME_TIME_MAX)),
         ("DRAIN_TIME_MAX", time(http::DRAIN_TIME_MAX)),
         ("LEASES_MAX", count(LEASES_MAX)),
+        ("TARGETS_MAX", count(config::TARGETS_MAX)),
+        ("CONNECTIONS_MAX", count(iscsi::CONNECTIONS_MAX)),
+        ("LOGINS_PER_CLIENT_MAX", count(iscsi::LOGINS_PER_CLIENT_MAX)),
+        ("LOGIN_MAX", time(rfc7143::LOGIN_MAX)),
+        ("LOGIN_REQUESTS_MAX", count(rfc7143::LOGIN_REQUESTS_MAX as usize)),
+        ("TEXT_BYTES_MAX", bytes(rfc7143::TEXT_BYTES_MAX as u64)),
+        ("SEGMENT_BYTES_MAX", bytes(rfc7143::SEGMENT_BYTES_MAX.into())),
+        ("FIRST_BURST_BYTES_MAX", bytes(rfc7143::FIRST_BURST_BYTES_MAX.into())),
+        ("BURST_BYTES_MAX", bytes(rfc7143::BURST_BYTES_MAX.into())),
+        ("COMMANDS_MAX", count(rfc7143::COMMANDS_MAX as usize)),
+        ("SOLICITED_BYTES_MAX", bytes(rfc7143::SOLICITED_BYTES_MAX)),
+        ("TRANSFER_BYTES_MAX", bytes(scsi::TRANSFER_BYTES_MAX.into())),
+        ("LONG_COMMAND_BYTES_MIN", bytes(iscsi::LONG_COMMAND_BYTES_MIN)),
+        ("LONG_COMMANDS_BYTES_MAX", bytes(iscsi::LONG_COMMANDS_BYTES_MAX)),
+        ("FLUSHES_MAX", count(iscsi::FLUSHES_MAX)),
+        ("NEXUSES_MAX", count(scsi::NEXUSES_MAX)),
+        ("SEND_TIME_MAX", time(iscsi::SEND_TIME_MAX)),
+        ("SILENCE", time(iscsi::SILENCE)),
+        ("STOP_TIME", time(iscsi::STOP_TIME)),
         ("AGE_DEFAULT", time(journal::AGE_DEFAULT)),
         ("BYTES_DEFAULT", bytes(journal::BYTES_DEFAULT)),
         ("MACHINES_MAX", count(usize::try_from(journal::MACHINES_MAX).unwrap())),

@@ -8,6 +8,7 @@ pub(crate) mod dhcp_decode;
 pub(crate) mod frame_parse;
 pub(crate) mod http_request;
 pub(crate) mod ipxe_options;
+pub(crate) mod iscsi_pdu;
 pub(crate) mod ndp_solicitor;
 pub(crate) mod scsi_cdb;
 pub(crate) mod tftp_packet;

@@ -1,0 +1,299 @@
+//! A target: its disk, and the sessions that use it.
+
+use std::net::{Shutdown, TcpStream};
+use std::num::NonZeroU16;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+
+use anyhow::{Context, Result};
+use bootlace_core::config::{IscsiTarget, TargetMode};
+use bootlace_disk::{Access, BLOCK_BYTES, Disk, GRANULE_BYTES, RawFile};
+use bootlace_wire::iscsi::{
+    Admission, Authentication, Chap, Credentials, Fault, Function, LoginRequest, ManagementResponse, Refusal,
+    Request, Secret,
+};
+use bootlace_wire::scsi::{
+    self, DataOut, Geometry, Identity, InitiatorPort, Io, Lun, NexusId, Outcome, Provisioning, Reason, Reset,
+    Step, Transfer,
+};
+use sha2::{Digest as _, Sha256};
+
+use super::image;
+
+const VENDOR: [u8; 8] = *b"BOOTLACE";
+const PRODUCT: [u8; 16] = *b"DISK            ";
+const REVISION: [u8; 4] = *b"0001";
+/// Physical blocks of 4096 bytes, so that partitions are aligned to them.
+const PHYSICAL_EXPONENT: u8 = 3;
+
+/// One target with one disk.
+#[derive(Debug)]
+pub(super) struct Target {
+    config: IscsiTarget,
+    authentication: Authentication,
+    disk: Disk,
+    lun: Mutex<Lun>,
+    /// Held alone by what must be atomic for the logical unit (COMPARE AND WRITE, ORWRITE).
+    atomic: RwLock<()>,
+    sessions: Mutex<Vec<Arc<Session>>>,
+}
+
+/// A session, as others see it.
+#[derive(Debug)]
+pub(super) struct Session {
+    pub(super) nexus: NexusId,
+    pub(super) port: InitiatorPort,
+    stream: TcpStream,
+    /// Held while a command is done: who ends the session has it alone.
+    busy: RwLock<()>,
+    over: AtomicBool,
+    /// Grows when somebody else's task management has aborted its commands.
+    aborts: AtomicU64,
+}
+
+/// What has become of a command.
+#[derive(Debug)]
+pub(super) enum Executed {
+    /// It is over.
+    Done(Outcome),
+    /// It is a flush, which is still to be done: [`Target::flush`].
+    Flush,
+}
+
+impl Session {
+    /// How often its commands were aborted.
+    pub(super) fn aborts(&self) -> u64 {
+        self.aborts.load(Ordering::Acquire)
+    }
+
+    /// Ends it: none of its commands is done once this has returned.
+    fn end(&self) {
+        self.over.store(true, Ordering::Release);
+        // A connection that is closed already is what is wanted.
+        let _ = self.stream.shutdown(Shutdown::Both);
+        drop(self.busy.write().unwrap_or_else(PoisonError::into_inner));
+    }
+}
+
+/// Poison says that another thread has panicked; what it guards is whole after each statement.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Target {
+    /// Opens the file of a target.
+    pub(super) fn open(config: &IscsiTarget) -> Result<Self> {
+        let access = match config.mode {
+            TargetMode::ReadOnly => Access::ReadOnly,
+            TargetMode::ReadWrite => Access::ReadWrite,
+        };
+        let file = RawFile::open(&config.file, access)
+            .with_context(|| format!("{} cannot have {}", config.name, config.file.display()))?;
+        let disk = Disk::File(file);
+        let lun = Mutex::new(Lun::new(scsi::Disk {
+            geometry: Geometry {
+                block_bytes: BLOCK_BYTES as u32,
+                blocks: disk.size() / BLOCK_BYTES,
+                physical_exponent: PHYSICAL_EXPONENT,
+            },
+            identity: identity(&config.name),
+            provisioning: Provisioning::Thin { granule_blocks: (GRANULE_BYTES / BLOCK_BYTES) as u32 },
+            access: match config.mode {
+                TargetMode::ReadOnly => scsi::Access::ReadOnly,
+                TargetMode::ReadWrite => scsi::Access::ReadWrite,
+            },
+        }));
+        let authentication = authentication(config)?;
+        let config = config.clone();
+        Ok(Self { config, authentication, disk, lun, atomic: RwLock::default(), sessions: Mutex::default() })
+    }
+
+    pub(super) fn name(&self) -> &str {
+        &self.config.name
+    }
+
+    /// Whether an initiator may use it.
+    pub(super) fn admits(&self, initiator: &str) -> bool {
+        self.config.admits(initiator)
+    }
+
+    /// What an initiator that may use it has to do for that.
+    pub(super) fn admission(&self) -> Admission {
+        Admission { authentication: self.authentication.clone(), targets: vec![self.config.name.clone()] }
+    }
+
+    /// Begins a session. One of the same initiator port ends, and, unless the target is shared, every other one of the
+    /// same initiator: a machine that was switched off has not said so. The other commands of this disk go on.
+    pub(super) fn begin(&self, who: &LoginRequest, stream: TcpStream) -> Result<Arc<Session>, Refusal> {
+        let port = InitiatorPort { name: who.initiator.clone(), isid: who.isid };
+        loop {
+            let older = {
+                let mut sessions = lock(&self.sessions);
+                if !self.config.shared && sessions.iter().any(|session| session.port.name != port.name) {
+                    return Err(Refusal::Unavailable);
+                }
+                let older: Vec<_> =
+                    sessions.extract_if(.., |session| session.port == port || !self.config.shared).collect();
+                if older.is_empty() {
+                    let session = self.attach(port, stream)?;
+                    sessions.push(Arc::clone(&session));
+                    return Ok(session);
+                }
+                older
+            };
+            // Without the lock, which a command that is being done may want. Somebody else may begin meanwhile.
+            for session in older {
+                session.end();
+                lock(&self.lun).detach(session.nexus);
+            }
+        }
+    }
+
+    fn attach(&self, port: InitiatorPort, stream: TcpStream) -> Result<Arc<Session>, Refusal> {
+        let nexus = lock(&self.lun).attach(port.clone()).ok_or(Refusal::OutOfResources)?;
+        Ok(Arc::new(Session {
+            nexus,
+            port,
+            stream,
+            busy: RwLock::default(),
+            over: AtomicBool::new(false),
+            aborts: AtomicU64::new(0),
+        }))
+    }
+
+    /// Ends a session whose connection is over.
+    pub(super) fn finish(&self, session: &Arc<Session>) {
+        let mut sessions = lock(&self.sessions);
+        if sessions.iter().any(|known| Arc::ptr_eq(known, session)) {
+            sessions.retain(|known| !Arc::ptr_eq(known, session));
+            lock(&self.lun).detach(session.nexus);
+        }
+    }
+
+    /// How much a command moves.
+    pub(super) fn expected(&self, request: &Request) -> Transfer {
+        lock(&self.lun).expected(request.lun, &request.cdb)
+    }
+
+    /// Does a command, all but a flush; what it reads is in `read`. `None` when the session is over.
+    pub(super) fn execute(
+        &self,
+        session: &Session,
+        request: &Request,
+        data: DataOut<'_>,
+        read: &mut Vec<u8>,
+    ) -> Option<Executed> {
+        let _busy = session.busy.read().unwrap_or_else(PoisonError::into_inner);
+        if session.over.load(Ordering::Acquire) {
+            return None;
+        }
+        read.clear();
+        let (step, aborted) = {
+            let mut lun = lock(&self.lun);
+            let step = lun.start(session.nexus, request.lun, &request.cdb, data);
+            let aborted: Vec<NexusId> = std::iter::from_fn(|| lun.poll_abort()).collect();
+            (step, aborted)
+        };
+        self.abort(|other| aborted.contains(&other.nexus));
+        Some(match step {
+            Step::Done(outcome) => Executed::Done(outcome),
+            Step::Io(Io::Flush) => Executed::Flush,
+            Step::Io(io) => {
+                let result = self.perform(&io, data.bytes, read);
+                Executed::Done(lock(&self.lun).finish(&io, &result))
+            }
+        })
+    }
+
+    /// Makes durable what was written before.
+    pub(super) fn flush(&self, session: &Session) -> Outcome {
+        let _busy = session.busy.read().unwrap_or_else(PoisonError::into_inner);
+        let result = self.perform(&Io::Flush, &[], &mut Vec::new());
+        lock(&self.lun).finish(&Io::Flush, &result)
+    }
+
+    /// What a command comes to whose data did not come as they had to.
+    pub(super) fn faulty(&self, fault: Fault) -> Outcome {
+        let reason = match fault {
+            Fault::Sequence => Reason::ServiceDeliveryError,
+            Fault::TooFewUnasked => Reason::TooLittleUnsolicitedData,
+        };
+        lock(&self.lun).refuse(reason)
+    }
+
+    /// Task management; the commands of the session itself are gone already.
+    pub(super) fn manage(&self, session: &Session, function: Function, lun: [u8; 8]) -> ManagementResponse {
+        let for_target = function == Function::TargetReset;
+        if !for_target && lun != [0; 8] {
+            return ManagementResponse::NoUnit;
+        }
+        let others = |other: &Session| other.nexus != session.nexus;
+        match function {
+            Function::AbortTaskSet => {}
+            Function::ClearTaskSet => {
+                lock(&self.lun).task_set_cleared(session.nexus);
+                self.abort(others);
+            }
+            Function::UnitReset => {
+                lock(&self.lun).reset(Reset::Unit);
+                self.abort(others);
+            }
+            Function::TargetReset => {
+                lock(&self.lun).reset(Reset::Target);
+                self.abort(others);
+            }
+        }
+        ManagementResponse::Complete
+    }
+
+    fn abort(&self, which: impl Fn(&Session) -> bool) {
+        for session in lock(&self.sessions).iter().filter(|session| which(session)) {
+            session.aborts.fetch_add(1, Ordering::Release);
+        }
+    }
+
+    fn perform(&self, io: &Io, data: &[u8], read: &mut Vec<u8>) -> scsi::IoResult {
+        match io {
+            Io::CompareAndWrite(..) | Io::OrWrite(..) => {
+                let _alone = self.atomic.write().unwrap_or_else(PoisonError::into_inner);
+                image::perform(&self.disk, io, data, read)
+            }
+            _ => {
+                let _beside_others = self.atomic.read().unwrap_or_else(PoisonError::into_inner);
+                image::perform(&self.disk, io, data, read)
+            }
+        }
+    }
+}
+
+/// Of the name alone: the same after each restart, and another one for each target.
+fn identity(name: &str) -> Identity {
+    let digest = Sha256::digest(name.as_bytes());
+    let naa = digest.iter().take(8).fold(0, |number, byte| number << 8 | u64::from(*byte)) >> 4;
+    Identity {
+        vendor: VENDOR,
+        product: PRODUCT,
+        revision: REVISION,
+        serial: format!("{naa:015x}"),
+        naa,
+        target: name.to_owned(),
+    }
+}
+
+fn authentication(config: &IscsiTarget) -> Result<Authentication> {
+    let Some(chap) = &config.chap else { return Ok(Authentication::None) };
+    let credentials = |name: &str, secret: &bootlace_core::config::Secret| {
+        let secret = Secret::new(secret.expose().as_bytes());
+        let secret = secret.with_context(|| format!("{}: the secret has a wrong length", config.name))?;
+        anyhow::Ok(Credentials { name: name.to_owned(), secret })
+    };
+    let initiator = credentials(&chap.username, &chap.password)?;
+    let target = chap.reverse.as_ref().map(|(name, secret)| credentials(name, secret)).transpose()?;
+    Ok(Authentication::Chap(Chap { initiator, target }))
+}
+
+/// A session's number, which is never 0.
+pub(super) fn next_tsih(counter: &AtomicU64) -> NonZeroU16 {
+    let number = counter.fetch_add(1, Ordering::Relaxed) % u64::from(u16::MAX) + 1;
+    u16::try_from(number).ok().and_then(NonZeroU16::new).unwrap_or(NonZeroU16::MIN)
+}

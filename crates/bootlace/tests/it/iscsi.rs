@@ -1,0 +1,329 @@
+//! Targets as initiators see them: PDUs over real sockets.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bootlace::counters::{Counter, Counters};
+use bootlace::services::iscsi::{Disks, limits, serve};
+use bootlace_core::config::{InitiatorPattern, IscsiConfig, IscsiTarget, TargetMode};
+use bootlace_wire::iscsi::{Digests, Pdu};
+use tempfile::TempDir;
+use tokio::runtime::Runtime;
+use tokio::sync::oneshot;
+
+/// Only ends what hangs.
+const HANG: Duration = Duration::from_secs(60);
+const OWN: &str = "iqn.2026-01.example:own";
+const SHARED: &str = "iqn.2026-01.example:shared";
+const PRIVATE: &str = "iqn.2026-01.example:private";
+const HOST: &str = "iqn.2026-01.example:host";
+const BLOCKS: u64 = 64;
+
+/// A server on loopback with three disks.
+struct Server {
+    runtime: Runtime,
+    stop: Option<oneshot::Sender<()>>,
+    addr: SocketAddr,
+    counters: Arc<Counters>,
+    dir: TempDir,
+}
+
+impl Server {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let target = |name: &str| {
+            let file = dir.path().join(name.replace(':', "-"));
+            fs::write(&file, vec![0x11; (BLOCKS * 512) as usize]).unwrap();
+            IscsiTarget {
+                name: name.into(),
+                file,
+                mode: TargetMode::ReadWrite,
+                initiators: None,
+                shared: name == SHARED,
+                chap: None,
+            }
+        };
+        let only = Some(vec![InitiatorPattern::Prefix("iqn.2026-01.example:admin".into())]);
+        let private = IscsiTarget { initiators: only, ..target(PRIVATE) };
+        let config = IscsiConfig { port: 0, targets: vec![target(OWN), target(SHARED), private] };
+        let disks = Disks::open(&config).unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let addr = listener.local_addr().unwrap();
+        let counters = Arc::new(Counters::default());
+        let runtime = Runtime::new().unwrap();
+        let (stop, stopped) = oneshot::channel::<()>();
+        let stopped = async { drop(stopped.await) };
+        runtime.spawn(serve(disks, vec![listener], Arc::clone(&counters), stopped));
+        Self { runtime, stop: Some(stop), addr, counters, dir }
+    }
+
+    fn connect(&self) -> Initiator {
+        let stream = TcpStream::connect(self.addr).unwrap();
+        stream.set_read_timeout(Some(HANG)).unwrap();
+        Initiator { stream, unread: Vec::new(), number: 1 }
+    }
+
+    fn login(&self, initiator: &str, isid: u8, target: &str) -> (Initiator, u16) {
+        let mut connection = self.connect();
+        let status = connection.login(isid, &format!("InitiatorName={initiator}\0TargetName={target}\0"));
+        (connection, status)
+    }
+
+    fn session(&self, initiator: &str, isid: u8, target: &str) -> Initiator {
+        let (connection, status) = self.login(initiator, isid, target);
+        assert_eq!(status, 0);
+        connection
+    }
+}
+
+struct Answer {
+    header: [u8; 48],
+    data: Vec<u8>,
+}
+
+struct Initiator {
+    stream: TcpStream,
+    unread: Vec<u8>,
+    number: u32,
+}
+
+impl Initiator {
+    fn send(&mut self, mut header: [u8; 48], data: &[u8]) {
+        header[5..8].copy_from_slice(&(data.len() as u32).to_be_bytes()[1..]);
+        header[24..28].copy_from_slice(&self.number.to_be_bytes());
+        let mut bytes = [&header[..], data].concat();
+        bytes.resize(bytes.len().next_multiple_of(4), 0);
+        self.stream.write_all(&bytes).unwrap();
+    }
+
+    /// The next answer; `None` when the server has closed the connection.
+    fn answer(&mut self) -> Option<Answer> {
+        loop {
+            let pdu = Pdu::parse(&self.unread, Digests::default(), u32::MAX).unwrap();
+            if let Some(pdu) = pdu {
+                let answer = Answer { header: pdu.header.0, data: pdu.data.to_vec() };
+                let used = pdu.bytes;
+                self.unread.drain(..used);
+                return Some(answer);
+            }
+            let mut buffer = [0; 4096];
+            match self.stream.read(&mut buffer) {
+                Ok(0) => return None,
+                Ok(count) => self.unread.extend(&buffer[..count]),
+                Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => return None,
+                Err(error) => panic!("{error}"),
+            }
+        }
+    }
+
+    /// Logs in and tells the status.
+    fn login(&mut self, isid: u8, keys: &str) -> u16 {
+        let mut header = [0; 48];
+        (header[0], header[1], header[13]) = (0x43, 0x87, isid);
+        self.send(header, keys.as_bytes());
+        let answer = self.answer().expect("an answer").header;
+        u16::from_be_bytes([answer[36], answer[37]])
+    }
+
+    /// A command with immediate data: status and data of the answer.
+    fn command(&mut self, flags: u8, announced: u32, cdb: &[u8], data: &[u8]) -> Option<(u8, Vec<u8>)> {
+        let mut header = [0; 48];
+        (header[0], header[1], header[19]) = (0x01, flags, 1);
+        header[20..24].copy_from_slice(&announced.to_be_bytes());
+        header[32..32 + cdb.len()].copy_from_slice(cdb);
+        self.send(header, data);
+        self.number += 1;
+        let answer = self.answer()?;
+        Some((answer.header[3], answer.data))
+    }
+
+    /// TEST UNIT READY: its status, and the additional sense code of one that fails.
+    fn ready(&mut self) -> Option<(u8, u8)> {
+        let (status, data) = self.command(0x80, 0, &[0], &[])?;
+        Some((status, data.get(14).copied().unwrap_or(0)))
+    }
+
+    fn write(&mut self, block: u8, byte: u8) -> u8 {
+        let cdb = [0x2a, 0, 0, 0, 0, block, 0, 0, 1, 0];
+        self.command(0xa0, 512, &cdb, &[byte; 512]).expect("an answer").0
+    }
+
+    fn read(&mut self, block: u8) -> Vec<u8> {
+        self.command(0xc0, 512, &[0x28, 0, 0, 0, 0, block, 0, 0, 1, 0], &[]).expect("an answer").1
+    }
+}
+
+const GOOD: u8 = 0;
+const CHECK_CONDITION: u8 = 2;
+
+#[test]
+fn what_is_written_is_on_the_disk() {
+    let server = Server::new();
+    let mut host = server.session(HOST, 1, OWN);
+    // The first command of a session hears of that.
+    assert_eq!(host.ready(), Some((CHECK_CONDITION, 0x29)));
+    assert_eq!(host.ready(), Some((GOOD, 0)));
+    assert_eq!(host.write(3, 0x22), GOOD);
+    assert_eq!((host.read(3), host.read(4)), (vec![0x22; 512], vec![0x11; 512]));
+    // Behind the end.
+    assert_eq!(host.write(BLOCKS as u8, 0x22), CHECK_CONDITION);
+    assert_eq!(host.command(0x80, 0, &[0x35], &[]).unwrap().0, GOOD);
+    let bytes = fs::read(server.dir.path().join(OWN.replace(':', "-"))).unwrap();
+    assert_eq!((bytes.len(), bytes[3 * 512], bytes[4 * 512]), ((BLOCKS * 512) as usize, 0x22, 0x11));
+}
+
+#[test]
+fn flushes_are_answered_beside_pings_and_writes() {
+    let server = Server::new();
+    let mut host = server.session(HOST, 1, OWN);
+    host.ready();
+    let tasks: Vec<u8> = (10..10 + 3 * limits::FLUSHES_MAX as u8).collect();
+    for task in &tasks {
+        let mut flush = [0; 48];
+        (flush[0], flush[1], flush[19], flush[32]) = (0x01, 0x80, *task, 0x35);
+        host.send(flush, &[]);
+        host.number += 1;
+    }
+    let mut ping = [0; 48];
+    (ping[0], ping[1], ping[19]) = (0x40, 0x80, 200);
+    ping[20..24].fill(0xff);
+    host.send(ping, b"ping");
+    let mut answered: Vec<u8> = Vec::new();
+    while answered.len() < tasks.len() + 1 {
+        let answer = host.answer().expect("an answer");
+        assert!(answer.header[0] == 0x20 || answer.header[3] == GOOD);
+        answered.push(answer.header[19]);
+    }
+    answered.sort_unstable();
+    assert_eq!(answered, [tasks, vec![200]].concat());
+    assert_eq!(host.write(1, 0x55), GOOD);
+}
+
+#[test]
+fn room_for_more_than_there_is_does_no_harm() {
+    let server = Server::new();
+    let mut host = server.session(HOST, 1, OWN);
+    host.ready();
+    // READ CAPACITY(16) with the longest allocation length.
+    let cdb = [0x9e, 0x10, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0];
+    let (status, capacity) = host.command(0xc0, 32, &cdb, &[]).unwrap();
+    assert_eq!((status, &capacity[..8]), (GOOD, &(BLOCKS - 1).to_be_bytes()[..]));
+}
+
+#[test]
+fn a_new_login_of_a_machine_ends_its_older_session() {
+    let server = Server::new();
+    let mut first = server.session(HOST, 1, OWN);
+    first.ready();
+    // Another ISID, as iPXE has at each start.
+    let mut second = server.session(HOST, 2, OWN);
+    assert!(first.answer().is_none());
+    assert_eq!(second.ready(), Some((CHECK_CONDITION, 0x29)));
+    // The same one: reinstatement.
+    let mut third = server.session(HOST, 2, OWN);
+    assert!(second.answer().is_none());
+    assert_eq!(third.ready(), Some((CHECK_CONDITION, 0x29)));
+    assert_eq!(third.write(0, 0x33), GOOD);
+}
+
+#[test]
+fn a_disk_of_one_machine_is_refused_to_another() {
+    let server = Server::new();
+    let mut host = server.session(HOST, 1, OWN);
+    assert_eq!(server.login("iqn.2026-01.example:other", 1, OWN).1, 0x0301);
+    host.ready();
+    assert_eq!(host.ready(), Some((GOOD, 0)));
+    // It is free once the session has ended.
+    let mut logout = [0; 48];
+    (logout[0], logout[1]) = (0x46, 0x80);
+    host.send(logout, &[]);
+    assert_eq!(host.answer().unwrap().header[0], 0x26);
+    assert!(host.answer().is_none());
+    server.session("iqn.2026-01.example:other", 1, OWN);
+}
+
+#[test]
+fn a_shared_disk_has_several_sessions() {
+    let server = Server::new();
+    let mut hosts = [(HOST, 1), (HOST, 2), ("iqn.2026-01.example:other", 1)]
+        .map(|(initiator, isid)| server.session(initiator, isid, SHARED));
+    for host in &mut hosts {
+        host.ready();
+    }
+    assert_eq!(hosts[0].write(5, 0x44), GOOD);
+    assert_eq!(hosts[2].read(5), vec![0x44; 512]);
+    // LOGICAL UNIT RESET by one of them.
+    let mut reset = [0; 48];
+    (reset[0], reset[1]) = (0x42, 0x85);
+    hosts[1].send(reset, &[]);
+    assert_eq!(hosts[1].answer().unwrap().header[..3], [0x22, 0x80, 0]);
+    assert_eq!(hosts[2].ready(), Some((CHECK_CONDITION, 0x29)));
+    let mut same_port = server.session(HOST, 1, SHARED);
+    assert!(hosts[0].answer().is_none(), "the same initiator port is one session");
+    assert_eq!(same_port.ready(), Some((CHECK_CONDITION, 0x29)));
+    assert_eq!(hosts[1].ready(), Some((CHECK_CONDITION, 0x29)));
+}
+
+#[test]
+fn who_may_not_use_a_target_does_not_see_it() {
+    let server = Server::new();
+    assert_eq!(server.login(HOST, 1, PRIVATE).1, 0x0202);
+    assert_eq!(server.login(HOST, 1, "iqn.2026-01.example:none").1, 0x0203);
+    let found = |initiator: &str| {
+        let mut finder = server.connect();
+        let keys = format!("InitiatorName={initiator}\0SessionType=Discovery\0");
+        assert_eq!(finder.login(1, &keys), 0);
+        let mut text = [0; 48];
+        (text[0], text[1]) = (0x04, 0x80);
+        text[20..24].fill(0xff);
+        finder.send(text, b"SendTargets=All\0");
+        String::from_utf8(finder.answer().unwrap().data).unwrap()
+    };
+    let listed =
+        |text: &str| [OWN, SHARED, PRIVATE].map(|name| text.contains(&format!("TargetName={name}\0")));
+    let text = found(HOST);
+    assert_eq!(listed(&text), [true, true, false]);
+    assert!(text.contains(&format!("TargetAddress={},1\0", server.addr)), "{text}");
+    assert_eq!(listed(&found("iqn.2026-01.example:admin1")), [true; 3]);
+}
+
+#[test]
+fn logins_that_do_not_end_are_few() {
+    let server = Server::new();
+    let held: Vec<Initiator> = (0..limits::LOGINS_PER_CLIENT_MAX).map(|_| server.connect()).collect();
+    // Connections are accepted in their order.
+    assert!(server.connect().answer().is_none());
+    assert_eq!(server.counters.get(Counter::IscsiClientFull), 1);
+    drop(held);
+}
+
+#[test]
+fn a_session_is_no_login_any_more() {
+    let server = Server::new();
+    let logins = 1..=2 * limits::LOGINS_PER_CLIENT_MAX as u8;
+    let mut sessions: Vec<_> = logins
+        .map(|isid| {
+            let mut session = server.session(HOST, isid, SHARED);
+            // Its answer says that the server has left the login behind.
+            session.ready();
+            session
+        })
+        .collect();
+    assert!(sessions.iter_mut().all(|session| session.ready() == Some((GOOD, 0))));
+}
+
+#[test]
+fn a_stop_asks_for_logouts_and_ends_all() {
+    let mut server = Server::new();
+    let mut host = server.session(HOST, 1, OWN);
+    host.ready();
+    drop(server.stop.take());
+    let asked = host.answer().expect("a message").header;
+    assert_eq!((asked[0], asked[36]), (0x32, 1));
+    assert!(host.answer().is_none());
+    drop(server.runtime);
+}

@@ -1,0 +1,88 @@
+use bootlace_wire::iscsi::{Authentication, Event};
+
+use super::{Bench, NONE, TARGET, header};
+
+fn finder(targets: usize, keys: &str) -> Bench {
+    let mut bench = Bench::new(Authentication::None);
+    bench.admission.targets = (0..targets).map(|number| format!("{TARGET}{number}")).collect();
+    let first = "InitiatorName=iqn.2026-01.example:host SessionType=Discovery";
+    assert_eq!(bench.login(0x87, &format!("{first} {keys}")).flags(), 0x87);
+    bench
+}
+
+fn ask(bench: &mut Bench, flags: u8, tag: u32, text: &str) -> super::Answer {
+    let number = bench.number;
+    bench.number += 1;
+    let events = bench.send(header(0x04, flags, &[(16, 2), (20, tag), (24, number)]), text.as_bytes());
+    assert!(events.is_empty(), "{events:?}");
+    bench.answer()
+}
+
+#[test]
+fn all_targets_are_listed_that_the_initiator_may_see() {
+    let mut bench = finder(2, "");
+    let answer = ask(&mut bench, 0x80, NONE, "SendTargets=All\0");
+    assert_eq!((answer.opcode(), answer.flags(), answer.word(20)), (0x24, 0x80, NONE));
+    let one = |number: u8| format!("TargetName={TARGET}{number} TargetAddress=10.188.0.10:3260,1");
+    assert_eq!(answer.text(), format!("{} {}", one(0), one(1)));
+    assert_eq!(ask(&mut bench, 0x80, NONE, &format!("SendTargets={TARGET}1\0")).text(), one(1));
+    assert_eq!(ask(&mut bench, 0x80, NONE, "SendTargets=iqn.other\0").text(), "");
+    assert_eq!(ask(&mut bench, 0x80, NONE, "X-example=1\0").text(), "X-example=NotUnderstood");
+}
+
+#[test]
+fn a_normal_session_lists_its_own_target() {
+    let mut bench = Bench::with("");
+    let own = format!("TargetName={TARGET} TargetAddress=10.188.0.10:3260,1");
+    assert_eq!(ask(&mut bench, 0x80, NONE, "SendTargets=\0").text(), own);
+    assert_eq!(ask(&mut bench, 0x80, NONE, &format!("SendTargets={TARGET}\0")).text(), own);
+    assert_eq!(ask(&mut bench, 0x80, NONE, "SendTargets=All\0").text(), "SendTargets=Reject");
+}
+
+#[test]
+fn a_long_list_comes_in_parts() {
+    let mut bench = finder(20, "MaxRecvDataSegmentLength=512");
+    let mut answer = ask(&mut bench, 0x80, NONE, "SendTargets=All\0");
+    let mut text = Vec::new();
+    loop {
+        assert!(answer.data.len() <= 512);
+        text.extend(&answer.data);
+        if answer.flags() == 0x80 {
+            break;
+        }
+        assert_eq!(answer.flags(), 0x40);
+        let tag = answer.word(20);
+        assert_ne!(tag, NONE);
+        answer = ask(&mut bench, 0x80, tag, "");
+    }
+    let text = String::from_utf8(text).unwrap();
+    assert_eq!(text.matches("TargetName=").count(), 20);
+    assert!(text.ends_with("19\0TargetAddress=10.188.0.10:3260,1\0"));
+}
+
+#[test]
+fn a_question_may_come_in_parts() {
+    let mut bench = finder(1, "");
+    let answer = ask(&mut bench, 0x40, NONE, "SendTar");
+    assert_eq!((answer.flags(), answer.data.len()), (0, 0));
+    let tag = answer.word(20);
+    assert!(ask(&mut bench, 0x80, tag, "gets=All\0").text().starts_with("TargetName="));
+}
+
+#[test]
+fn what_is_no_text_is_rejected() {
+    let mut bench = finder(1, "");
+    let answer = ask(&mut bench, 0x80, NONE, "nothing");
+    assert_eq!((answer.opcode(), answer.header.0[2], answer.data.len()), (0x3f, 0x09, 48));
+}
+
+#[test]
+fn discovery_has_no_commands() {
+    let mut bench = finder(1, "");
+    assert_eq!(bench.command(0x80, 1, 0, &[0], &[]), []);
+    let answer = bench.answer();
+    assert_eq!((answer.opcode(), answer.header.0[2]), (0x3f, 0x05));
+    // It goes on.
+    let events = bench.send(header(0x46, 0x80, &[(16, 3), (24, bench.number)]), &[]);
+    assert!(matches!(events[..], [Event::Closed(_)]), "{events:?}");
+}
