@@ -27,9 +27,9 @@ mod secret;
 mod silent;
 
 use generated::{Claim, Generated};
-use searched::Searcher;
 pub use query::QUERY_BYTES_MAX;
 pub(crate) use query::percent_decoded;
+use searched::Searcher;
 
 /// One request for a name.
 #[derive(Clone, Copy, Debug)]

@@ -63,16 +63,12 @@ struct Sent {
     config: &'static str,
 }
 
-const PXELINUX: Sent =
-    Sent { file: "pxelinux.0", more: &[], config: "pxelinux.cfg/01-52-54-00-12-34-57" };
+const PXELINUX: Sent = Sent { file: "pxelinux.0", more: &[], config: "pxelinux.cfg/01-52-54-00-12-34-57" };
 /// Its path prefix (option 210, RFC 5071) makes it fetch all else by HTTP.
 const LPXELINUX: Sent =
     Sent { file: "lpxelinux.0", more: &["--dhcp-option-force=210,http://10.188.0.10/"], ..PXELINUX };
-const GRUB: Sent = Sent {
-    file: "boot/grub/i386-pc/core.0",
-    more: &[],
-    config: "boot/grub/grub.cfg-01-52-54-00-12-34-57",
-};
+const GRUB: Sent =
+    Sent { file: "boot/grub/i386-pc/core.0", more: &[], config: "boot/grub/grub.cfg-01-52-54-00-12-34-57" };
 const IPXE: Sent = Sent { file: "autoexec.ipxe", more: &[], config: "script" };
 
 const LOADERS: &str = "/usr/lib/PXELINUX";
@@ -103,8 +99,7 @@ impl<'a> Booting<'a> {
         let mut more = vec![named.as_str(), "--enable-ra", "--dhcp-range=fd00:188::,ra-only"];
         more.extend(sent.more);
         let dnsmasq = peers::start_dnsmasq(context, router.namespace(), &more)?;
-        let machine =
-            Machine::new("web1", WEB1_MAC, Firmware::SeaBios).start(&stage.lan, context.dir())?;
+        let machine = Machine::new("web1", WEB1_MAC, Firmware::SeaBios).start(&stage.lan, context.dir())?;
         Ok(Self { machine, stage, _dnsmasq: dnsmasq, _router: router })
     }
 
@@ -151,7 +146,8 @@ fn by_loader(context: &Context, sent: &Sent) -> Result<String> {
     let arguments = booting.arguments()?;
     booting.asked_for(sent.config)?;
     booting.asked_for("vmlinuz")?;
-    let own = arguments.split_once(ARGUMENTS).context("the plan's arguments are not there, one after the other")?;
+    let own =
+        arguments.split_once(ARGUMENTS).context("the plan's arguments are not there, one after the other")?;
     Ok(format!("{}|{}", own.0, own.1))
 }
 

@@ -188,7 +188,8 @@ fn pxelinux(table: &Table<'_>, report: &mut Report<'_>) -> Option<Pxelinux> {
         Some(file) => file.value,
         None => "lpxelinux.0".to_owned(),
     };
-    let [cmdline, serial, menu_title] = ["cmdline", "serial", "menu_title"].map(|key| words(key, table, report));
+    let [cmdline, serial, menu_title] =
+        ["cmdline", "serial", "menu_title"].map(|key| words(key, table, report));
     Some(Pxelinux { file, cmdline: cmdline?, serial: serial?, menu_title: menu_title? })
 }
 
@@ -216,11 +217,7 @@ fn is_url(text: &str) -> bool {
     has_scheme || text.trim_start().starts_with("{{")
 }
 
-fn chain_url(
-    name: &At<BootName>,
-    table: &Table<'_>,
-    report: &mut Report<'_>,
-) -> Option<Template> {
+fn chain_url(name: &At<BootName>, table: &Table<'_>, report: &mut Report<'_>) -> Option<Template> {
     let text = required(name, table, "url", report)?;
     if !is_url(text.value) {
         let message = format!("\"{}\" is no URL", text.value.escape_debug());

@@ -94,7 +94,11 @@ fn make(
         Ok(body) => Made { body, step: ScriptStep::Boot { boot, by }, trail },
         Err(why) => {
             trail.add(LOADER, why.clone());
-            Made { body: pxelinux::problem(&why, flavour), step: ScriptStep::Problem { boot, by, why }, trail }
+            Made {
+                body: pxelinux::problem(&why, flavour),
+                step: ScriptStep::Problem { boot, by, why },
+                trail,
+            }
         }
     }
 }

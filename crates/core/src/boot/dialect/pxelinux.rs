@@ -67,9 +67,13 @@ impl ConfigContext<'_> {
         // It is not known to encode, nor to leave alone what is encoded.
         let no_url = |c: char| !c.is_ascii() || matches!(c, '%' | '?' | '#');
         match self.reach {
-            _ if name.contains(no_word) => Err(format!("pxelinux knows no file with a blank or comma: {name}")),
+            _ if name.contains(no_word) => {
+                Err(format!("pxelinux knows no file with a blank or comma: {name}"))
+            }
             Reach::Tftp => Ok(format!("::{name}")),
-            Reach::Http(_) if name.contains(no_url) => Err(format!("pxelinux cannot ask for {name} over HTTP")),
+            Reach::Http(_) if name.contains(no_url) => {
+                Err(format!("pxelinux cannot ask for {name} over HTTP"))
+            }
             Reach::Http(80) => Ok(format!("http://{}/{name}", self.server)),
             Reach::Http(port) => Ok(format!("http://{}:{port}/{name}", self.server)),
         }
@@ -201,13 +205,7 @@ fn local(text: &mut Text, label: &str, how: &LocalHow, flavour: Flavour) {
 }
 
 /// Where menu.c32 is missing, pxelinux waits for a label to be typed: so the labels are on the screen.
-fn menu(
-    text: &mut Text,
-    title: &str,
-    timeout: Option<Duration>,
-    entries: &[MenuEntry],
-    default: &BootName,
-) {
+fn menu(text: &mut Text, title: &str, timeout: Option<Duration>, entries: &[MenuEntry], default: &BootName) {
     text.line(&format!("SAY {title}"));
     entries.iter().for_each(|MenuEntry { boot, title }| text.line(&format!("SAY  {boot}: {title}")));
     text.line("UI menu.c32");

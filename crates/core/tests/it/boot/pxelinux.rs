@@ -223,7 +223,8 @@ fn a_config_of_the_users_includes_what_differs() {
     web1.overrides.vars = [("port", "1"), ("room", "12 B")].map(|(k, v)| (k.into(), v.into())).into();
     config.machines.extend([web1]);
     let piece = |config: &Config, name: &str| {
-        let (resource, event) = ask(config, &format!("pxelinux.cfg/include/{name}"), &known(), Protocol::Tftp);
+        let (resource, event) =
+            ask(config, &format!("pxelinux.cfg/include/{name}"), &known(), Protocol::Tftp);
         assert_eq!(event, None, "a piece decides nothing");
         body(resource)
     };
@@ -232,7 +233,10 @@ fn a_config_of_the_users_includes_what_differs() {
     assert_eq!(piece(&config, "menu"), "MENU TITLE Room 12 B\n");
     config.boots.get_mut(&name("tree")).unwrap().kind = tree("", "ttyS0", "");
     let failed = piece(&config, "serial");
-    assert!(failed.starts_with("SAY Bootlace: boot tree, serial: \"ttyS0\" is no serial console"), "{failed}");
+    assert!(
+        failed.starts_with("SAY Bootlace: boot tree, serial: \"ttyS0\" is no serial console"),
+        "{failed}"
+    );
     config.boots.get_mut(&name("tree")).unwrap().kind = pxelinux("pxelinux.0");
     for name in ["append", "serial", "menu"] {
         assert_eq!(piece(&config, name), "# boot tree says nothing about it\n");
@@ -264,7 +268,8 @@ fn a_secret_is_for_a_confirmed_machine_only() {
     let (loaders, known) = (debian_loaders(), known());
     let other = facts(&[(Var::Mac, "02:00:00:00:00:02"), (Var::Firmware, "bios")]);
     let text = |config: &Config, name: &str, facts: &Facts, identity: Identity| {
-        let (resource, event) = asked(config, name, &FileRequest { identity, ..request(facts, "", &loaders) });
+        let (resource, event) =
+            asked(config, name, &FileRequest { identity, ..request(facts, "", &loaders) });
         assert!(!format!("{event:?}").contains("$1$"), "{name}: {event:?}");
         body(resource)
     };
@@ -284,8 +289,8 @@ fn a_secret_is_for_a_confirmed_machine_only() {
 /// Text made of what means something to pxelinux, and of anything.
 fn value() -> impl Strategy<Value = String> {
     let dangerous = prop::sample::select(vec![
-        "\n", "\r", "\u{85}", "\u{2028}", " ", "\t", ",", "#", "LABEL x", "KERNEL", "initrd=", "^", "::", "\0", "-",
-        "é", "x", "\u{a0}", "UI",
+        "\n", "\r", "\u{85}", "\u{2028}", " ", "\t", ",", "#", "LABEL x", "KERNEL", "initrd=", "^", "::",
+        "\0", "-", "é", "x", "\u{a0}", "UI",
     ]);
     prop_oneof![
         prop::collection::vec(dangerous, 1..8).prop_map(|parts| parts.concat()),

@@ -8,7 +8,8 @@ use bootlace_core::boot::loader::LoaderInventory;
 use bootlace_core::boot::rules::Match;
 use bootlace_core::boot::template::{Language, Template};
 use bootlace_core::config::{
-    Boot, BootKind, BootName, Chap, Config, LocalHow, Location, Machine, Menu, Overrides, Pxelinux, Rule, San, Secret,
+    Boot, BootKind, BootName, Chap, Config, LocalHow, Location, Machine, Menu, Overrides, Pxelinux, Rule,
+    San, Secret,
 };
 use bootlace_core::event::Protocol;
 use bootlace_core::files::{FileRequest, Identity};
