@@ -112,10 +112,14 @@ impl Resolver {
             Resource::Text { body, mime } => self.text(ask, Content::text(body, mime), script),
             Resource::File(name) => open(&plane, &name).await,
             Resource::FileOrText { file, or_next, body, mime } => match open(&plane, &file).await {
-                Found::Absent(_) => match file_next(&plane, or_next).await {
+                Found::Absent(_) => match first_there(&plane, or_next).await {
                     Some(next) => Found::Absent(format!("no such file; {next} is there")),
                     None => self.text(ask, Content::text(body, mime), script),
                 },
+                found => found,
+            },
+            Resource::FileOrAbsent { file, why } => match open(&plane, &file).await {
+                Found::Absent(_) => Found::Absent(format!("no such file; {why}")),
                 found => found,
             },
             Resource::Absent(why) => Found::Absent(why),
@@ -136,11 +140,14 @@ impl Resolver {
     }
 }
 
-/// The file that a client asks for next, where there is one.
-async fn file_next(plane: &Arc<FilePlane>, name: Option<String>) -> Option<String> {
-    let name = name?;
-    let found = open(plane, &name).await;
-    (!matches!(found, Found::Absent(_))).then_some(name)
+/// The first of these files that is there.
+async fn first_there(plane: &Arc<FilePlane>, names: Vec<String>) -> Option<String> {
+    for name in names {
+        if !matches!(open(plane, &name).await, Found::Absent(_)) {
+            return Some(name);
+        }
+    }
+    None
 }
 
 async fn open(plane: &Arc<FilePlane>, name: &str) -> Found {

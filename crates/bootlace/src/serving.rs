@@ -104,10 +104,13 @@ fn find(serving: &Serving, hub: &Hub, ask: &Ask<'_>) -> Resolution {
     }
     let told = hw.and_then(|hw| {
         hub.with_session(hw, now, |session| {
-            session.map(|session| (session.facts.clone(), session.features.clone(), session.came_by_chain()))
+            session.map(|session| {
+                let boot = session.boot.as_ref().map(|(boot, _)| boot.clone());
+                (session.facts.clone(), session.features.clone(), session.came_by_chain(), boot)
+            })
         })
     });
-    let (mut facts, features, chained) = told.unwrap_or((Facts::new(), None, false));
+    let (mut facts, features, chained, boot) = told.unwrap_or((Facts::new(), None, false, None));
     // After a restart there is no session yet that would know.
     if let Some(told) = hub.remembered(ip, now).and_then(|told| told.missing_in(&facts)) {
         told.tell(&mut facts);
@@ -125,6 +128,8 @@ fn find(serving: &Serving, hub: &Hub, ask: &Ask<'_>) -> Resolution {
         server: *ask.local.ip(),
         features: features.as_ref(),
         chained,
+        booting: boot.as_ref(),
+        peer: ip,
         loaders: &serving.loaders,
     };
     resolve(&serving.config, ask.name, &request)

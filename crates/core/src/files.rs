@@ -2,8 +2,8 @@
 //!
 //! Reserved names come first (`boot.ipxe`, `script`, `ipxe/NAME`, the folders of the signed iPXE in `ipxe/`; `answer/`
 //! and `done/` are kept for installers), then files, then names that are generated in every folder (`autoexec.ipxe`,
-//! `mac-*.ipxe`, `uuid-*.ipxe`, `hostname-*.ipxe`, `grub.cfg*`). Resolving causes nothing: the same request gets the same answer, and whether an
-//! event comes of it is the service's business.
+//! `mac-*.ipxe`, `uuid-*.ipxe`, `hostname-*.ipxe`, `grub.cfg*`, `pxelinux.cfg/*`). Resolving causes nothing: the same
+//! request gets the same answer, and whether an event comes of it is the service's business.
 
 use std::net::Ipv4Addr;
 
@@ -13,19 +13,23 @@ use bootlace_wire::tftp::clean_name;
 use crate::boot::choose::choose;
 use crate::boot::features::IpxeFeatures;
 use crate::boot::loader::{LoaderInventory, signed_ipxe};
-use crate::config::Config;
+use crate::config::{BootName, Config};
 use crate::event::{Protocol, ScriptEvent};
 use crate::model::{Facts, Text};
 
 mod generated;
 mod grub;
+mod pxelinux;
 mod query;
 mod script;
+mod searched;
 mod secret;
+mod silent;
 
 use generated::{Claim, Generated};
 pub use query::QUERY_BYTES_MAX;
 pub(crate) use query::percent_decoded;
+use searched::Searcher;
 
 /// One request for a name.
 #[derive(Clone, Copy, Debug)]
@@ -44,6 +48,10 @@ pub struct FileRequest<'a> {
     pub features: Option<&'a IpxeFeatures>,
     /// Whether an iPXE was already sent into ours in this session: never twice.
     pub chained: bool,
+    /// What a script of this session already decided, if one did.
+    pub booting: Option<&'a BootName>,
+    /// The address that asks.
+    pub peer: Ipv4Addr,
     /// The loaders that exist.
     pub loaders: &'a LoaderInventory,
 }
@@ -85,13 +93,20 @@ pub enum Resource {
     FileOrText {
         /// The name of the file.
         file: String,
-        /// The name of another file that the client asks for next: where there is that one, there is nothing for this
-        /// name, so that it is found.
-        or_next: Option<String>,
+        /// The names of other files that the client asks for next: where there is one of those, there is nothing for
+        /// this name, so that it is found.
+        or_next: Vec<String>,
         /// The bytes of the text.
         body: String,
         /// Their type.
         mime: &'static str,
+    },
+    /// The file where there is one, else nothing, and why.
+    FileOrAbsent {
+        /// The name of the file.
+        file: String,
+        /// Why nothing stands in for it.
+        why: String,
     },
     /// Nothing, and why.
     Absent(String),
@@ -122,7 +137,10 @@ pub fn resolve(config: &Config, name: &str, request: &FileRequest<'_>) -> Resolu
             return match &script {
                 Generated::Autoexec => script::autoexec(config, request, name),
                 Generated::Of(claim) => script::named(config, request, name, claim),
-                Generated::Grub(which) => grub::generated(config, request, name, which),
+                Generated::Searched(searched) => match searched.by {
+                    Searcher::Grub => grub::generated(config, request, name, searched),
+                    Searcher::Pxelinux => pxelinux::generated(config, request, name, searched),
+                },
             };
         }
         Named::Absent(why) => Resource::Absent(why),
@@ -182,8 +200,7 @@ pub(crate) fn look_up(name: &str) -> Named {
 }
 
 fn file_or_generated(asked: &str, file: &str) -> Named {
-    let base = file.rsplit('/').next().unwrap_or(file);
-    match Generated::read(base) {
+    match Generated::read(file) {
         Some(script) => Named::Generated { asked: asked.to_owned(), file: file.to_owned(), script },
         None => Named::File(file.to_owned()),
     }

@@ -33,6 +33,13 @@ impl Context {
         &self.dir
     }
 
+    /// The same for a part of it, with a directory below.
+    pub(crate) fn part(&self, name: &str) -> Result<Self> {
+        let dir = self.dir.join(name.replace('/', "-"));
+        std::fs::create_dir(&dir)?;
+        Ok(Self { project: self.project.clone(), dir, started: self.started })
+    }
+
     /// The source code, for what is built again.
     pub(crate) fn project(&self) -> &Project {
         &self.project

@@ -32,6 +32,7 @@ mod served;
 mod soak;
 mod stage;
 mod state;
+mod trees;
 
 use std::path::Path;
 
@@ -63,6 +64,7 @@ const GROUPS: &[&[Scenario]] = &[
     proxy::auto::SCENARIOS,
     names::SCENARIOS,
     secure::SCENARIOS,
+    trees::SCENARIOS,
     loaders::SCENARIOS,
     process::SCENARIOS,
     probe::SCENARIOS,
@@ -77,7 +79,8 @@ const GROUPS: &[&[Scenario]] = &[
 
 /// Gets the Debian packages that scenarios take files of: inside of its sandbox a scenario has no network.
 pub(crate) fn fetch_packages(cache: &Path) -> Result<()> {
-    stage::SIGNED_BOOT.iter().try_for_each(|(package, _)| debian::unpack(cache, package).map(drop))
+    let packages = stage::SIGNED_BOOT.iter().map(|(package, _)| *package).chain([trees::GRUB_PC]);
+    packages.into_iter().try_for_each(|package| debian::unpack(cache, package).map(drop))
 }
 
 pub(crate) fn all() -> impl Iterator<Item = &'static Scenario> {

@@ -95,7 +95,7 @@ fn before_dhcp(context: &Context) -> Result<()> {
 }
 
 /// Like most routers it has IPv6, so that iPXE does not wait for it.
-fn announce_ipv6(router: &Namespace) -> Result<()> {
+pub(super) fn announce_ipv6(router: &Namespace) -> Result<()> {
     router.sysctl("ipv6/conf/eth0/accept_dad", "0")?;
     router.sysctl("ipv6/conf/eth0/disable_ipv6", "0")?;
     let mut add = Command::new("ip");

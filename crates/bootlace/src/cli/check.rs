@@ -95,7 +95,7 @@ fn missing_files<'a>(config: &'a Config, plane: &'a FilePlane) -> impl Iterator<
                 [kernel].into_iter().chain(initrd).chain(shim).filter_map(served_name).collect()
             }
             BootKind::Efi { file } => served_name(file).into_iter().collect(),
-            BootKind::Pxelinux { file } => vec![file.as_str()],
+            BootKind::Pxelinux(pxelinux) => vec![pxelinux.file.as_str()],
             _ => Vec::new(),
         }
     };

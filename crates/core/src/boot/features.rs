@@ -108,7 +108,7 @@ fn needs_of_kind(kind: &BootKind, firmware: Firmware) -> BTreeSet<Feature> {
             [file].into_iter().chain(initrd).filter_map(transport).chain([kernel]).collect()
         }
         BootKind::Chain { url } => scheme_feature(url).into_iter().collect(),
-        BootKind::Pxelinux { .. } => [loader, Feature::Http].into(),
+        BootKind::Pxelinux(_) => [loader, Feature::Http].into(),
         BootKind::Efi { file } => transport(file).into_iter().chain([Feature::Efi]).collect(),
         BootKind::Menu(_) => [Feature::Menu, Feature::Http].into(),
         BootKind::San(_) => [Feature::Iscsi].into(),

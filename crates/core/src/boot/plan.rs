@@ -46,10 +46,7 @@ pub enum Action {
         text: String,
     },
     /// pxelinux with its tree in the served files.
-    Pxelinux {
-        /// The loader's served name.
-        file: String,
-    },
+    Pxelinux(Tree),
     /// An EFI program.
     Efi {
         /// The program.
@@ -75,6 +72,19 @@ pub enum Action {
         /// Login.
         chap: Option<ChapLogin>,
     },
+}
+
+/// pxelinux, and what its configs can include for this machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tree {
+    /// The loader's served name.
+    pub file: String,
+    /// Arguments for its kernels.
+    pub args: Vec<Arg>,
+    /// Its console: port, speed, flow control; or nothing.
+    pub serial: String,
+    /// The heading of its menu, or nothing.
+    pub menu_title: String,
 }
 
 /// Where a loader gets a file.

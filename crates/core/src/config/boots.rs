@@ -11,10 +11,10 @@ use super::keys::{BOOT, Kind, instead};
 use super::names::BootNames;
 use super::overrides::vars;
 use super::report::{At, Report};
-use super::types::{Boot, BootKind, BootName, LocalHow, Location, Menu};
+use super::types::{Boot, BootKind, BootName, LocalHow, Location, Menu, Pxelinux};
 use super::{later, san, scalar, templates};
 use crate::boot::plan::{reads_passwords, reads_vars};
-use crate::boot::template::Language;
+use crate::boot::template::{Language, Template};
 use crate::finding::Finding;
 use crate::nearest::nearest;
 
@@ -70,12 +70,7 @@ pub(super) fn boot(
         Kind::Linux => linux(name, table, report)?,
         Kind::Chain => BootKind::Chain { url: chain_url(name, table, report)? },
         Kind::Ipxe => BootKind::Ipxe { script: templates::script(name, table, report)? },
-        Kind::Pxelinux => BootKind::Pxelinux {
-            file: match table.parsed("file", scalar::boot_file, report) {
-                Some(file) => file.value,
-                None => "lpxelinux.0".to_owned(),
-            },
-        },
+        Kind::Pxelinux => BootKind::Pxelinux(pxelinux(table, report)?),
         Kind::Efi => {
             BootKind::Efi { file: location("file", &required(name, table, "file", report)?, report)? }
         }
@@ -183,11 +178,26 @@ fn linux(name: &At<BootName>, table: &Table<'_>, report: &mut Report<'_>) -> Opt
     let kernel = required(name, table, "kernel", report).and_then(|text| location("kernel", &text, report));
     let texts = table.texts("initrd", report);
     let initrd: Vec<_> = texts.iter().filter_map(|text| location("initrd", text, report)).collect();
-    let empty = At { value: "", span: table.span.clone() };
-    let cmdline = table.text("cmdline", report).unwrap_or(empty);
-    let cmdline = templates::inline("cmdline", &cmdline, Language::KernelArgs, report);
+    let cmdline = words("cmdline", table, report);
     let shim = table.text("shim", report).and_then(|text| location("shim", &text, report));
     Some(BootKind::Linux { kernel: kernel?, initrd, cmdline: cmdline?, shim })
+}
+
+fn pxelinux(table: &Table<'_>, report: &mut Report<'_>) -> Option<Pxelinux> {
+    let file = match table.parsed("file", scalar::boot_file, report) {
+        Some(file) => file.value,
+        None => "lpxelinux.0".to_owned(),
+    };
+    let [cmdline, serial, menu_title] =
+        ["cmdline", "serial", "menu_title"].map(|key| words(key, table, report));
+    Some(Pxelinux { file, cmdline: cmdline?, serial: serial?, menu_title: menu_title? })
+}
+
+/// A line of words; none without the key.
+fn words(key: &str, table: &Table<'_>, report: &mut Report<'_>) -> Option<Template> {
+    let empty = At { value: "", span: table.span.clone() };
+    let text = table.text(key, report).unwrap_or(empty);
+    templates::inline(key, &text, Language::KernelArgs, report)
 }
 
 /// A file name, or a URL that the machine fetches itself.
@@ -207,11 +217,7 @@ fn is_url(text: &str) -> bool {
     has_scheme || text.trim_start().starts_with("{{")
 }
 
-fn chain_url(
-    name: &At<BootName>,
-    table: &Table<'_>,
-    report: &mut Report<'_>,
-) -> Option<crate::boot::template::Template> {
+fn chain_url(name: &At<BootName>, table: &Table<'_>, report: &mut Report<'_>) -> Option<Template> {
     let text = required(name, table, "url", report)?;
     if !is_url(text.value) {
         let message = format!("\"{}\" is no URL", text.value.escape_debug());

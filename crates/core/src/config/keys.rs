@@ -170,7 +170,8 @@ impl Kind {
             Self::Linux => &["kernel", "initrd", "cmdline", "shim"],
             Self::Chain => &["url"],
             Self::Ipxe => &["script"],
-            Self::Pxelinux | Self::Efi => &["file"],
+            Self::Pxelinux => &["file", "cmdline", "serial", "menu_title"],
+            Self::Efi => &["file"],
             Self::Menu => &["timeout", "entries", "default"],
             Self::San => &[
                 "target",

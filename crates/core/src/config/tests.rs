@@ -87,7 +87,7 @@ fn the_boots_of_the_design_mean_what_they_say() {
     let kind = |name| &config.boot(&boot(name)).kind;
     assert!(matches!(kind("local"), BootKind::Local(LocalHow::Auto)));
     assert!(matches!(kind("here"), BootKind::Local(LocalHow::Auto)));
-    assert!(matches!(kind("pxelinux"), BootKind::Pxelinux { file } if file == "lpxelinux.0"));
+    assert!(matches!(kind("pxelinux"), BootKind::Pxelinux(Pxelinux { file, .. }) if file == "lpxelinux.0"));
     let BootKind::Linux { kernel, initrd, .. } = kind("rescue") else { panic!() };
     assert!(matches!(kernel, Location::File(name) if name == "debian/linux"));
     assert!(matches!(&initrd[..], [Location::File(name)] if name == "debian/initrd.gz"));

@@ -401,10 +401,7 @@ pub enum BootKind {
         script: Template,
     },
     /// pxelinux and its tree in `boot_dir`.
-    Pxelinux {
-        /// The loader, in `boot_dir` or the distribution's folder.
-        file: String,
-    },
+    Pxelinux(Pxelinux),
     /// An EFI program.
     Efi {
         /// The program.
@@ -414,6 +411,19 @@ pub enum BootKind {
     Menu(Menu),
     /// A disk of an external iSCSI target.
     San(San),
+}
+
+/// `kind = "pxelinux"`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Pxelinux {
+    /// The loader, in `boot_dir` or the distribution's folder.
+    pub file: String,
+    /// Arguments for the kernels of its tree, as a config can include them.
+    pub cmdline: Template,
+    /// The console, likewise: port, speed, flow control.
+    pub serial: Template,
+    /// The heading of its menu, likewise.
+    pub menu_title: Template,
 }
 
 /// `how` of a `local` boot.

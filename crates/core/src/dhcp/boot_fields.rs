@@ -34,6 +34,8 @@ pub(super) struct BootFields {
     pub(super) boot: Option<BootName>,
     /// `file` is a loader of ours for an iPXE that lacks something.
     pub(super) chained: bool,
+    /// For option 210: what pxelinux puts before the names of files.
+    pub(super) prefix: Option<String>,
     /// The row of the table of what can be learned.
     pub(super) setting: Option<Setting>,
 }
@@ -84,7 +86,7 @@ impl Booting<'_> {
         match self.loader_by(setting) {
             Ok(loader) => {
                 trail.add(WHAT, format!("{loader}: the loader for {}", self.firmware_family()));
-                BootFields { setting, ..self.over_tftp(loader) }
+                BootFields { setting, prefix: self.prefix_of(&loader), ..self.over_tftp(loader) }
             }
             Err(why) => none(trail, format!("none: {why}")),
         }
@@ -170,7 +172,19 @@ impl Booting<'_> {
             by: Fetch::Tftp,
             boot: self.decided().cloned(),
             chained: false,
+            prefix: None,
             setting: None,
+        }
+    }
+
+    /// lpxelinux comes by TFTP and knows HTTP, which it uses for all else when its prefix says so (RFC 5071).
+    fn prefix_of(&self, loader: &str) -> Option<String> {
+        let (folder, base) = loader.rsplit_once('/').unwrap_or(("", loader));
+        let url = || Server::by_address(self.config, self.server).url;
+        match (base, folder) {
+            ("lpxelinux.0", "") => Some(format!("{}/", url())),
+            ("lpxelinux.0", folder) => Some(format!("{}/{}/", url(), url_path(folder))),
+            _ => None,
         }
     }
 

@@ -156,6 +156,9 @@ impl Case<'_> {
             _ => {}
         }
         reply::set_boot_file(&mut message, query, boot);
+        if let (Some(prefix), Some(_)) = (&boot.prefix, &boot.file) {
+            message.options.set_text(Code::PXELINUX_PREFIX, prefix);
+        }
         reply::echo(query.message, &mut message);
         let destination = match query.kind {
             // EDK2 listens on the port 4011 that it asks from, iPXE on 68.

@@ -142,6 +142,9 @@ impl Answer<'_> {
         for (code, bytes) in configured.filter(|(code, _)| !NOT_FROM_CONFIG.contains(code)) {
             values.insert(*code, Cow::Borrowed(bytes));
         }
+        if let Some(prefix) = &self.boot.prefix {
+            values.entry(Code::PXELINUX_PREFIX).or_insert(Cow::Borrowed(prefix.as_bytes()));
+        }
         if lease.is_none() {
             values.remove(&Code::T1);
             values.remove(&Code::T2);

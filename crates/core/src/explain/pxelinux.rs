@@ -1,10 +1,19 @@
-//! What pxelinux does after it was loaded: the configs it looks for, and the files that the one it finds names.
+//! What pxelinux does after it was loaded: the configs that it searches for, and what the one that it finds says.
 
 use std::net::Ipv4Addr;
+use std::time::Duration;
 
 use bootlace_wire::Mac;
 
-use crate::model::Uuid;
+use super::Exchange;
+use super::walk::{HOPS_MAX, Walk};
+use crate::event::{EventKind, FileEvent, FileOutcome, Protocol, ScriptEvent};
+use crate::files::Resource;
+use crate::model::{Text, Uuid};
+
+pub mod config;
+
+use config::End;
 
 /// The names that pxelinux asks for, most specific first (syslinux, core/fs/pxe): raw UUID, hardware type and
 /// MAC, the address in hexadecimal growing shorter, `default`. Those by an address that is not known are left out.
@@ -19,38 +28,143 @@ pub fn config_names(uuid: Option<Uuid>, mac: Mac, address: Option<Ipv4Addr>) -> 
     names
 }
 
-/// The kernel and initrds of the label that a config boots by itself, in the order of their download; empty when
-/// a person has to choose or the config shows a menu.
-pub fn default_files(config: &str) -> Vec<String> {
-    let mut wanted: Option<String> = None;
-    let mut current: Option<String> = None;
-    let mut kernel: Option<String> = None;
-    let mut initrds: Vec<String> = Vec::new();
-    for line in config.lines().map(str::trim) {
-        let Some((keyword, rest)) = line.split_once(char::is_whitespace) else { continue };
-        let rest = rest.trim();
-        let is_default = current.is_some() && current == wanted;
-        match keyword.to_ascii_lowercase().as_str() {
-            "default" | "ontimeout" if wanted.is_none() => {
-                wanted = rest.split_whitespace().next().map(str::to_owned);
+/// Configs that include others, before it counts as a circle.
+const INCLUDES_MAX: usize = 16;
+
+impl Walk<'_> {
+    /// pxelinux looks for its config, and boots what that names.
+    pub(super) fn pxelinux(&mut self, protocol: Protocol, loader: &str) -> String {
+        let folder = loader.rsplit_once('/').map_or(String::new(), |(folder, _)| format!("{folder}/"));
+        if !self.file(protocol, &format!("{folder}ldlinux.c32")) {
+            return format!("finds no ldlinux.c32 beside {loader}");
+        }
+        let names = config_names(self.client.uuid, self.subject.mac, self.session.address);
+        for name in names {
+            let name = format!("{folder}pxelinux.cfg/{name}");
+            if let Some(found) = self.config_of(protocol, &name) {
+                return self.in_pxelinux(protocol, &folder, (&name, found));
             }
-            "ui" => return Vec::new(),
-            "label" => {
-                current = rest.split_whitespace().next().map(str::to_owned);
-                if wanted.is_none() {
-                    wanted.clone_from(&current);
+        }
+        let unless = if self.session.address.is_none() { ", unless there is one by its address" } else { "" };
+        format!("finds no config for pxelinux and restarts{unless}")
+    }
+
+    /// Follows a config.
+    fn in_pxelinux(
+        &mut self,
+        protocol: Protocol,
+        folder: &str,
+        (name, found): (&str, FoundConfig),
+    ) -> String {
+        self.hops += 1;
+        if self.hops > HOPS_MAX {
+            return "goes in circles".to_owned();
+        }
+        let text = self.with_includes(protocol, folder, &found.text);
+        let end = match config::walk(&text, self.subject.pick.as_deref()) {
+            End::Files(files) => self.start_in_pxelinux(protocol, folder, name, &files),
+            End::Config(next) => {
+                let (protocol, next) = self.named_in_pxelinux(protocol, folder, &next);
+                match self.config_of(protocol, &next) {
+                    Some(found) => self.in_pxelinux(protocol, folder, (&next, found)),
+                    None => format!("does not find {next}"),
                 }
             }
-            "kernel" | "linux" if is_default => kernel = Some(rest.to_owned()),
-            "initrd" if is_default => initrds.extend(rest.split(',').map(str::to_owned)),
-            "append" if is_default => {
-                let arguments = rest.split_whitespace().filter_map(|word| word.strip_prefix("initrd="));
-                initrds.extend(arguments.flat_map(|names| names.split(',')).map(str::to_owned));
+            End::Local => "leaves pxelinux: the firmware goes on with its next boot device".to_owned(),
+            End::Prompt => format!("shows in pxelinux what {name} says"),
+        };
+        if found.is_problem { format!("says on its screen what is wrong, and {end}") } else { end }
+    }
+
+    /// A config, and what it includes in the place where it does.
+    fn with_includes(&mut self, protocol: Protocol, folder: &str, text: &str) -> String {
+        let mut lines: Vec<String> = text.lines().rev().map(str::to_owned).collect();
+        let mut whole = String::new();
+        let mut included = 0;
+        while let Some(line) = lines.pop() {
+            let Some(name) = config::included(&line).filter(|_| included < INCLUDES_MAX) else {
+                whole.push_str(&line);
+                whole.push('\n');
+                continue;
+            };
+            included += 1;
+            let (protocol, name) = self.named_in_pxelinux(protocol, folder, name);
+            // What is not there is passed over.
+            let found = self.config_of(protocol, &name);
+            lines.extend(found.iter().flat_map(|found| found.text.lines().rev()).map(str::to_owned));
+        }
+        whole
+    }
+
+    fn start_in_pxelinux(
+        &mut self,
+        protocol: Protocol,
+        folder: &str,
+        config: &str,
+        files: &[String],
+    ) -> String {
+        for file in files {
+            let elsewhere = file.contains("://") && self.ours(file).is_none();
+            let (protocol, name) = self.named_in_pxelinux(protocol, folder, file);
+            if !elsewhere && !self.file(protocol, &name) {
+                return format!("does not find {name}");
             }
-            _ => {}
+        }
+        format!("starts {} in pxelinux, as {config} says", files.join(" with "))
+    }
+
+    /// How a name in a config is fetched: `::NAME` is absolute over TFTP, a URL over its protocol, and all else is beside
+    /// the loader.
+    fn named_in_pxelinux(&self, protocol: Protocol, folder: &str, name: &str) -> (Protocol, String) {
+        match (name.strip_prefix("::"), self.ours(name)) {
+            (Some(absolute), _) => (Protocol::Tftp, absolute.to_owned()),
+            (None, Some((protocol, name, _))) => (protocol, name),
+            (None, None) => (protocol, format!("{folder}{name}")),
         }
     }
-    kernel.into_iter().chain(initrds).collect()
+
+    /// A config by its name: a file, or one that is made.
+    fn config_of(&mut self, protocol: Protocol, name: &str) -> Option<FoundConfig> {
+        let resolution = self.resolve(protocol, name, "");
+        let made = match resolution.resource {
+            Resource::FileOrText { file, or_next, body, .. } => {
+                let is_there = |name: &String| (self.world.look_up)(name).is_some();
+                (!is_there(&file) && !or_next.iter().any(is_there)).then_some(body)
+            }
+            _ => None,
+        };
+        match (made, resolution.script) {
+            (Some(text), script) => {
+                let title = format!("{} {name}", protocol.name());
+                self.exchanges.push(Exchange { title, text: text.clone() });
+                let is_problem = script.as_ref().is_some_and(ScriptEvent::is_problem);
+                let event = match script {
+                    Some(script) => EventKind::Script(script),
+                    None => EventKind::File(sent(protocol, name, text.len() as u64)),
+                };
+                self.record(event);
+                Some(FoundConfig { text, is_problem })
+            }
+            (None, _) if self.file(protocol, name) => {
+                let name = name.strip_prefix("files/").unwrap_or(name);
+                let text = (self.world.look_up)(name).unwrap_or_default().text;
+                Some(FoundConfig { text, is_problem: false })
+            }
+            (None, _) => None,
+        }
+    }
+}
+
+/// A config that is there.
+struct FoundConfig {
+    text: String,
+    /// It says on the screen why there is no boot.
+    is_problem: bool,
+}
+
+fn sent(protocol: Protocol, name: &str, bytes: u64) -> FileEvent {
+    let outcome = FileOutcome::Sent { bytes, took: Duration::ZERO, retransmits: 0 };
+    FileEvent { protocol, name: Text::from(name), outcome }
 }
 
 #[cfg(test)]
@@ -79,13 +193,5 @@ mod tests {
                 "default"
             ]
         );
-    }
-
-    #[test]
-    fn finds_the_files_of_the_default_label() {
-        let config = "DEFAULT lin\nPROMPT 0\nLABEL other\n KERNEL other.c32\nLABEL lin\n LINUX debian/linux\n INITRD debian/initrd.gz\n APPEND quiet\n";
-        assert_eq!(default_files(config), ["debian/linux", "debian/initrd.gz"]);
-        assert_eq!(default_files("label a\nkernel k\nappend initrd=x,y z\n"), ["k", "x", "y"]);
-        assert!(default_files("UI menu.c32\nLABEL a\nKERNEL k\n").is_empty());
     }
 }

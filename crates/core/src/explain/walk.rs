@@ -8,7 +8,7 @@ use bootlace_wire::dhcp::{Feature, Message, MessageType, PXE_PORT, describe};
 use bootlace_wire::tftp::clean_name;
 
 use super::clients::{self, Client, Speaker};
-use super::{Exchange, Explanation, Rom, Subject, World, ipxe, pxelinux};
+use super::{Exchange, Explanation, Rom, Subject, World, ipxe};
 use crate::boot::loader::signed_ipxe::Pair;
 use crate::boot::loader::{candidates, signed_boot};
 use crate::boot::template::Server;
@@ -120,6 +120,8 @@ impl Walk<'_> {
             return self.ipxe(&clients::own_features(self.subject.firmware));
         }
         if base.contains("pxelinux") {
+            // DHCP told this one, which came by TFTP, to go on by HTTP.
+            let protocol = if base == "lpxelinux.0" { Protocol::Http } else { protocol };
             return self.pxelinux(protocol, name);
         }
         if let Some(signed) = signed_boot(self.subject.firmware).filter(|signed| signed.shim.name == base) {
@@ -176,8 +178,11 @@ impl Walk<'_> {
             Resource::FileOrText { file, .. } if is_there(&file) => {
                 self.served(protocol, (&name, &file), url)
             }
-            Resource::FileOrText { or_next: Some(next), .. } if is_there(&next) => {
-                format!("does not find {name}, but {next}")
+            Resource::FileOrText { or_next, .. } if or_next.iter().any(|next| is_there(next)) => {
+                format!("does not find {name}, but a more general one")
+            }
+            Resource::FileOrAbsent { file, .. } if is_there(&file) => {
+                self.served(protocol, (&name, &file), url)
             }
             Resource::Text { body, .. } | Resource::FileOrText { body, .. } => {
                 self.exchanges
@@ -190,7 +195,7 @@ impl Walk<'_> {
                 if problem { format!("says on its screen what is wrong, and {end}") } else { end }
             }
             Resource::File(file) => self.served(protocol, (&name, &file), url),
-            Resource::Absent(why) => {
+            Resource::FileOrAbsent { why, .. } | Resource::Absent(why) => {
                 let outcome = FileOutcome::Absent(why.clone());
                 self.record(EventKind::File(FileEvent {
                     protocol,
@@ -211,6 +216,8 @@ impl Walk<'_> {
             server: self.server,
             features: self.session.features.as_ref(),
             chained: self.session.came_by_chain(),
+            booting: self.session.boot.as_ref().map(|(boot, _)| boot),
+            peer: self.session.address.unwrap_or(Ipv4Addr::UNSPECIFIED),
             loaders: self.world.loaders,
         };
         resolve(self.world.config, name, &request)
@@ -276,36 +283,6 @@ impl Walk<'_> {
             ipxe::End::Stops(what) => format!("ends in {what}"),
             ipxe::End::Lost(why) => format!("cannot be followed further: {why}"),
         }
-    }
-
-    /// pxelinux looks for its config, and boots what that names.
-    fn pxelinux(&mut self, protocol: Protocol, loader: &str) -> String {
-        let folder = loader.rsplit_once('/').map_or(String::new(), |(folder, _)| format!("{folder}/"));
-        if !self.file(protocol, &format!("{folder}ldlinux.c32")) {
-            return format!("finds no ldlinux.c32 beside {loader}");
-        }
-        let names = pxelinux::config_names(self.client.uuid, self.subject.mac, self.session.address);
-        let found = names
-            .into_iter()
-            .map(|name| format!("{folder}pxelinux.cfg/{name}"))
-            .find(|name| self.file(protocol, name));
-        let Some(config) = found else {
-            let unless =
-                if self.session.address.is_none() { ", unless there is one by its address" } else { "" };
-            return format!("finds no config for pxelinux and restarts{unless}");
-        };
-        let found = (self.world.look_up)(&config).unwrap_or_default();
-        let files = pxelinux::default_files(&found.text);
-        if files.is_empty() {
-            return format!("shows in pxelinux what {config} says");
-        }
-        for file in &files {
-            let name = if file.starts_with('/') { file.clone() } else { format!("{folder}{file}") };
-            if !file.contains("://") && !self.file(protocol, &name) {
-                return format!("does not find {name}");
-            }
-        }
-        format!("starts {} in pxelinux, as {config} says", files.join(" with "))
     }
 
     /// A file by its name; whether it is there.

@@ -1,16 +1,15 @@
 //! Names that stand for a script in every folder, unless a file of that name is there: iPXE looks for
 //! `autoexec.ipxe` beside the file that it was loaded from, and many networks have scripts that chain to
-//! `mac-*.ipxe`, `uuid-*.ipxe` and `hostname-*.ipxe`, in lower or upper case. GRUB looks for `grub.cfg*` in the folder
-//! that its distributor chose and beside itself.
+//! `mac-*.ipxe`, `uuid-*.ipxe` and `hostname-*.ipxe`, in lower or upper case. GRUB and pxelinux search for configs
+//! under several names (`super::searched`).
 
 use bootlace_wire::Mac;
 
+use super::searched::{Searched, Which};
 use crate::config::{Config, Machine};
 use crate::model::{Facts, Text, Uuid, Var};
 
 const SUFFIX: &str = ".ipxe";
-/// The config of GRUB that every other name of one begins with.
-pub(super) const GRUB: &str = "grub.cfg";
 
 /// What a name asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,48 +18,8 @@ pub(crate) enum Generated {
     Autoexec,
     /// The script of the machine that the name names.
     Of(Claim),
-    /// A config for GRUB.
-    Grub(GrubConfig),
-}
-
-/// The configs that GRUB asks for, in its order: by SMBIOS UUID, MAC, address, any (normal/main.c, net/net.c). The
-/// first that it gets is the one that it reads.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum GrubConfig {
-    /// `grub.cfg-UUID`, `grub.cfg-01-MAC`: that of the machine which the name names.
-    Of(Claim),
-    /// `grub.cfg-C0A8010A` and ever shorter: that of whoever asks.
-    ByAddress,
-    /// `grub.cfg`: the same.
-    Any,
-    /// `grub.cfg-boot-NAME`: an entry of whoever's menu.
-    Entry(Text),
-}
-
-impl GrubConfig {
-    /// Reads what follows `grub.cfg`.
-    fn read(rest: &str) -> Option<Self> {
-        if rest.is_empty() {
-            return Some(Self::Any);
-        }
-        let rest = rest.strip_prefix('-')?;
-        if let Some(boot) = rest.strip_prefix("boot-") {
-            return Some(Self::Entry(Text::from(boot)));
-        }
-        if (1..=8).contains(&rest.len()) && rest.bytes().all(|b| matches!(b, b'0'..=b'9' | b'A'..=b'F')) {
-            return Some(Self::ByAddress);
-        }
-        let claim = match rest.strip_prefix("01-") {
-            Some(mac) => Claim::Mac(mac.parse().ok()?),
-            None => Claim::Uuid(rest.parse().ok().filter(|uuid: &Uuid| uuid.is_unique())?),
-        };
-        Some(Self::Of(claim))
-    }
-
-    /// Whether GRUB goes on to another name when this one is not there.
-    pub(super) fn is_one_of_several(&self) -> bool {
-        matches!(self, Self::Of(_) | Self::ByAddress)
-    }
+    /// A config of a loader that searches for one.
+    Searched(Searched),
 }
 
 /// How a name names a machine. Whoever asks may name any: it proves nothing.
@@ -75,13 +34,14 @@ pub(crate) enum Claim {
 }
 
 impl Generated {
-    /// Reads the last part of a path. One that names no machine, as when a setting was empty, is no such name.
-    pub(super) fn read(base: &str) -> Option<Self> {
+    /// Reads a cleaned path. A name that names no machine, as when a setting was empty, is no such name.
+    pub(super) fn read(path: &str) -> Option<Self> {
+        let base = path.rsplit('/').next().unwrap_or(path);
         if base.eq_ignore_ascii_case("autoexec.ipxe") {
             return Some(Self::Autoexec);
         }
-        if let Some(rest) = base.strip_prefix(GRUB) {
-            return GrubConfig::read(rest).map(Self::Grub);
+        if let Some(searched) = Searched::read(path) {
+            return Some(Self::Searched(searched));
         }
         let (stem, suffix) = base.split_at_checked(base.len().checked_sub(SUFFIX.len())?)?;
         if !suffix.eq_ignore_ascii_case(SUFFIX) {
@@ -102,8 +62,8 @@ impl Generated {
     /// The machine that the name names, if it names one.
     pub(super) fn claim(&self) -> Option<&Claim> {
         match self {
-            Self::Of(claim) | Self::Grub(GrubConfig::Of(claim)) => Some(claim),
-            Self::Autoexec | Self::Grub(_) => None,
+            Self::Of(claim) | Self::Searched(Searched { which: Which::Of(claim), .. }) => Some(claim),
+            Self::Autoexec | Self::Searched(_) => None,
         }
     }
 }
@@ -175,17 +135,6 @@ mod tests {
         let named = Generated::Of(Claim::Hostname("web-1".into()));
         assert_eq!(Generated::read("hostname-web-1.ipxe"), Some(named));
         assert_eq!(Generated::read("autoexec.ipxe"), Some(Generated::Autoexec));
-        let grub = |name: &str| match Generated::read(name) {
-            Some(Generated::Grub(config)) => config,
-            other => panic!("{name}: {other:?}"),
-        };
-        assert_eq!(grub("grub.cfg"), GrubConfig::Any);
-        assert_eq!(grub("grub.cfg-0ABC003D"), GrubConfig::ByAddress);
-        assert_eq!(grub("grub.cfg-0"), GrubConfig::ByAddress);
-        let of_mac = GrubConfig::Of(Claim::Mac("52:54:00:12:34:56".parse().unwrap()));
-        assert_eq!(grub("grub.cfg-01-52-54-00-12-34-56"), of_mac);
-        assert_eq!(grub(&format!("grub.cfg-{uuid}")), GrubConfig::Of(Claim::Uuid(uuid.parse().unwrap())));
-        assert_eq!(grub("grub.cfg-boot-rescue"), GrubConfig::Entry("rescue".into()));
         for name in [
             "mac-.ipxe",
             "uuid-.ipxe",
@@ -194,16 +143,6 @@ mod tests {
             "pci-80861000.ipxe",
             "é.ipxe",
             "x",
-        ] {
-            assert_eq!(Generated::read(name), None, "{name}");
-        }
-        for name in [
-            "grub.cfg-01-",
-            "grub.cfg-01-52:54",
-            "grub.cfg-0A0b",
-            "grub.cfg-0A0B0C0D0",
-            "grub.cfgx",
-            "grub.cfg-",
         ] {
             assert_eq!(Generated::read(name), None, "{name}");
         }

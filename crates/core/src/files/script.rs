@@ -50,7 +50,7 @@ pub(super) fn autoexec(
 /// A script in place of a file, if that is not there.
 fn in_place_of(file: String, resolution: Resolution) -> Resolution {
     let resource = match resolution.resource {
-        Resource::Text { body, mime } => Resource::FileOrText { file, or_next: None, body, mime },
+        Resource::Text { body, mime } => Resource::FileOrText { file, or_next: Vec::new(), body, mime },
         other => other,
     };
     Resolution { resource, ..resolution }

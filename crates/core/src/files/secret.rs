@@ -47,7 +47,7 @@ fn secret_of(boot: &Boot) -> Option<&'static str> {
     match &boot.kind {
         BootKind::San(San { chap: Some(_), .. }) => Some("password_file"),
         _ if plan::reads_passwords(boot).is_empty() => None,
-        BootKind::Linux { .. } => Some("cmdline"),
+        BootKind::Linux { .. } | BootKind::Pxelinux(_) => Some("cmdline"),
         _ => Some("script"),
     }
 }

@@ -7,8 +7,8 @@ use super::sandbox::{Sandbox, stderr};
 use super::{PAGES, blocks, page, path};
 
 /// Configs that stand in pages; the same texts lie in `examples/`, less comments at their head.
-const CONFIGS_SHOWN: usize = 2;
-const EXAMPLES: usize = 3;
+const CONFIGS_SHOWN: usize = 4;
+const EXAMPLES: usize = 5;
 /// Blocks with a command and what it says.
 const OUTPUTS_SHOWN: usize = 1;
 /// Commands of the pages that ask a running server. Without one they say where they looked for it, which shows
@@ -26,12 +26,13 @@ const SERVERS: [&str; 8] = [
     "loaders verify",
 ];
 /// Commands that do all they can without a server.
-const RUN: [&str; 6] = [
+const RUN: [&str; 7] = [
     "check",
     "check -c FILE",
     "explain --mac 52:54:00:12:34:56",
     "explain --mac 52:54:00:12:34:56 --firmware uefi-x64",
     "explain -c examples/classic.toml --mac 00:11:22:33:44:55",
+    "explain -c examples/pxelinux.toml --mac 00:12:34:56:78:90 --firmware bios",
     "loaders list",
 ];
 /// Commands that need what a server has left, in an order in which each finds what it needs.

@@ -11,7 +11,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// What users read first. Every fenced block in them is looked at.
-const PAGES: [&str; 11] = [
+const PAGES: [&str; 12] = [
     "README.md",
     "ARCHITECTURE.md",
     "CHANGELOG.md",
@@ -21,6 +21,7 @@ const PAGES: [&str; 11] = [
     "docs/limits.md",
     "docs/loaders.md",
     "docs/probe.md",
+    "docs/pxelinux.md",
     "docs/scope.md",
     "docs/state.md",
 ];

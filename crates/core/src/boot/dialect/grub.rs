@@ -8,6 +8,7 @@
 
 use std::time::Duration;
 
+use super::reach::Reach;
 use super::screen::{self, MESSAGE_SECS};
 use crate::boot::plan::{Action, Arg, MenuEntry, Plan, Source};
 use crate::config::{BootName, LocalHow};
@@ -22,16 +23,6 @@ use quote::word;
 
 /// The name of the config of a menu's entry: this and the boot's name.
 pub const ENTRY_PREFIX: &str = "grub.cfg-boot-";
-
-/// How GRUB fetches what this server serves: as it fetched its config. Which protocols are built into it, only its
-/// distributor knows: Debian 12's signed one has no HTTP.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reach {
-    /// Its `http`, at this port.
-    Http(u16),
-    /// Its `tftp`, which knows no port but its own.
-    Tftp,
-}
 
 /// What a config needs to know beside its plan.
 #[derive(Clone, Copy, Debug)]
@@ -116,7 +107,7 @@ pub fn render(plan: &Plan, context: &ConfigContext) -> Result<String, String> {
             vec![format!("chainloader {}", word(&context.place(program)?.to_string()))]
         }
         Action::Script { .. } => return Err("a script for iPXE is nothing that GRUB can run".to_owned()),
-        Action::Pxelinux { .. } => return Err("pxelinux is no program that GRUB can start".to_owned()),
+        Action::Pxelinux(_) => return Err("pxelinux is no program that GRUB can start".to_owned()),
         Action::San { .. } => return Err("GRUB attaches no iSCSI disk".to_owned()),
     };
     text.say(&format!("Bootlace: boot {}", plan.boot));

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::screen::{self, MESSAGE_SECS};
 use crate::boot::escape::{query_value, script_word, script_words};
-use crate::boot::plan::{Action, Arg, ChapLogin, MenuEntry, Plan, Source};
+use crate::boot::plan::{Action, Arg, ChapLogin, MenuEntry, Plan, Source, Tree};
 use crate::boot::template::Server;
 use crate::config::{BootName, LocalHow, Secret};
 use crate::model::{Firmware, Var};
@@ -127,7 +127,7 @@ pub fn render(plan: &Plan, context: &ScriptContext<'_>) -> String {
             announce(&mut script, plan);
             program(&mut script, &script_word(url), platform);
         }
-        Action::Pxelinux { file } => {
+        Action::Pxelinux(Tree { file, .. }) => {
             announce(&mut script, plan);
             pxelinux(&mut script, context, file);
         }

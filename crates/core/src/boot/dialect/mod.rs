@@ -1,5 +1,9 @@
 //! The languages that loaders read. A dialect prints a plan; it decides nothing.
 pub mod grub;
 pub mod ipxe;
+pub mod pxelinux;
+mod reach;
 
 mod screen;
+
+pub use reach::Reach;

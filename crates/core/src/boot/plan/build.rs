@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::slice;
 
-use super::{Action, Arg, ChapLogin, MenuEntry, Plan, Source};
+use super::{Action, Arg, ChapLogin, MenuEntry, Plan, Source, Tree};
 use crate::boot::choose::Choice;
 use crate::boot::template::{Context, RenderError, Server, Template};
-use crate::config::{Boot, BootKind, BootName, Chap, Config, Location, Menu, San, Vars};
+use crate::config::{Boot, BootKind, BootName, Chap, Config, Location, Menu, Pxelinux, San, Vars};
 use crate::model::{Facts, Firmware, Var};
 
 /// The longest URL that a plan has. HTTP servers commonly take 8 KiB of request line; no honest URL comes near.
@@ -18,6 +18,9 @@ const ISCSI_BYTES_MAX: usize = 255;
 
 /// The longest kernel command line: what x86 kernels take (COMMAND_LINE_SIZE).
 const CMDLINE_BYTES_MAX: usize = 2048;
+
+/// Port, speed and flow control of a serial console.
+const SERIAL_WORDS_MAX: usize = 3;
 
 /// Schemes that loaders fetch from.
 const SCHEMES: [&str; 5] = ["http", "https", "tftp", "ftp", "nfs"];
@@ -70,7 +73,8 @@ fn templates(boot: &Boot) -> Vec<&Template> {
         }
     }
     match &boot.kind {
-        BootKind::Local(_) | BootKind::Pxelinux { .. } | BootKind::Menu(_) => Vec::new(),
+        BootKind::Local(_) | BootKind::Menu(_) => Vec::new(),
+        BootKind::Pxelinux(Pxelinux { cmdline, serial, menu_title, .. }) => vec![cmdline, serial, menu_title],
         BootKind::Linux { kernel, initrd, cmdline, shim } => {
             let files = slice::from_ref(kernel).iter().chain(initrd).chain(shim);
             files.filter_map(of).chain([cmdline]).collect()
@@ -104,7 +108,7 @@ pub fn build(
         },
         BootKind::Chain { url } => Action::Chain { url: builder.url("url", url)? },
         BootKind::Ipxe { script } => Action::Script { text: builder.render("script", script)? },
-        BootKind::Pxelinux { file } => builder.pxelinux(file)?,
+        BootKind::Pxelinux(pxelinux) => builder.pxelinux(pxelinux)?,
         BootKind::Efi { file } => builder.efi(file)?,
         BootKind::Menu(menu) => builder.menu(menu),
         BootKind::San(san) => builder.san(san)?,
@@ -192,7 +196,8 @@ impl<'a> Builder<'a> {
             .collect()
     }
 
-    fn pxelinux(&self, file: &str) -> Result<Action, PlanError> {
+    fn pxelinux(&self, pxelinux: &Pxelinux) -> Result<Action, PlanError> {
+        let Pxelinux { file, cmdline, serial, menu_title } = pxelinux;
         let is_bios_program = file.to_ascii_lowercase().ends_with(".0");
         match self.firmware {
             Some(firmware) if firmware.is_uefi() && is_bios_program => Err(self.error(
@@ -200,8 +205,28 @@ impl<'a> Builder<'a> {
                 format!("{file} runs on BIOS only, and this machine's firmware is {firmware}"),
                 Some("name syslinux.efi for UEFI machines, or add a rule by firmware"),
             )),
-            _ => Ok(Action::Pxelinux { file: file.to_owned() }),
+            _ => Ok(Action::Pxelinux(Tree {
+                file: file.clone(),
+                args: self.args(cmdline)?,
+                serial: self.serial(serial)?,
+                menu_title: self.render("menu_title", menu_title)?.trim().to_owned(),
+            })),
         }
+    }
+
+    /// `SERIAL port [speed [flow]]` (syslinux, serial.c): numbers, decimal or hexadecimal.
+    fn serial(&self, template: &Template) -> Result<String, PlanError> {
+        let rendered = self.render("serial", template)?;
+        let words: Vec<&str> = rendered.split_whitespace().collect();
+        let is_number = |word: &&str| {
+            let digits = word.strip_prefix("0x").unwrap_or(word);
+            !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_hexdigit())
+        };
+        if words.len() > SERIAL_WORDS_MAX || !words.iter().all(is_number) {
+            let fix = "write the port and its speed, as 0 115200";
+            return Err(self.error("serial", format!("\"{rendered}\" is no serial console"), Some(fix)));
+        }
+        Ok(words.join(" "))
     }
 
     fn efi(&self, file: &Location) -> Result<Action, PlanError> {

@@ -7,6 +7,7 @@ mod hostile;
 mod names;
 mod needs;
 mod planning;
+mod pxelinux;
 mod sample;
 mod scripts;
 mod seed;

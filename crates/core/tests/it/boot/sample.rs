@@ -8,7 +8,8 @@ use bootlace_core::boot::loader::LoaderInventory;
 use bootlace_core::boot::rules::Match;
 use bootlace_core::boot::template::{Language, Template};
 use bootlace_core::config::{
-    Boot, BootKind, BootName, Chap, Config, LocalHow, Location, Machine, Menu, Overrides, Rule, San, Secret,
+    Boot, BootKind, BootName, Chap, Config, LocalHow, Location, Machine, Menu, Overrides, Pxelinux, Rule,
+    San, Secret,
 };
 use bootlace_core::event::Protocol;
 use bootlace_core::files::{FileRequest, Identity};
@@ -18,13 +19,15 @@ use std::time::Duration;
 use crate::configs;
 
 pub(super) const SERVER: Ipv4Addr = Ipv4Addr::new(10, 188, 0, 10);
+/// Who asks.
+const PEER: Ipv4Addr = Ipv4Addr::new(10, 188, 0, 61);
 
 /// The four cases of the classic PHP script and the other kinds.
 pub(super) fn config() -> Config {
     let mut config = configs::config(&[("10.188.0.60", "10.188.0.70")]);
     let kinds = [
         ("rescue", linux("console=ttyS0 hostname={{ machine.name }}")),
-        ("pxelinux", BootKind::Pxelinux { file: "lpxelinux.0".into() }),
+        ("pxelinux", pxelinux("lpxelinux.0")),
         ("salstar", BootKind::Chain { url: template("http://boot.salstar.sk", Language::Url) }),
         ("grub", BootKind::Efi { file: Location::File("debian/grubx64.efi".into()) }),
         (
@@ -95,6 +98,12 @@ pub(super) fn menu(entries: &[&str], default: &str, timeout: Option<u64>) -> Boo
     })
 }
 
+pub(super) fn pxelinux(file: &str) -> BootKind {
+    let none = || template("", Language::KernelArgs);
+    let (cmdline, serial, menu_title) = (none(), none(), none());
+    BootKind::Pxelinux(Pxelinux { file: file.into(), cmdline, serial, menu_title })
+}
+
 pub(super) fn local(how: LocalHow) -> BootKind {
     BootKind::Local(how)
 }
@@ -147,6 +156,8 @@ pub(super) fn request<'a>(facts: &'a Facts, query: &'a str, loaders: &'a LoaderI
         server: SERVER,
         features: None,
         chained: false,
+        booting: None,
+        peer: PEER,
         loaders,
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use bootlace_core::explain::ipxe::walk;
-use bootlace_core::explain::pxelinux::default_files;
+use bootlace_core::explain::pxelinux::config;
 use proptest::prelude::*;
 
 const WORDS: [&str; 44] = [
@@ -71,7 +71,7 @@ proptest! {
     #[test]
     fn any_script_ends(script in scripts(), url in "\\PC{0,20}|http://h/f/boot.ipxe", settings in settings()) {
         walk(&script, &url, &settings, None);
-        default_files(&script);
+        config::walk(&script, Some("a"));
     }
 }
 

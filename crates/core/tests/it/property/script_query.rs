@@ -65,6 +65,8 @@ pub(crate) fn check(bytes: &[u8]) {
             server: Ipv4Addr::new(10, 188, 0, 10),
             features: None,
             chained: false,
+            booting: None,
+            peer: Ipv4Addr::new(10, 188, 0, 61),
             loaders: &LOADERS,
         };
         let resolution = resolve(&SERVED, "script", &request);

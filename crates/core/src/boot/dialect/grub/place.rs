@@ -3,7 +3,7 @@
 use std::fmt;
 use std::net::Ipv4Addr;
 
-use super::Reach;
+use crate::boot::dialect::Reach;
 use crate::boot::escape::url_path;
 
 /// A file on the network, as GRUB names it.

@@ -1,0 +1,133 @@
+//! What the loaders share that report nothing of the machine and take a config instead of a script.
+//!
+//! What DHCP told of the machine, and what the name tells, is all that there will be, so what a rule wants to know beyond
+//! that counts as no.
+
+use super::generated::Claim;
+use super::searched::{Searched, Which};
+use super::{FileRequest, Identity, Resolution, Resource, secret};
+use crate::boot::choose::{Outcome, choose};
+use crate::boot::plan::{self, Plan};
+use crate::boot::template::Server;
+use crate::config::{BootName, Config};
+use crate::event::{DecidedBy, ScriptEvent, ScriptStep};
+use crate::finding::Trail;
+use crate::model::{Facts, Firmware, Reporting, Var};
+
+pub(super) const MIME: &str = "text/plain; charset=utf-8";
+
+/// What is known of whom a config is for, and what speaks for it.
+pub(super) struct Asker {
+    pub(super) facts: Facts,
+    pub(super) identity: Identity,
+}
+
+impl Asker {
+    /// Of a config by this name.
+    pub(super) fn new(config: &Config, request: &FileRequest<'_>, which: &Which) -> Self {
+        let mut asker = match which {
+            Which::Of(claim) => Self::of_claim(config, request, claim),
+            _ => Self { facts: request.facts.clone(), identity: request.identity },
+        };
+        asker.facts.reporting = Reporting::Done;
+        asker
+    }
+
+    /// As with names for iPXE: what is known of whoever asks tells nothing of another machine, and who only says its name
+    /// gets no secret.
+    fn of_claim(config: &Config, request: &FileRequest<'_>, claim: &Claim) -> Self {
+        let machine = claim.machine(config);
+        if claim.fits(machine, request.facts) {
+            return Self { facts: request.facts.clone(), identity: request.identity };
+        }
+        let mut known = request.facts.clone();
+        // The first name that is asked for is by UUID, which nothing told where another server speaks DHCP.
+        if let (Claim::Uuid(uuid), None, None, Some(_)) = (claim, machine, known.uuid(), known.mac()) {
+            known.set(Var::Uuid, uuid.to_string().as_str());
+            return Self { facts: known, identity: request.identity };
+        }
+        let identity = match request.identity {
+            Identity::Confirmed => Identity::Claimed,
+            other => other,
+        };
+        Self { facts: claim.facts(machine), identity }
+    }
+
+    pub(super) fn firmware(&self) -> Option<Firmware> {
+        self.facts.firmware()
+    }
+}
+
+/// What one of them boots.
+pub(super) struct Decision {
+    pub(super) boot: BootName,
+    pub(super) by: DecidedBy,
+    /// The plan, or why there is none.
+    pub(super) plan: Result<Plan, String>,
+    pub(super) trail: Trail,
+}
+
+/// Decides for an asker by what is known. `loader` is what the trail calls it.
+pub(super) fn decide(
+    config: &Config,
+    request: &FileRequest<'_>,
+    asker: &Asker,
+    pick: Option<&str>,
+    loader: &'static str,
+) -> Decision {
+    let Asker { facts, identity } = asker;
+    let mut choice = choose(config, facts, pick);
+    let mut trail = std::mem::take(&mut choice.trail);
+    trail.add(loader, "it can report nothing: what is not known by now counts as no");
+    let (boot, by) = match choice.outcome.clone() {
+        Outcome::Decided { boot, by } => (boot, by),
+        // Nothing is left to be asked of who has reported all that it can.
+        Outcome::Ask { .. } => (config.default.clone(), DecidedBy::Default),
+    };
+    let server = Server::by_address(config, request.server);
+    let plan = plan::build(config, &choice, &boot, facts, &server)
+        .and_then(|plan| secret::check(config, &boot, &choice, *identity, request.facts.mac()).map(|()| plan))
+        .map_err(|error| error.to_string());
+    Decision { boot, by, plan, trail }
+}
+
+/// What a loader cannot do, and what to do about it.
+pub(super) fn cannot(boot: &BootName, why: &str) -> String {
+    format!("boot {boot}: {why}; a machine with another `loader` can boot it")
+}
+
+/// A config, made.
+pub(super) struct Made {
+    pub(super) body: String,
+    pub(super) step: ScriptStep,
+    pub(super) trail: Trail,
+}
+
+impl Made {
+    /// Nobody decided, or what was decided cannot be said.
+    fn is_a_last_resort(&self) -> bool {
+        match &self.step {
+            ScriptStep::Boot { by, .. } => *by == DecidedBy::Default,
+            ScriptStep::Problem { .. } => true,
+            ScriptStep::Identify | ScriptStep::Chain { .. } => false,
+        }
+    }
+}
+
+/// A config that stands in for a file, unless there is that or one that the loader comes to later. Everybody's file
+/// comes before a last resort.
+pub(super) fn in_place_of(
+    (asked, file): (&str, String),
+    request: &FileRequest<'_>,
+    searched: &Searched,
+    made: Made,
+) -> Resolution {
+    let mut or_next = searched.still_to_come(&file, request.facts, request.peer);
+    if made.is_a_last_resort() {
+        or_next.extend(searched.of_everybody(&file));
+    }
+    let Made { body, step, trail } = made;
+    let bytes = body.len() as u64;
+    let event = ScriptEvent { name: asked.to_owned(), step, facts: Facts::new(), bytes, trail };
+    Resolution { resource: Resource::FileOrText { file, or_next, body, mime: MIME }, script: Some(event) }
+}
