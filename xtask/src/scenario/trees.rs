@@ -34,6 +34,11 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         run: |context| by_loader(context, &GRUB).map(drop),
     },
     Scenario {
+        name: "grub-own",
+        shows: "a config of one's own for GRUB comes before the one made, and sources the arguments of its machine",
+        run: own_grub_config,
+    },
+    Scenario {
         name: "one-plan-every-loader",
         shows: "the same machine gets the same kernel and arguments by pxelinux, lpxelinux, GRUB and iPXE",
         run: every_loader,
@@ -195,6 +200,25 @@ fn own_config(context: &Context) -> Result<()> {
     ensure!(arguments.contains(ARGUMENTS), "the included arguments are not there: {arguments}");
     for name in ["default", "include/serial", "include/append"] {
         booting.asked_for(&format!("pxelinux.cfg/{name}"))?;
+    }
+    Ok(())
+}
+
+/// GRUB writes on the screen only, so that its kernel is all that is seen of it.
+const OWN_GRUB: &str = "source $prefix/grub.cfg-include
+linux /vmlinuz $bootlace_cmdline own=yes
+initrd /initrd
+boot
+";
+
+fn own_grub_config(context: &Context) -> Result<()> {
+    let own = [("boot/grub/grub.cfg", OWN_GRUB)];
+    let booting = Booting::start(context, TREE, &GRUB, &own)?;
+    let arguments = booting.arguments()?;
+    let expected = format!("{ARGUMENTS} own=yes");
+    ensure!(arguments.contains(&expected), "the sourced arguments are not there: {arguments}");
+    for name in ["grub.cfg", "grub.cfg-include"] {
+        booting.asked_for(&format!("boot/grub/{name}"))?;
     }
     Ok(())
 }

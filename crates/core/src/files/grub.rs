@@ -1,4 +1,5 @@
-//! Configs for GRUB: those that it searches for, and one for each entry of a menu.
+//! Configs for GRUB: those that it searches for, one for each entry of a menu, and a piece that a config of the user's
+//! sources.
 
 use super::searched::{Searched, Which};
 use super::silent::{self, Asker, Decision, Made};
@@ -16,17 +17,17 @@ const FIRMWARE: Firmware = Firmware::UefiX64;
 pub(super) fn generated(
     config: &Config,
     request: &FileRequest<'_>,
-    name: (&str, String),
+    (asked, file): (&str, String),
     searched: &Searched,
 ) -> Resolution {
-    let pick = match &searched.which {
-        Which::Entry(boot) => Some(boot.as_str()),
-        _ => None,
-    };
+    let pick = silent::pick(request, &searched.which);
     let asker = Asker::new(config, request, &searched.which);
     let decision = silent::decide(config, request, &asker, pick, "grub");
+    if let Which::Piece(_) = searched.which {
+        return silent::piece(file, grub::piece(&decision.boot, decision.plan.as_ref()));
+    }
     let made = make(config, request, asker.firmware().unwrap_or(FIRMWARE), decision);
-    silent::in_place_of(name, request, searched, made)
+    silent::in_place_of((asked, file), request, searched, made)
 }
 
 fn make(config: &Config, request: &FileRequest<'_>, firmware: Firmware, decision: Decision) -> Made {

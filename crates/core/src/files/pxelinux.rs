@@ -2,12 +2,12 @@
 //! that a config of the user's includes.
 
 use super::searched::{Searched, Which};
-use super::silent::{self, Asker, Decision, MIME, Made};
+use super::silent::{self, Asker, Decision, Made};
 use super::{FileRequest, Resolution, Resource};
 use crate::boot::dialect::Reach;
 use crate::boot::dialect::pxelinux::{self, ConfigContext, Flavour};
 use crate::boot::plan::Action;
-use crate::config::{BootKind, BootName, Config};
+use crate::config::{BootKind, Config};
 use crate::event::{Protocol, ScriptStep};
 use crate::model::{Firmware, Var};
 
@@ -24,18 +24,12 @@ pub(super) fn generated(
     (asked, file): (&str, String),
     searched: &Searched,
 ) -> Resolution {
-    let pick = match &searched.which {
-        Which::Entry(boot) => Some(boot.as_str()),
-        // Its text is for what led here.
-        Which::Piece(_) => request.booting.map(BootName::as_str),
-        _ => None,
-    };
+    let pick = silent::pick(request, &searched.which);
     let asker = Asker::new(config, request, &searched.which);
     let decision = silent::decide(config, request, &asker, pick, LOADER);
     if let Which::Piece(piece) = searched.which {
         let body = pxelinux::piece(piece, &decision.boot, decision.plan.as_ref());
-        let resource = Resource::FileOrText { file, or_next: Vec::new(), body, mime: MIME };
-        return Resolution { resource, script: None };
+        return silent::piece(file, body);
     }
     if let Some(why) = own_tree(config, request, &decision, &searched.which) {
         return Resolution { resource: Resource::FileOrAbsent { file, why }, script: None };

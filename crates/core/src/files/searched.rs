@@ -16,7 +16,7 @@ const GRUB: &str = "grub.cfg";
 const PXELINUX: &str = "pxelinux.cfg";
 /// What the name of a menu's entry begins with.
 const ENTRY: &str = "boot-";
-/// The folder of pieces for configs of the user's, in [`PXELINUX`].
+/// The folder of pieces for configs of the user's, in [`PXELINUX`]; GRUB's one piece ends so.
 const PIECES: &str = "include";
 /// Digits of an address in hexadecimal.
 const ADDRESS_DIGITS_MAX: usize = 8;
@@ -64,6 +64,7 @@ impl Searched {
             let which = match rest.strip_prefix('-') {
                 None if rest.is_empty() => Which::Any,
                 None => return None,
+                Some(PIECES) => Which::Piece(Piece::Append),
                 Some(ending) => Which::read(ending)?,
             };
             return Some(Self { by: Searcher::Grub, which });
@@ -180,6 +181,7 @@ mod tests {
         assert_eq!(which("pxelinux.cfg/default-arm-rk3399"), Which::AnyUboot);
         assert_eq!(which("pxelinux.cfg/include/append"), Which::Piece(Piece::Append));
         assert_eq!(which("bios/pxelinux.cfg/include/serial"), Which::Piece(Piece::Serial));
+        assert_eq!(which("boot/grub/grub.cfg-include"), Which::Piece(Piece::Append));
     }
 
     #[test]

@@ -67,6 +67,15 @@ pub(super) struct Decision {
     pub(super) trail: Trail,
 }
 
+/// Which boot counts as picked. A piece's text is for what led here.
+pub(super) fn pick<'a>(request: &FileRequest<'a>, which: &'a Which) -> Option<&'a str> {
+    match which {
+        Which::Entry(boot) => Some(boot.as_str()),
+        Which::Piece(_) => request.booting.map(BootName::as_str),
+        _ => None,
+    }
+}
+
 /// Decides for an asker by what is known. `loader` is what the trail calls it.
 pub(super) fn decide(
     config: &Config,
@@ -111,6 +120,14 @@ impl Made {
             ScriptStep::Problem { .. } => true,
             ScriptStep::Identify | ScriptStep::Chain { .. } => false,
         }
+    }
+}
+
+/// A piece that a config of the user's includes: it decides nothing, and a file of this name comes before it.
+pub(super) fn piece(file: String, body: String) -> Resolution {
+    Resolution {
+        resource: Resource::FileOrText { file, or_next: Vec::new(), body, mime: MIME },
+        script: None,
     }
 }
 

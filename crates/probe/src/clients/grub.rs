@@ -1,25 +1,30 @@
-//! GRUB: shim before it, and the search for its config (net/net.c, normal/main.c). Its language is not played beyond the
-//! commands that load a kernel.
+//! GRUB: shim before it, and the search for its config (net/net.c, normal/main.c). What its config starts is told by
+//! `config`.
+
+mod config;
 
 use std::time::Duration;
 
-use bootlace_wire::dhcp::{Code, Message, MessageType};
+use bootlace_wire::dhcp::{Arch, Code, Message, MessageType};
 use std::net::Ipv4Addr;
 
 use super::os::{first_offer, no_boot};
 use super::pxelinux::hex_address;
-use super::{Got, View, Want, stop};
+use super::{Got, Platform, View, Want, load, stop};
 use crate::dhcp::{Collect, Identity, NeedsNetmask, Profile, millis, secs};
 use crate::fetch::{Fetched, Habits, Length, Redirects};
 use crate::finding::{Finding, FindingCode};
 use crate::report::{File, Outcome};
 use crate::tftp::{Manner, Sizing};
 use crate::url::Url;
+use config::Start;
 
 const WAITS: &[Duration] = &[millis(400), millis(800), millis(1600), millis(3200), millis(6400)];
 const PARAMETERS: &[u8] = &[1, 3, 6, 12, 15, 17, 26];
 /// The folder that distributions build into their network images.
 const PREFIX: &str = "grub/";
+/// Configs that lead to configs.
+const CONFIGS_MAX: usize = 16;
 
 const PROFILE: Profile = Profile {
     discover_waits: WAITS,
@@ -68,7 +73,10 @@ enum Stage {
     /// shim's second stage.
     Shim(&'static str),
     Config,
+    /// A config that another one names.
+    NextConfig,
     Files,
+    Program,
 }
 
 /// A GRUB under way.
@@ -81,6 +89,8 @@ pub(crate) struct Grub {
     stage: Stage,
     names: std::vec::IntoIter<String>,
     asked: Vec<String>,
+    /// Configs that were read.
+    configs: usize,
     wanted: std::vec::IntoIter<String>,
     cmdline: String,
     files: Vec<File>,
@@ -107,6 +117,7 @@ impl Grub {
             stage: Stage::Config,
             names: Vec::new().into_iter(),
             asked: Vec::new(),
+            configs: 0,
             wanted: Vec::new().into_iter(),
             cmdline: String::new(),
             files: Vec::new(),
@@ -129,7 +140,8 @@ impl Grub {
             }
             (Stage::Config, Got::NoLease(finding)) => stop(finding),
             (Stage::Config, Got::NoFile(_, error)) if error.is_absence() => self.search(),
-            (Stage::Config, Got::File(config)) => self.read(&config),
+            (Stage::Config | Stage::NextConfig, Got::File(config)) => self.read(&config),
+            (Stage::Program, Got::File(program)) => load(&program, Platform::Efi(Arch::UEFI_X64), None),
             (Stage::Files, Got::File(fetched)) => {
                 self.files.push(fetched.file);
                 self.next_file()
@@ -152,11 +164,7 @@ impl Grub {
 
     fn fetch(&mut self, name: &str) -> Want {
         self.asked.push(name.to_owned());
-        match self
-            .root
-            .as_ref()
-            .and_then(|root| root.join(&format!("/{}", name.trim_start_matches('/'))).ok())
-        {
+        match self.root.as_ref().and_then(|root| url_of(root, name)) {
             Some(url) => Want::Fetch { url, habits: HABITS, form: None },
             None => stop(Finding::new(FindingCode::NoBootServer, "GRUB knows no server for its files", name)),
         }
@@ -172,51 +180,35 @@ impl Grub {
         }
     }
 
-    /// The kernel and initial file systems of the default entry, which is the first without `set default=N`.
     fn read(&mut self, config: &Fetched) -> Want {
-        let text = String::from_utf8_lossy(&config.beginning);
-        let (mut entries, mut default) = (Vec::<Vec<String>>::new(), 0);
-        let mut names = Vec::new();
-        for line in text.lines() {
-            let words: Vec<String> =
-                line.split_whitespace().map(|word| word.trim_matches(['"', '\'']).to_owned()).collect();
-            match words.first().map(String::as_str) {
-                Some("menuentry") => entries.push(Vec::new()),
-                Some("set") => {
-                    let value = words.get(1).and_then(|word| word.strip_prefix("default="));
-                    default = value
-                        .and_then(|value| value.trim_matches(['"', '\'']).parse().ok())
-                        .unwrap_or(default);
-                }
-                Some("linux" | "linuxefi" | "linux16") => {
-                    let entry = entries.len().max(1) - 1;
-                    names.push((entry, words.get(1).cloned(), words.get(2..).unwrap_or_default().join(" ")));
-                }
-                Some("initrd" | "initrdefi" | "initrd16") => {
-                    let at = entries.len().max(1) - 1;
-                    if entries.is_empty() {
-                        entries.push(Vec::new());
-                    }
-                    if let Some(entry) = entries.get_mut(at) {
-                        entry.extend(words.iter().skip(1).cloned());
-                    }
-                }
-                _ => {}
-            }
+        self.configs += 1;
+        let useless =
+            |message| stop(Finding::new(FindingCode::ConfigUseless, message, config.url.to_string()));
+        if self.configs > CONFIGS_MAX {
+            return useless("GRUB's configs lead from one to the next without an end");
         }
-        let Some((_, Some(kernel), args)) = names.into_iter().find(|(entry, ..)| *entry == default) else {
-            return stop(Finding::new(
-                FindingCode::ConfigUseless,
-                "GRUB's config starts no kernel",
-                config.url.to_string(),
-            ));
-        };
-        self.cmdline = format!("BOOT_IMAGE={kernel} {args}").trim().to_owned();
-        let mut wanted = vec![kernel];
-        wanted.extend(entries.get(default).cloned().unwrap_or_default());
-        self.wanted = wanted.into_iter();
-        self.stage = Stage::Files;
-        self.next_file()
+        let local = |by: String| Want::End(Outcome::Local { by });
+        match config::start(&String::from_utf8_lossy(&config.beginning)) {
+            Start::Linux { kernel, initrds, args } => {
+                self.cmdline = format!("BOOT_IMAGE={kernel} {}", args.join(" ")).trim().to_owned();
+                let wanted: Vec<_> = std::iter::once(kernel).chain(initrds).collect();
+                self.wanted = wanted.into_iter();
+                self.stage = Stage::Files;
+                self.next_file()
+            }
+            Start::Program(name) => {
+                self.stage = Stage::Program;
+                self.fetch(&name)
+            }
+            Start::Config(name) => {
+                self.stage = Stage::NextConfig;
+                self.fetch(&name)
+            }
+            Start::Disk => local("GRUB, which looks for a program on its disk".to_owned()),
+            Start::Leaves { said: None } => local("exit of GRUB".to_owned()),
+            Start::Leaves { said: Some(said) } => local(format!("exit of GRUB, which said: {said}")),
+            Start::Nothing => useless("GRUB's config starts no kernel"),
+        }
     }
 
     fn next_file(&mut self) -> Want {
@@ -233,6 +225,15 @@ impl Grub {
             None => self.search(),
         }
     }
+}
+
+/// What GRUB means by the name of a file: `(PROTOCOL,SERVER)/PATH`, or a path at the server that it came from.
+fn url_of(root: &Url, name: &str) -> Option<Url> {
+    let Some((device, path)) = name.strip_prefix('(').and_then(|rest| rest.split_once(')')) else {
+        return root.join(&format!("/{}", name.trim_start_matches('/'))).ok();
+    };
+    let (protocol, server) = device.split_once(',')?;
+    Url::parse(&format!("{protocol}://{server}{path}")).ok()
 }
 
 fn root_of(url: &Url) -> Option<Url> {

@@ -12,7 +12,7 @@ use crate::fetch::{Fetched, Habits, Length, Redirects};
 use crate::finding::{Finding, FindingCode};
 use crate::report::{File, Outcome};
 use crate::tftp::{Manner, Sizing};
-use crate::url::Url;
+use crate::url::{Scheme, Url};
 
 pub(crate) const HABITS: Habits = Habits {
     tftp: Manner {
@@ -28,7 +28,7 @@ pub(crate) const HABITS: Habits = Habits {
     length: Length::Counted,
 };
 
-/// Configs that include configs.
+/// Configs that include configs, or lead to them.
 const INCLUDES_MAX: usize = 16;
 
 /// What a config says.
@@ -47,6 +47,8 @@ struct Entry {
     kernel: Option<String>,
     append: Option<String>,
     initrds: Vec<String>,
+    /// Another config.
+    config: Option<String>,
     local: bool,
     is_default: bool,
 }
@@ -97,6 +99,10 @@ impl Pxelinux {
     }
 
     pub(super) fn go(&mut self, got: Got, view: &View<'_>) -> Want {
+        if let Got::Control = got {
+            let base = prefix(view).and_then(|prefix| self.base.join(&prefix).ok());
+            self.base = base.unwrap_or_else(|| self.base.clone());
+        }
         match (&self.stage, got) {
             (Stage::Module, Got::Control) if self.needs_module => self.fetch("ldlinux.c32"),
             (Stage::Module, Got::NoFile(url, error)) => stop(error.finding(&url)),
@@ -127,13 +133,23 @@ impl Pxelinux {
 
     fn fetch(&mut self, name: &str) -> Want {
         self.asked.push(name.to_owned());
-        match self.base.join(name) {
-            Ok(url) => {
-                let agent =
-                    if url.scheme == crate::url::Scheme::Http { ipxe::HABITS.agent } else { HABITS.agent };
+        match self.url(name) {
+            Some(url) => {
+                let agent = if url.scheme == Scheme::Http { ipxe::HABITS.agent } else { HABITS.agent };
                 Want::Fetch { url, habits: Habits { agent, ..HABITS }, form: None }
             }
-            Err(_) => stop(Finding::new(FindingCode::UrlUnknown, "pxelinux cannot fetch this", name)),
+            None => stop(Finding::new(FindingCode::UrlUnknown, "pxelinux cannot fetch this", name)),
+        }
+    }
+
+    /// What a name means: `SERVER::PATH` is of a TFTP server, `::PATH` of the one that it came from (core/fs/pxe/pxe.c).
+    fn url(&self, name: &str) -> Option<Url> {
+        match name.split_once("::") {
+            Some(("", path)) => {
+                Some(Url { scheme: Scheme::Tftp, port: 69, path: path.to_owned(), ..self.base.clone() })
+            }
+            Some((server, path)) => Url::parse(&format!("tftp://{server}/{path}")).ok(),
+            None => self.base.join(name).ok(),
         }
     }
 
@@ -163,6 +179,12 @@ impl Pxelinux {
             return stop(Finding::new(FindingCode::ConfigUseless, message, evidence));
         };
         self.entry = entry;
+        if let Some(name) = self.entry.config.take().filter(|_| self.included < INCLUDES_MAX) {
+            self.included += 1;
+            self.config = Config::default();
+            self.stage = Stage::Including;
+            return self.fetch(&name);
+        }
         if self.entry.local {
             return Want::End(Outcome::Local { by: "LOCALBOOT of pxelinux".to_owned() });
         }
@@ -211,6 +233,7 @@ impl Config {
             ("initrd", Some(entry)) => {
                 entry.initrds.extend(rest.split(',').map(|name| name.trim().to_owned()));
             }
+            ("config", Some(entry)) => entry.config = rest.split_whitespace().next().map(str::to_owned),
             ("localboot", Some(entry)) => entry.local = true,
             ("menu", Some(entry)) if rest.eq_ignore_ascii_case("default") => entry.is_default = true,
             _ => {}
@@ -227,7 +250,7 @@ impl Config {
             let kernel = self.default.clone().filter(|_| !is_menu)?;
             Some(Entry { kernel: Some(kernel), ..Entry::default() })
         })?;
-        if entry.kernel.is_none() && !entry.local {
+        if entry.kernel.is_none() && entry.config.is_none() && !entry.local {
             return None;
         }
         let append = entry.append.get_or_insert_with(|| self.append.clone()).clone();
@@ -244,6 +267,17 @@ impl Config {
         }
         Some(entry)
     }
+}
+
+/// What all names begin with, if DHCP says so (option 210, RFC 5071): a URL, or a path from the server's root.
+fn prefix(view: &View<'_>) -> Option<String> {
+    let prefix = view.lease?.ack.options.text(Code::PXELINUX_PREFIX)?;
+    let prefix = String::from_utf8_lossy(prefix);
+    Some(if prefix.contains("://") {
+        prefix.into_owned()
+    } else {
+        format!("/{}", prefix.trim_start_matches('/'))
+    })
 }
 
 /// The configs that are asked for, in order: option 209, the UUID as it is on the wire, the MAC, the address by fewer and

@@ -130,6 +130,41 @@ fn pxelinux_searches_its_config() {
 }
 
 #[test]
+fn lpxelinux_fetches_by_http_and_goes_from_a_menu_to_a_config() {
+    let dhcp = |request: &Message| {
+        let mut reply = named(lease(request), "lpxelinux.0");
+        reply.options.set_text(Code::PXELINUX_PREFIX, "http://10.188.0.10/tree/");
+        vec![(SERVER, reply)]
+    };
+    let mut world = World { dhcp, ..World::default() };
+    world.tftp.insert("lpxelinux.0", [&loader(70_000)[..], b"ldlinux.c32"].concat());
+    world.http.insert("/tree/ldlinux.c32", ok(&loader(100_000)));
+    let menu = "SAY What?\nUI menu.c32\nTIMEOUT 50\nONTIMEOUT b\nLABEL a\n LOCALBOOT 0\nLABEL b\n MENU DEFAULT\n CONFIG pxelinux.cfg/boot-b\n";
+    world.http.insert("/tree/pxelinux.cfg/01-52-54-00-12-34-56", ok(menu.as_bytes()));
+    let config = "DEFAULT b\nLABEL b\n LINUX http://10.188.0.10/linux\n INITRD ::initrd.gz\n APPEND quiet\n";
+    world.http.insert("/tree/pxelinux.cfg/boot-b", ok(config.as_bytes()));
+    world.http.insert("/linux", ok(&kernel(80_000)));
+    world.tftp.insert("initrd.gz", vec![7; 9000]);
+    check("bios-lpxelinux-menu", &world.boot(Kind::Bios));
+}
+
+#[test]
+fn grub_goes_from_a_menu_to_a_config_on_the_server_that_it_names() {
+    let mut world = World { dhcp: classic, ..World::default() };
+    let menu = "set default=1\nset timeout=5\nmenuentry 'a' {\nexit\n}\nmenuentry 'b' {\nconfigfile '(http,10.188.0.10)/b.cfg'\n}\n";
+    world.tftp.insert("grub/grub.cfg-01-52-54-00-12-34-56", menu.as_bytes().to_vec());
+    let config = "echo 'boot b'\nif linux '(tftp,10.188.0.10)/linux' 'quiet'; then\nif initrd '(http,10.188.0.10)/initrd'; then\nboot\nfi\nfi\nexit 1\n";
+    world.http.insert("/b.cfg", ok(config.as_bytes()));
+    world.http.insert("/initrd", ok(&[1; 3000]));
+    world.tftp.insert("linux", kernel(70_000));
+    check("grub-menu", &world.boot(Kind::Grub));
+    world.http.insert("/b.cfg", ok(b"echo 'Bootlace: there is no such disk'\nsleep 10\nexit 1\n"));
+    check("grub-leaves", &world.boot(Kind::Grub));
+    world.http.insert("/b.cfg", ok(b"configfile (http,10.188.0.10)/b.cfg\n"));
+    check("grub-in-circles", &world.boot(Kind::Grub));
+}
+
+#[test]
 fn grub_finds_its_config_behind_shim() {
     let dhcp = |request: &Message| vec![(SERVER, named(lease(request), "shimx64.efi"))];
     let mut world = World { dhcp, ..World::default() };

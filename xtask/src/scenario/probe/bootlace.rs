@@ -50,6 +50,11 @@ file = "lpxelinux.0"
 name = "own1"
 mac = "52:54:00:00:00:24"
 boot = "own"
+[[machine]]
+name = "made1"
+mac = "52:54:00:00:00:25"
+boot = "menu"
+loader = "lpxelinux.0"
 [[rule]]
 match = { mac = "52:54:00:*" }
 boot = "rescue"
@@ -91,6 +96,7 @@ pub(super) fn kinds(context: &Context) -> Result<()> {
         ("grub", "52:54:00:00:00:03", "linux"),
         ("http-x64", "52:54:00:00:00:0a", "linux"),
         ("bios", "52:54:00:00:00:24", "linux"),
+        ("bios", "52:54:00:00:00:25", "linux"),
         ("ipxe", "52:54:00:00:00:04", "linux"),
         ("ipxe-x64", "52:54:00:00:00:05", "linux"),
         ("ipxe", "52:54:00:00:00:21", "san"),
@@ -122,7 +128,8 @@ pub(super) fn ends(context: &Context) -> Result<()> {
     let socket = watcher.namespace().run(|| UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 67)))??;
     socket.set_read_timeout(Some(STEP_LIMIT))?;
     let mac = "52:54:00:00:00:31";
-    for signal in [Signal::INT, Signal::KILL] {
+    // Not INT, which is ignored in what a shell starts in the background.
+    for signal in [Signal::TERM, Signal::KILL] {
         let mut command = Command::new(context.bootlace());
         command.args(["probe", "--interface", "eth0", "--firmware", "uefi-x64", "--mac", mac]);
         let mut probe = Daemon::start(host.namespace(), "probe", context.dir(), &mut command)?;

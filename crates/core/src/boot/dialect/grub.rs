@@ -15,9 +15,11 @@ use crate::config::{BootName, LocalHow};
 use crate::model::Firmware;
 
 mod disk;
+mod piece;
 mod place;
 mod quote;
 
+pub use piece::piece;
 pub use place::Place;
 use quote::word;
 
@@ -131,10 +133,7 @@ fn linux(
     initrds: &[Source],
     args: &[Arg],
 ) -> Result<Vec<String>, String> {
-    // GRUB puts a backslash before each of them on its way to the kernel (lib/cmdline.c).
-    if let Some(arg) = args.iter().find(|arg| arg.as_str().contains(['\\', '\'', '"'])) {
-        return Err(format!("GRUB cannot hand over the kernel argument {} as it is", arg.as_str()));
-    }
+    can_be_handed_over(args)?;
     let kernel = context.place(kernel)?.to_string();
     let words = [word(&kernel)].into_iter().chain(args.iter().map(|arg| word(arg.as_str())));
     let mut commands = vec![format!("linux {}", words.collect::<Vec<_>>().join(" "))];
@@ -143,6 +142,14 @@ fn linux(
         commands.push(format!("initrd {}", places.collect::<Result<Vec<_>, String>>()?.join(" ")));
     }
     Ok(commands)
+}
+
+/// GRUB puts a backslash before each of these on its way to the kernel (lib/cmdline.c).
+fn can_be_handed_over(args: &[Arg]) -> Result<(), String> {
+    match args.iter().find(|arg| arg.as_str().contains(['\\', '\'', '"'])) {
+        Some(arg) => Err(format!("GRUB cannot hand over the kernel argument {} as it is", arg.as_str())),
+        None => Ok(()),
+    }
 }
 
 /// The heading of a menu is left out: GRUB has no place for one.

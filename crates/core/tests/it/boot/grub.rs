@@ -125,6 +125,31 @@ fn the_names_that_grub_asks_for_are_in_every_folder() {
 }
 
 #[test]
+fn a_config_of_the_users_sources_the_arguments_of_its_machine() {
+    let mut config = config();
+    add_boot(&mut config, "quoted", linux("a={{ vars.quoted }}"));
+    config.boots.get_mut(&name("quoted")).unwrap().vars = [("quoted".to_owned(), "it's".to_owned())].into();
+    add_boot(&mut config, "pattern", linux("root=[a-z]*"));
+    let piece = |boot: &str| {
+        let mut config = config.clone();
+        config.machines.extend([machine("web1", &[MAC], Some(boot))]);
+        let (known, loaders) = (known(), debian_loaders());
+        let resolution = resolve(&config, "boot/grub/grub.cfg-include", &request(&known, "", &loaders));
+        assert_eq!(resolution.script, None, "a piece decides nothing");
+        let text = body(resolution.resource);
+        assert!(accepted(&text), "GRUB does not take\n{text}");
+        text
+    };
+    let set = |value: &str| format!("set bootlace_cmdline='{value}'\nexport bootlace_cmdline\n");
+    assert_eq!(piece("rescue"), set("console=ttyS0 hostname=web1"));
+    assert_eq!(piece("local"), format!("# boot local has no arguments for a kernel\n{}", set("")));
+    for (boot, why) in [("quoted", "cannot hand over"), ("pattern", "for a pattern")] {
+        let text = piece(boot);
+        assert!(text.starts_with("echo ") && text.contains(why) && text.ends_with(&set("")), "{text}");
+    }
+}
+
+#[test]
 fn a_name_of_another_machine_gets_that_ones_config_and_an_unknown_one_the_default() {
     let mut config = config();
     config.machines.extend([machine("web1", &[MAC], Some("rescue"))]);
