@@ -6,6 +6,7 @@ use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
+use rustix::net::{RecvFlags, recv};
 
 use super::super::wire::SERVER;
 use super::login::{self, Agreed};
@@ -15,6 +16,8 @@ pub(super) const HEAD: usize = 48;
 const BLOCK_BYTES: u64 = 512;
 /// What one read of the socket takes at most.
 const RECEIVE_BYTES: usize = 1 << 20;
+/// PDUs of this length are not looked at; of shorter ones many come with one read.
+const THROWN_AWAY_BYTES_MIN: usize = 32 << 10;
 /// A target that says nothing for so long has failed.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -125,9 +128,25 @@ impl Session {
                 done += self.take(&received[begin..begin + len])?;
                 begin += len;
             }
+            if let Some(missing) = missing_of_data_in(&received[begin..held]) {
+                done += self.take(&received[begin..begin + HEAD])?;
+                self.throw_away(&mut received, missing)?;
+                begin = held;
+            }
             received.copy_within(begin..held, 0);
             held -= begin;
         }
+    }
+
+    /// In the kernel (MSG_TRUNC of tcp(7)), so that large reads cost their initiator nearly nothing.
+    fn throw_away(&self, buffer: &mut [u8], mut bytes: usize) -> Result<()> {
+        while bytes > 0 {
+            let most = bytes.min(buffer.len());
+            let (_, count) = recv(&self.stream, &mut buffer[..most], RecvFlags::TRUNC).context("receive")?;
+            ensure!(count > 0, "the target closed the connection");
+            bytes -= count;
+        }
+        Ok(())
     }
 
     /// Commands until the queue is full, or the target's window.
@@ -239,10 +258,19 @@ impl Session {
 
 /// The length of the PDU that begins here, if all of it is there.
 pub(super) fn pdu_len(bytes: &[u8]) -> Option<usize> {
-    let head = bytes.get(..HEAD)?;
-    let data = (word(head, 4) & 0x00ff_ffff) as usize;
-    let len = HEAD + usize::from(head[4]) * 4 + data.next_multiple_of(4);
+    let len = bytes.get(..HEAD).map(whole_len)?;
     (bytes.len() >= len).then_some(len)
+}
+
+fn whole_len(head: &[u8]) -> usize {
+    let data = (word(head, 4) & 0x00ff_ffff) as usize;
+    HEAD + usize::from(head[4]) * 4 + data.next_multiple_of(4)
+}
+
+/// How much of a large Data-In has not come yet. Its head tells all that counts.
+fn missing_of_data_in(bytes: &[u8]) -> Option<usize> {
+    let len = bytes.get(..HEAD).filter(|head| head[0] & 0x3f == DATA_IN).map(whole_len)?;
+    (len >= THROWN_AWAY_BYTES_MIN).then(|| len - bytes.len())
 }
 
 /// Whether a response's sense, of which fixed format is asked here, has this key.
@@ -317,6 +345,21 @@ mod tests {
         assert!(random.iter().all(|at| *at <= 2040 && at % 8 == 0));
         let different: std::collections::BTreeSet<_> = random.iter().collect();
         assert!(different.len() > 200, "{} of 256 places", different.len());
+    }
+
+    #[test]
+    fn a_large_answer_is_counted_by_its_head() {
+        let mut pdu = vec![0; HEAD];
+        pdu[0] = DATA_IN;
+        pdu[5] = 1;
+        assert_eq!(missing_of_data_in(&pdu), Some(1 << 16));
+        pdu.extend([0; 100]);
+        assert_eq!(missing_of_data_in(&pdu), Some((1 << 16) - 100));
+        assert_eq!(missing_of_data_in(&pdu[..HEAD - 1]), None);
+        pdu[5] = 0;
+        assert_eq!(missing_of_data_in(&pdu), None);
+        (pdu[0], pdu[5]) = (R2T, 1);
+        assert_eq!(missing_of_data_in(&pdu), None);
     }
 
     #[test]
