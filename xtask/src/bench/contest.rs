@@ -104,7 +104,7 @@ impl Contest<'_> {
                 let (rate, cpu, unit) = (sample.rate(), sample.cpu_micros(), self.unit);
                 let mark = if round == 0 { "warm-up" } else { "" };
                 println!(
-                    "{:<28} {:<10} {rate:>10.0} {unit}/s {cpu:>8.1} us CPU each  {mark}",
+                    "{:<42} {:<10} {rate:>10.0} {unit}/s {cpu:>8.1} us CPU each  {mark}",
                     self.work, subject.name
                 );
                 if round > 0 {

@@ -9,6 +9,7 @@ mod cpu;
 mod dhcp;
 mod growth;
 mod http;
+mod iscsi;
 mod report;
 mod script;
 mod start;
@@ -51,6 +52,8 @@ enum Bench {
     Tftp,
     /// Large files, against nginx
     Http,
+    /// Reads and writes of an iSCSI disk, against tgt
+    Iscsi,
     /// Boot decisions, against PHP in apache
     Script,
     /// 500 machines at once, against dnsmasq and apache
@@ -73,14 +76,23 @@ enum Medium {
 }
 
 impl Bench {
-    const EACH: [Self; 7] =
-        [Self::Dhcp, Self::Tftp, Self::Http, Self::Script, Self::Storm, Self::Start, Self::Growth];
+    const EACH: [Self; 8] = [
+        Self::Dhcp,
+        Self::Tftp,
+        Self::Http,
+        Self::Iscsi,
+        Self::Script,
+        Self::Storm,
+        Self::Start,
+        Self::Growth,
+    ];
 
     fn name(self) -> &'static str {
         match self {
             Self::Dhcp => "dhcp",
             Self::Tftp => "tftp",
             Self::Http => "http",
+            Self::Iscsi => "iscsi",
             Self::Script => "script",
             Self::Storm => "storm",
             Self::Start => "start",
@@ -92,7 +104,7 @@ impl Bench {
     fn medium(self) -> Medium {
         match self {
             Self::Dhcp | Self::Start | Self::Growth => Medium::Disk,
-            Self::Tftp | Self::Http | Self::Script | Self::Storm | Self::All => Medium::Memory,
+            Self::Tftp | Self::Http | Self::Iscsi | Self::Script | Self::Storm | Self::All => Medium::Memory,
         }
     }
 
@@ -102,6 +114,7 @@ impl Bench {
             Self::Dhcp => dhcp::run(bootlace, dir, rounds)?,
             Self::Tftp => tftp::run(bootlace, dir, rounds)?,
             Self::Http => http::run(bootlace, dir, rounds)?,
+            Self::Iscsi => iscsi::run(bootlace, dir, rounds)?,
             Self::Script => script::run(bootlace, dir, rounds)?,
             Self::Storm => storm::run(bootlace, dir, rounds)?,
             Self::Start => {

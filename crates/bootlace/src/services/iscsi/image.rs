@@ -10,9 +10,11 @@ const BLOCK: u64 = bootlace_disk::BLOCK_BYTES;
 const STEP_BYTES: u64 = 256 << 10;
 
 /// Does what a command needs. `data` came from the initiator; what it reads is in `read` afterwards, which is otherwise
-/// empty.
+/// empty. What was there before is overwritten as a whole: zeroes for each read would cost as much as a copy.
 pub(super) fn perform(disk: &Disk, io: &Io, data: &[u8], read: &mut Vec<u8>) -> IoResult {
-    read.clear();
+    if !matches!(io, Io::Read(_)) {
+        read.clear();
+    }
     match io {
         Io::Read(extent) => {
             read.resize((extent.blocks * BLOCK) as usize, 0);

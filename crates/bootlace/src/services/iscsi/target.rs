@@ -187,7 +187,6 @@ impl Target {
         if session.over.load(Ordering::Acquire) {
             return None;
         }
-        read.clear();
         let (step, aborted) = {
             let mut lun = lock(&self.lun);
             let step = lun.start(session.nexus, request.lun, &request.cdb, data);
@@ -196,7 +195,10 @@ impl Target {
         };
         self.abort(|other| aborted.contains(&other.nexus));
         Some(match step {
-            Step::Done(outcome) => Executed::Done(outcome),
+            Step::Done(outcome) => {
+                read.clear();
+                Executed::Done(outcome)
+            }
             Step::Io(Io::Flush) => Executed::Flush,
             Step::Io(io) => {
                 let result = self.perform(&io, data.bytes, read);
