@@ -212,7 +212,7 @@ fn served(context: &Context) -> Result<()> {
     let stranger = script(&client, "&mac=52:54:00:00:00:99")?;
     ensure!(stranger.contains("no secret") && !stranger.contains(ARGUMENT), "{stranger}");
     let foretold = server.ask(&["explain", "--mac", "52:54:00:00:00:01", "--set", "loader=ipxe"])?;
-    ensure!(foretold.contains(&format!("{ARGUMENT}[password.root]")), "{foretold}");
+    ensure!(foretold.contains(&format!("{ARGUMENT}hash-of-root")), "{foretold}");
     for hash in [first, second, made] {
         ensure!(!foretold.contains(&hash) && !server.log().text().contains(&hash), "a hash is shown");
     }

@@ -14,6 +14,8 @@ use std::fmt::{self, Write};
 
 use super::template::Language;
 
+mod answer;
+
 /// Who a value comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Origin {
@@ -37,7 +39,35 @@ pub(super) fn write_value(
         (Language::Url, Origin::Configured) => url_text(out, value),
         (Language::Iscsi, Origin::Reported) => iscsi_part(out, value),
         (Language::Iscsi, Origin::Configured) => out.write_str(value),
+        (Language::Xml, _) => answer::xml(out, value),
+        (
+            Language::Grub
+            | Language::Pxelinux
+            | Language::Yaml
+            | Language::Json
+            | Language::Shell
+            | Language::Preseed
+            | Language::Kickstart,
+            origin,
+        ) => match origin {
+            Origin::Reported => answer::reported(out, language, value),
+            // As it is: `refusal` was asked before.
+            Origin::Configured => out.write_str(value),
+        },
     }
+}
+
+/// Why a text of the config cannot stand in this language as it is, where that is not changed but refused.
+pub(super) fn refusal(language: Language, value: &str) -> Option<String> {
+    match language {
+        Language::Ipxe | Language::Url | Language::KernelArgs | Language::Iscsi | Language::Xml => None,
+        _ => answer::refusal(language, value),
+    }
+}
+
+/// A value as one whole literal of the language, or why it has none.
+pub(super) fn quoted(language: Language, origin: Origin, value: &str) -> Result<String, String> {
+    answer::quoted(language, origin, value)
 }
 
 /// One word. ASCII only: the kernel and iPXE look at bytes, and the byte 0xA0 inside of an `à` is a blank to

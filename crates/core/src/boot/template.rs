@@ -10,16 +10,18 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::{Arc, LazyLock};
 
-use minijinja::value::Value;
-use minijinja::{AutoEscape, Environment, Error, ErrorKind, Output, State, UndefinedBehavior};
+use minijinja::{AutoEscape, Environment, Error, ErrorKind, UndefinedBehavior};
 
-use super::escape::{Origin, write_value};
 use crate::model::Var;
 
 mod context;
+mod filters;
+mod formatter;
+mod language;
 mod names;
 
 pub use context::{Context, Server};
+pub use language::Language;
 
 /// Instructions that one rendering may take: a script of a thousand lines with loops stays far below.
 const FUEL: u64 = 200_000;
@@ -29,26 +31,6 @@ pub const TEMPLATE_BYTES_MAX: usize = 256 * 1024;
 
 /// The longest rendered text. iPXE keeps a script in memory; kernels take 2 to 4 KiB of arguments.
 pub const RENDERED_BYTES_MAX: usize = 256 * 1024;
-
-/// What a template renders to, which decides how values are escaped.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Language {
-    /// A script for iPXE.
-    Ipxe,
-    /// A URL.
-    Url,
-    /// Arguments of a kernel, split at blanks.
-    KernelArgs,
-    /// An iSCSI URI or name.
-    Iscsi,
-}
-
-impl Language {
-    /// Whether a password's hash may stand in it.
-    fn shows_passwords(self) -> bool {
-        matches!(self, Self::Ipxe | Self::KernelArgs)
-    }
-}
 
 /// A compiled template.
 #[derive(Clone)]
@@ -88,8 +70,8 @@ pub struct TemplateError {
 pub struct RenderError {
     /// What is wrong.
     pub message: String,
-    /// Line of the template, from 1, where known.
-    pub line: Option<usize>,
+    /// Line and column of the template, from 1, where known.
+    pub place: Option<(usize, usize)>,
 }
 
 /// Compiled from the same text for the same place.
@@ -106,7 +88,7 @@ impl Template {
         if text.len() > TEMPLATE_BYTES_MAX {
             return Err(whole(format!("{name} is longer than {TEMPLATE_BYTES_MAX} bytes")));
         }
-        if language != Language::Ipxe {
+        if !language.is_of_files() {
             refuse_ipxe_settings(text)?;
         }
         let plain = !["{{", "{%", "{#"].iter().any(|mark| text.contains(mark));
@@ -114,7 +96,7 @@ impl Template {
             let (uses, vars, passwords) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
             return Ok(Self { language, text: text.into(), body: Body::Plain, uses, vars, passwords });
         }
-        let mut environment = base(language).clone();
+        let mut environment = base(language);
         environment.add_template_owned(NAME, text.to_owned()).map_err(|error| syntax_error(&error, text))?;
         let names = {
             let template = environment.get_template(NAME).map_err(|error| syntax_error(&error, text))?;
@@ -158,6 +140,10 @@ impl Template {
             .get_template(NAME)
             .and_then(|template| template.render_captured_to(context.value(self), &mut rendered))
             .map_err(|error| RenderError::from(&error))?;
+        // minijinja drops the last line end, without which the last line of a file may not count.
+        if self.language.is_of_files() && self.text.ends_with('\n') {
+            rendered.0.push(b'\n');
+        }
         // minijinja writes whole strings, and what was cut off was an error above.
         Ok(String::from_utf8_lossy(&rendered.0).into_owned())
     }
@@ -169,12 +155,12 @@ impl fmt::Debug for Template {
     }
 }
 
-/// The environment that all templates of a language start from.
-fn base(language: Language) -> &'static Environment<'static> {
-    static BASES: LazyLock<[Environment<'static>; 4]> = LazyLock::new(|| {
-        [Language::Ipxe, Language::Url, Language::KernelArgs, Language::Iscsi].map(new_base)
-    });
-    &BASES[language as usize]
+/// The environment that all templates of a language start from: its filters are made once.
+fn base(language: Language) -> Environment<'static> {
+    static BASES: LazyLock<[(Language, Environment<'static>); Language::ALL.len()]> =
+        LazyLock::new(|| Language::ALL.map(|language| (language, new_base(language))));
+    let base = BASES.iter().find(|(known, _)| *known == language);
+    base.map_or_else(|| new_base(language), |(_, base)| base.clone())
 }
 
 fn new_base(language: Language) -> Environment<'static> {
@@ -184,32 +170,14 @@ fn new_base(language: Language) -> Environment<'static> {
     environment.set_debug(true);
     // With a mode of its own minijinja knows that it must route mixed values through our formatter.
     environment.set_auto_escape_callback(|_| AutoEscape::Custom("bootlace".into()));
-    environment.set_formatter(move |out, state, value| write_escaped(out, state, value, language));
+    environment.set_formatter(move |out, state, value| formatter::write(out, state, value, language));
     // `safe` would let a reported value through; the others print in ways that our formatter does not see.
     for filter in ["safe", "format", "pprint"] {
         environment.remove_filter(filter);
     }
     environment.remove_global("debug");
+    filters::add(&mut environment, language);
     environment
-        .add_filter("urlencode", |value: &str| Value::from_safe_string(super::escape::query_value(value)));
-    environment
-}
-
-fn write_escaped(
-    out: &mut Output<'_>,
-    state: &mut State<'_, '_>,
-    value: &Value,
-    language: Language,
-) -> Result<(), Error> {
-    if value.is_undefined() && state.env().undefined_behavior() == UndefinedBehavior::Strict {
-        return Err(Error::from(ErrorKind::UndefinedError));
-    }
-    let origin = if value.is_safe() { Origin::Configured } else { Origin::Reported };
-    let written = match value.as_str() {
-        Some(text) => write_value(out, language, origin, text),
-        None => write_value(out, language, origin, &value.to_string()),
-    };
-    written.map_err(Error::from)
 }
 
 /// A buffer that stops at [`RENDERED_BYTES_MAX`].
@@ -276,7 +244,12 @@ impl From<&Error> for RenderError {
                 format!("{}{}{}", describe(error), place.unwrap_or_default(), source.unwrap_or_default())
             }
         };
-        Self { message, line: error.line() }
+        let place = error.range().and_then(|span| {
+            let before = error.template_source()?.get(..span.start)?;
+            let line = before.rsplit('\n').next().unwrap_or_default();
+            Some((before.matches('\n').count() + 1, line.chars().count() + 1))
+        });
+        Self { message, place }
     }
 }
 
@@ -290,8 +263,8 @@ impl std::error::Error for TemplateError {}
 
 impl fmt::Display for RenderError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.line {
-            Some(line) => write!(f, "line {line}: {}", self.message),
+        match self.place {
+            Some((line, column)) => write!(f, "line {line}, column {column}: {}", self.message),
             None => f.write_str(&self.message),
         }
     }

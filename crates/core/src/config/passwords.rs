@@ -87,7 +87,7 @@ impl Passwords {
 }
 
 fn placeholder(name: &str) -> String {
-    format!("[password.{name}]")
+    format!("hash-of-{name}")
 }
 
 /// The tables below `password`: what could be read of them, and all their names.

@@ -188,7 +188,7 @@ fn mistakes_point_at_their_place() {
 fn what_fails_for_one_machine_says_why() {
     let world = World::new();
     let missing = world.render("a\n{{ vars.missing }}", Language::Ipxe).unwrap_err();
-    assert_eq!(missing.line, Some(2));
+    assert_eq!(missing.place, Some((2, 4)));
     assert!(missing.message.contains("vars.missing"), "{missing}");
     let endless = "{% for i in range(90000) %}{% for j in range(90000) %}{% endfor %}{% endfor %}";
     assert!(world.render(endless, Language::Ipxe).unwrap_err().message.contains("steps"));

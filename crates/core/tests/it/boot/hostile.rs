@@ -100,7 +100,7 @@ fn script(config: &Config, boot: &str, reported: &[String; 4], vars: &[String; 2
 }
 
 /// Text made of what is dangerous, and of anything.
-fn value() -> impl Strategy<Value = String> {
+pub(super) fn value() -> impl Strategy<Value = String> {
     let dangerous = prop::sample::select(vec![
         "\n",
         "\r\n",

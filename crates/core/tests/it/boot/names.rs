@@ -186,7 +186,7 @@ fn a_template_that_fails_says_so_on_the_screen() {
     let ScriptStep::Problem { boot, by, why } = step else { panic!("{step:?}") };
     assert_eq!((boot, by), (name("broken"), DecidedBy::Machine("web1".into())));
     assert!(why.contains("vars.missing") && why.contains("line 2"), "{why}");
-    assert!(body.starts_with("#!ipxe\necho Bootlace: boot broken, script: line 2:"), "{body}");
+    assert!(body.starts_with("#!ipxe\necho Bootlace: boot broken, script: line 2, column 9:"), "{body}");
     assert!(body.ends_with("exit\n"), "{body}");
 }
 

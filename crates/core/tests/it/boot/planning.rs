@@ -134,5 +134,5 @@ fn an_error_quotes_no_hash() {
     let mut config = load(&main, &files.into()).unwrap().config;
     config.passwords.make(|| Ok::<_, ()>([0; 16])).unwrap();
     let error = plan_for(&config, "a", &bios()).unwrap_err().to_string();
-    assert!(error.contains("x=[password.root]") && error.contains("control character"), "{error}");
+    assert!(error.contains("x=hash-of-root") && error.contains("control character"), "{error}");
 }
