@@ -81,7 +81,8 @@ pub(crate) fn texts(source: &Source, files: &Files) -> Texts {
     others.chain([(source.name.clone(), source.text.clone())]).collect()
 }
 
-fn read_text(path: &Path) -> anyhow::Result<String> {
+/// A file's text.
+pub(crate) fn read_text(path: &Path) -> anyhow::Result<String> {
     let mut text = String::new();
     let file = fs::File::open(path)?;
     file.take(TEXT_BYTES_MAX + 1).read_to_string(&mut text)?;

@@ -9,14 +9,14 @@ use bootlace_core::config::{Config, DhcpMode};
 use bootlace_core::dhcp::{Lease, LeaseTable, Received, Role, Service};
 use bootlace_core::explain::{Explanation, Found, Rom, Subject, World, explain};
 use bootlace_core::learn::Fact;
-use bootlace_core::model::{Facts, Firmware, Var};
-use bootlace_core::nearest::nearest;
+use bootlace_core::model::Var;
 use bootlace_store::LeaseReader;
 use bootlace_wire::dhcp::{CLIENT_PORT, Feature};
 use bootlace_wire::{HwAddr, Mac};
 use clap::Args;
 use serde::Serialize;
 
+use super::subject::{self, Reported};
 use super::{ConfigFile, Format, JsonFlag, say};
 use crate::api::{EventView, StepView};
 use crate::files::{Body, FilePlane};
@@ -81,29 +81,8 @@ impl Explain {
     }
 
     fn subject(&self) -> Result<Subject> {
-        let known = Firmware::all().map(|firmware| firmware.to_string()).collect::<Vec<_>>();
-        let Ok(firmware) = self.firmware.parse() else {
-            bail!("there is no firmware {:?}: use one of {}", self.firmware, known.join(", "));
-        };
-        let (mut facts, mut ipxe) = (Facts::new(), false);
-        for setting in &self.set {
-            let Some((key, value)) = setting.split_once('=') else {
-                bail!("--set {setting:?}: write KEY=VALUE")
-            };
-            match key.parse() {
-                Ok(Var::Loader) if value == "ipxe" => ipxe = true,
-                Ok(Var::Loader) => bail!("--set loader={value}: the only loader that speaks first is ipxe"),
-                Ok(Var::Ip) if value.parse::<Ipv4Addr>().is_err() => {
-                    bail!("--set ip={value}: no IPv4 address")
-                }
-                Ok(var) => facts.set(var, value),
-                Err(()) => {
-                    let near = nearest(key, Var::all().map(Var::name));
-                    let near = near.map(|near| format!("; did you mean {near}?")).unwrap_or_default();
-                    bail!("--set {key}: no machine reports that{near}");
-                }
-            }
-        }
+        let firmware = subject::firmware(&self.firmware)?;
+        let Reported { facts, ipxe } = Reported::read(&self.set)?;
         let rom = match (&self.features, ipxe) {
             (Some(names), _) => {
                 Rom::Ipxe(Some(names.iter().map(|name| feature(name)).collect::<Result<_>>()?))
@@ -143,7 +122,7 @@ fn kept(state_dir: &Path, hw: HwAddr) -> Result<(Vec<Lease>, Vec<Fact>)> {
 
 /// The interface that the machine is behind: the first that is served. On another host than the server's its
 /// address is the config's, else the first of the first subnet.
-fn received(config: &Config) -> Received {
+pub(super) fn received(config: &Config) -> Received {
     let here = net::interfaces().unwrap_or_default();
     let named = config.interfaces.iter().find_map(|name| here.get(name));
     let in_subnet = |ip: Ipv4Addr| config.dhcp.subnets.iter().any(|subnet| subnet.cidr.contains(ip));

@@ -14,8 +14,10 @@ mod passwd;
 mod probe;
 mod prompt;
 pub mod render;
+mod rendered;
 mod serve;
 mod state;
+mod subject;
 mod table;
 
 use std::io::{self, Write};
@@ -41,6 +43,8 @@ enum Command {
     Check(check::Check),
     /// Foretell the whole boot of a machine: every offer, script and file it would get, and why
     Explain(explain::Explain),
+    /// Print what a machine gets of a file of the templates folder
+    Render(rendered::Render),
     /// Look at the host and its networks for what would keep machines from booting, each with its fix
     Doctor(doctor::Doctor),
     /// Play machines on the wire, from the first DISCOVER to the last byte, against any server
@@ -110,6 +114,7 @@ pub fn main() -> ExitCode {
         Command::Serve(command) => command.run(),
         Command::Check(command) => command.run(),
         Command::Explain(command) => command.run(),
+        Command::Render(command) => command.run(),
         Command::Doctor(command) => return command.run(),
         Command::Probe(command) => return command.run(),
         Command::Loaders(command) => command.run(),

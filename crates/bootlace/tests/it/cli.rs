@@ -156,6 +156,53 @@ fn explain_shows_no_hash() {
 }
 
 #[test]
+fn render_prints_what_a_machine_gets() {
+    let more = "[password.root]\nfile = \"password\"\n[[machine]]\nname = \"web2\"\nmac = \"52:54:00:00:00:02\"\n\
+                boot = \"rescue\"\nvars = { disk = \"/dev/sdb\" }\n";
+    let dir = folder(&format!("{CONFIG}{more}"));
+    let config = dir.path().join("bootlace.toml");
+    let templates = dir.path().join("templates");
+    fs::create_dir_all(&templates).unwrap();
+    let args = |name: &str, more: &[&str]| -> Vec<String> {
+        let fixed = ["render", "-c", config.to_str().unwrap(), "--mac", "52:54:00:00:00:02", name];
+        fixed.iter().chain(more).map(|&word| word.to_owned()).collect()
+    };
+    let run = |name: &str, more: &[&str]| {
+        let args = args(name, more);
+        bootlace(&args.iter().map(String::as_str).collect::<Vec<_>>())
+    };
+    let text = "host {{ machine.name }} {{ boot.name }} {{ vars.disk }}\nroot {{ password.root }} {{ client.serial }}\n";
+    fs::write(templates.join("preseed.cfg"), text).unwrap();
+    let printed = run("preseed.cfg", &["--set", "serial=A;B"]);
+    assert_eq!(
+        (printed.code, printed.out.as_str(), printed.err.as_str()),
+        (0, "host web2 rescue /dev/sdb\nroot hash-of-root A_B\n", "")
+    );
+    assert!(run("preseed.cfg", &["--boot", "login"]).out.starts_with("host web2 login "));
+    fs::write(templates.join("user-data"), "a: {{ vars.nothing }}\n").unwrap();
+    fs::write(templates.join("wrong.yaml"), "a: 1\nb: {{ machin.name }}\n").unwrap();
+    fs::write(templates.join("text"), "{{ machine.name }}").unwrap();
+    assert_eq!(run("text", &["--language", "shell"]).out, "web2");
+    let fails = |name: &str, more: &[&str], said: &str| {
+        let args = args(name, more);
+        fails(&args.iter().map(String::as_str).collect::<Vec<_>>(), said);
+    };
+    fails("user-data", &[], "user-data: line 1, column 7: undefined value");
+    fails("text", &[], "does not tell its language: say --language, one of ipxe, grub");
+    fails("text", &["--language", "latin"], "no language \"latin\"");
+    fails("../bootlace.toml", &["--language", "yaml"], "is no name of a file below");
+    fails("gone.yaml", &[], "gone.yaml: No such file or directory");
+    fails("user-data", &["--boot", "resce"], "there is no boot \"resce\"; did you mean rescue?");
+    let wrong = run("wrong.yaml", &[]);
+    assert_eq!((wrong.code, wrong.out.as_str()), (1, ""));
+    assert!(
+        wrong.err.contains("wrong.yaml:2:7") && wrong.err.contains("did you mean `machine`?"),
+        "{}",
+        wrong.err
+    );
+}
+
+#[test]
 fn explain_says_what_it_does_not_know() {
     let dir = folder(CONFIG);
     let config = dir.path().join("bootlace.toml");

@@ -10,7 +10,7 @@ use super::{PAGES, blocks, page, path};
 const CONFIGS_SHOWN: usize = 4;
 const EXAMPLES: usize = 5;
 /// Blocks with a command and what it says.
-const OUTPUTS_SHOWN: usize = 1;
+const OUTPUTS_SHOWN: usize = 2;
 /// Commands of the pages that ask a running server. Without one they say where they looked for it, which shows
 /// that they were understood; what they answer is shown by the demo and the lab's scenarios.
 const ASKED_OF_A_SERVER: [&str; 4] = ["boots", "boots 1", "leases", "machines"];
@@ -26,7 +26,7 @@ const SERVERS: [&str; 8] = [
     "loaders verify",
 ];
 /// Commands that do all they can without a server.
-const RUN: [&str; 7] = [
+const RUN: [&str; 8] = [
     "check",
     "check -c FILE",
     "explain --mac 52:54:00:12:34:56",
@@ -34,6 +34,7 @@ const RUN: [&str; 7] = [
     "explain -c examples/classic.toml --mac 00:11:22:33:44:55",
     "explain -c examples/pxelinux.toml --mac 00:12:34:56:78:90 --firmware bios",
     "loaders list",
+    "render --mac 52:54:00:12:34:56 --set manufacturer=QEMU --set serial=X1 preseed.cfg",
 ];
 /// Commands that need what a server has left, in an order in which each finds what it needs.
 const OF_STATE: [&str; 4] = [
@@ -95,6 +96,15 @@ fn configs_in_pages_are_the_examples_and_examples_load() {
             block.text
         );
     }
+}
+
+#[test]
+fn templates_in_pages_are_those_of_the_examples() {
+    let shown = PAGES.iter().flat_map(|name| blocks(&page(name))).filter(|block| block.language == "jinja");
+    let shown: Vec<_> = shown.map(|block| block.text).collect();
+    let entries = fs::read_dir(path("examples/templates")).unwrap().map(|entry| entry.unwrap().path());
+    let examples: Vec<_> = entries.map(|path| fs::read_to_string(path).unwrap()).collect();
+    assert_eq!(shown, examples);
 }
 
 #[test]

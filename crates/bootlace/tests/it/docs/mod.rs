@@ -11,7 +11,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// What users read first. Every fenced block in them is looked at.
-const PAGES: [&str; 12] = [
+const PAGES: [&str; 13] = [
     "README.md",
     "ARCHITECTURE.md",
     "CHANGELOG.md",
@@ -24,6 +24,7 @@ const PAGES: [&str; 12] = [
     "docs/pxelinux.md",
     "docs/scope.md",
     "docs/state.md",
+    "docs/templates.md",
 ];
 
 fn path(name: &str) -> PathBuf {

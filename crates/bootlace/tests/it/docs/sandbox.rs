@@ -6,7 +6,7 @@ use std::process::{Command, Output};
 use bootlace_store::{Journal, Store};
 use tempfile::TempDir;
 
-use super::page;
+use super::{page, path};
 
 /// Files that the configs name. Loaders are among them since the distribution's may not be installed.
 const SERVED: [&str; 6] =
@@ -23,6 +23,12 @@ impl Sandbox {
             let file = here.join("boot").join(file);
             fs::create_dir_all(file.parent().unwrap()).unwrap();
             fs::write(file, "contents").unwrap();
+        }
+        let templates = here.join("templates");
+        fs::create_dir(&templates).unwrap();
+        for entry in fs::read_dir(path("examples/templates")).unwrap() {
+            let entry = entry.unwrap();
+            fs::copy(entry.path(), templates.join(entry.file_name())).unwrap();
         }
         let paths: String = [("state_dir", "state"), ("boot_dir", "boot")]
             .map(|(key, folder)| format!("{key} = {:?}\n", here.join(folder)))

@@ -95,8 +95,7 @@ pub fn build(
     server: &Server,
 ) -> Result<Plan, PlanError> {
     let boot = config.boot(boot);
-    let mut vars = boot.vars.clone();
-    vars.extend(choice.settings.vars.iter().map(|(key, value)| (key.clone(), value.clone())));
+    let vars = vars(boot, choice);
     let builder = Builder::new(config, boot, &vars, choice, facts, server);
     let action = match &boot.kind {
         BootKind::Local(how) => Action::Local(how.clone()),
@@ -114,6 +113,27 @@ pub fn build(
         BootKind::San(san) => builder.san(san)?,
     };
     Ok(Plan { boot: boot.name.clone(), action })
+}
+
+/// The text of a file for a machine: of a template that sees what those of its boot see.
+pub fn text(
+    config: &Config,
+    choice: &Choice<'_>,
+    boot: &BootName,
+    facts: &Facts,
+    server: &Server,
+    template: &Template,
+) -> Result<String, RenderError> {
+    let boot = config.boot(boot);
+    let vars = vars(boot, choice);
+    template.render(&Builder::new(config, boot, &vars, choice, facts, server).context)
+}
+
+/// Values of machine over rule over boot.
+fn vars(boot: &Boot, choice: &Choice<'_>) -> Vars {
+    let mut vars = boot.vars.clone();
+    vars.extend(choice.settings.vars.iter().map(|(key, value)| (key.clone(), value.clone())));
+    vars
 }
 
 struct Builder<'a> {
