@@ -20,6 +20,7 @@ use crate::event::{
     ClientClass, DecidedBy, DhcpAnswer, DhcpMessage, Event, EventKind, FileOutcome, ScriptStep,
 };
 use crate::model::{Facts, Timestamp};
+use crate::oneshot::Offered;
 
 pub use step::{Step, steps};
 pub use table::{SESSIONS_MAX, Sessions};
@@ -165,7 +166,11 @@ impl Session {
         let is_next =
             now.since(self.last) > SILENCE || self.ends_before_dhcp(query.class, query.kind.message());
         let by_another = self.chained_by != Some(query.message.xid);
-        SessionView { chained: self.chained && by_another && !is_next, learned: &[] }
+        SessionView {
+            chained: self.chained && by_another && !is_next,
+            learned: &[],
+            next: Offered::default(),
+        }
     }
 
     /// Whether the iPXE that speaks now is the one that another was sent into. One that asks again before it went
