@@ -113,9 +113,9 @@ pub struct Offered<'a> {
 
 impl<'a> Offered<'a> {
     /// That of a machine, whether it may have it or not.
-    pub fn of(&self, machine: Option<&Machine>, facts: &Facts) -> Option<&'a OneShot> {
+    pub fn of(&self, machine: Option<&Machine>, facts: &Facts) -> Option<(&'a Owner, &'a OneShot)> {
         let all = self.all.filter(|all| !all.0.is_empty())?;
-        all.0.get(&Owner::of(machine, facts)?)
+        all.0.get_key_value(&Owner::of(machine, facts)?)
     }
 }
 

@@ -18,7 +18,7 @@ use crate::config::{Boot, BootKind, BootName, Config, Machine, Overrides};
 use crate::event::DecidedBy;
 use crate::finding::Trail;
 use crate::model::{Facts, Var};
-use crate::oneshot::{Offered, OneShot, Stage};
+use crate::oneshot::{Offered, OneShot, Owner, Stage};
 
 mod machine;
 
@@ -65,7 +65,7 @@ impl Choice<'_> {
 
     /// Whether it is a one-shot.
     pub fn is_one_shot(&self) -> bool {
-        matches!(&self.outcome, Outcome::Decided { by: DecidedBy::OneShot, .. })
+        matches!(&self.outcome, Outcome::Decided { by: DecidedBy::OneShot(_), .. })
     }
 
     fn boot_and_by(&self) -> Option<(&BootName, &DecidedBy)> {
@@ -89,8 +89,8 @@ pub fn choose<'c>(config: &'c Config, next: Offered<'_>, facts: &Facts, pick: Op
             None => walk.rules(),
         };
     let mut choice = walk.conclude(machine, decided);
-    if let Some(shot) = next.of(machine, facts) {
-        apply_one_shot(config, &mut choice, shot, next, facts);
+    if let Some((owner, shot)) = next.of(machine, facts) {
+        apply_one_shot(config, &mut choice, (owner, shot), next, facts);
     }
     if let Some(pick) = pick {
         apply_pick(config, &mut choice, pick);
@@ -214,7 +214,7 @@ fn merge(settings: &mut Overrides, below: &Overrides) {
 fn apply_one_shot(
     config: &Config,
     choice: &mut Choice<'_>,
-    shot: &OneShot,
+    (owner, shot): (&Owner, &OneShot),
     next: Offered<'_>,
     facts: &Facts,
 ) {
@@ -256,7 +256,7 @@ fn apply_one_shot(
     if let Outcome::Decided { .. } = choice.outcome {
         choice.trail.add(WHAT, format!("boot {boot}, for once"));
         choice.settings.boot = Some(boot.clone());
-        choice.outcome = Outcome::Decided { boot: boot.clone(), by: DecidedBy::OneShot };
+        choice.outcome = Outcome::Decided { boot: boot.clone(), by: DecidedBy::OneShot(owner.to_string()) };
     }
 }
 

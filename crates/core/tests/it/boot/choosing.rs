@@ -187,15 +187,15 @@ fn a_one_shot_comes_before_machine_rules_and_default() {
     let by = |shots: &OneShots, mac_text: &str| {
         decided(&choose::choose(&config, next(shots), &mac(mac_text), None))
     };
-    let rescue = ("rescue".to_owned(), DecidedBy::OneShot);
+    let rescue = |owner: &str| ("rescue".to_owned(), DecidedBy::OneShot(owner.to_owned()));
     let of_machine = armed("web1", "rescue");
-    assert_eq!(by(&of_machine, WEB1), rescue);
+    assert_eq!(by(&of_machine, WEB1), rescue("web1"));
     assert_eq!(by(&of_machine, "52:54:00:00:00:01").0, "san", "it is another's");
     // A machine of the config goes by its name, whatever its MAC; others have nothing else.
     assert_eq!(by(&armed(WEB1, "rescue"), WEB1).0, "pxelinux");
     let of_stranger = armed("52:54:00:00:00:01", "rescue");
     let choice = choose::choose(&config, next(&of_stranger), &mac("52:54:00:00:00:01"), None);
-    assert_eq!(decided(&choice), rescue);
+    assert_eq!(decided(&choice), rescue("52:54:00:00:00:01"));
     assert_eq!(choice.settings.vars["role"], "x", "the settings are those of its usual boot");
     assert_eq!(choice.settings.boot, Some(name("rescue")));
     assert_eq!(told(&choice).unwrap(), "boot rescue, for once");
@@ -241,7 +241,7 @@ fn a_one_shot_can_ask_for_the_serial() {
     let choice = |facts: &Facts| choose::choose(&config, next(&shots), facts, None);
     assert_eq!(asked(&choice(&mac(WEB1))), BTreeSet::from([Var::Serial]));
     let reported = |serial: &str| facts(&[(Var::Mac, WEB1), (Var::Serial, serial)]);
-    assert_eq!(decided(&choice(&reported("X1"))), ("rescue".to_owned(), DecidedBy::OneShot));
+    assert_eq!(decided(&choice(&reported("X1"))), ("rescue".to_owned(), DecidedBy::OneShot("web1".into())));
     let other = choice(&reported("X2"));
     assert_eq!(decided(&other).0, "local");
     assert_eq!(told(&other).unwrap(), "not taken: boot rescue is for serial X1, and this one is X2");
