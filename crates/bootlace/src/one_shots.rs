@@ -16,7 +16,7 @@ use bootlace_wire::HwAddr;
 use tokio::sync::oneshot::{Receiver as Answer, Sender as Answered, channel};
 
 /// Changes that wait to be stored. Each is that of one machine that boots, or of somebody at the API.
-const CHANGES_MAX: usize = 1024;
+pub const CHANGES_MAX: usize = 1024;
 
 /// Why a change was not made.
 #[derive(Debug)]
