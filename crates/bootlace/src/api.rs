@@ -134,6 +134,26 @@ pub struct MachineView {
     pub last_seen: Option<String>,
     /// What it reported last.
     pub facts: std::collections::BTreeMap<String, String>,
+    /// What it boots once, or booted so last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_boot: Option<NextBootView>,
+}
+
+/// A boot for once.
+#[derive(Debug, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "the fields of the API say what they are")]
+pub struct NextBootView {
+    pub boot: String,
+    /// `armed`, `expired`, `taken`, `done` or `failed`.
+    pub state: String,
+    /// The serial number that the machine has to report.
+    pub confirm: Option<String>,
+    pub armed: String,
+    pub expires: Option<String>,
+    /// The boot that took it.
+    pub session: Option<u64>,
+    /// Why it failed.
+    pub why: Option<String>,
 }
 
 /// One session.

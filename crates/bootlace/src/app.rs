@@ -20,7 +20,7 @@ use bootlace_core::config::{Config, Files};
 use bootlace_core::dhcp::LeaseTable;
 use bootlace_core::learn::MachineFacts;
 use bootlace_core::session::SessionId;
-use bootlace_store::{Journal, Store};
+use bootlace_store::{Journal, OneShotStore, Store};
 
 use crate::files::FilePlane;
 use crate::hub::Held;
@@ -48,6 +48,7 @@ struct Opened {
     clock: HostClock,
     table: LeaseTable,
     learned: Vec<MachineFacts>,
+    one_shots: OneShotStore,
     journal: Journal,
     next_session: SessionId,
     bound: Bound,
@@ -84,6 +85,7 @@ fn open(path: &Path, interfaces: &[String]) -> Result<Opened> {
     let mut store = Store::open(&state_dir)?;
     let mut table = LeaseTable::new(&config, store.leases()?);
     let learned = store.learned()?;
+    let one_shots = OneShotStore::open(&state_dir)?;
     let clock = HostClock::start(&mut table, &mut store)?;
     let journal = Journal::open(&state_dir)?;
     let next_session = journal.next_session()?;
@@ -107,6 +109,7 @@ fn open(path: &Path, interfaces: &[String]) -> Result<Opened> {
         clock,
         table,
         learned,
+        one_shots,
         journal,
         next_session,
         bound,

@@ -8,16 +8,18 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bootlace_core::dhcp::{Lease, LeaseState, Told};
-use bootlace_core::event::Event;
+use bootlace_core::event::{Event, EventKind, FileOutcome};
 use bootlace_core::files::Identity;
 use bootlace_core::learn::Learned;
 use bootlace_core::model::Timestamp;
+use bootlace_core::oneshot::Taker;
 use bootlace_core::session::{SILENCE, Session, SessionId, Sessions};
 use bootlace_store::StoreError;
 use bootlace_store::journal::{Fate, Handle, Record};
 use bootlace_wire::HwAddr;
 
 use crate::counters::{Counter, Counters};
+use crate::one_shots::Book;
 use crate::{logging, net};
 
 pub use learned::{Pinned, Waker};
@@ -76,6 +78,7 @@ pub struct Hub {
     neighbours: Mutex<HashMap<Ipv4Addr, (Option<HwAddr>, Timestamp)>>,
     journal: Handle,
     counters: Arc<Counters>,
+    one_shots: Book,
     learned: Mutex<Learned>,
     waker: OnceLock<Waker>,
     /// Why leases cannot be stored.
@@ -101,16 +104,43 @@ impl Hub {
             neighbours: Mutex::new(HashMap::new()),
             journal,
             counters: Arc::default(),
+            one_shots: Book::default(),
             learned: Mutex::default(),
             waker: OnceLock::new(),
             unstored: Mutex::new(None),
         }
     }
 
+    /// The same with one-shots.
+    #[must_use]
+    pub fn with_one_shots(self, one_shots: Book) -> Self {
+        Self { one_shots, ..self }
+    }
+
+    /// One-shots.
+    pub fn one_shots(&self) -> &Book {
+        &self.one_shots
+    }
+
+    /// The machine's session, which begins now unless there is one.
+    pub fn taker(&self, hw: HwAddr, now: Timestamp) -> Option<Taker> {
+        lock(&self.sessions).current_or_new(hw, now).map(Session::taker)
+    }
+
+    /// Whether this session still goes on.
+    pub fn is_open(&self, taker: Taker, now: Timestamp) -> bool {
+        lock(&self.sessions).is_open(taker.session, now)
+    }
+
     /// Takes an event into its session, the log and the journal. Never waits.
     pub fn record(&self, event: Event) {
         let (session, progress) = self.apply(&event);
         self.learn(&event);
+        if let (EventKind::File(file), Some(session), Some(hw)) = (&event.kind, session, event.peer.hw)
+            && let FileOutcome::Sent { .. } = file.outcome
+        {
+            self.one_shots.sent(hw, session, file.name.as_str());
+        }
         // Not under the lock: the other threads need not wait for the log.
         logging::event(&event, session, progress);
         let is_nothing = event.is_between_others() || (event.is_plain_lease() && event.is_offer());

@@ -12,6 +12,7 @@ pub mod hub;
 pub mod loaders;
 mod logging;
 pub mod net;
+pub mod one_shots;
 mod privileges;
 mod probe;
 pub mod resolver;

@@ -1,6 +1,7 @@
 //! The one way from a name to content, for TFTP and HTTP alike.
 
 use std::net::SocketAddrV4;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use bootlace_core::event::{EventKind, FileEvent, Protocol, ScriptEvent};
@@ -60,6 +61,10 @@ pub struct Decided {
 }
 
 type Decide = dyn Fn(&Ask<'_>) -> Decided + Send + Sync;
+/// Whether a one-shot is that of the session that asks for its script, once that is on stable storage; or why that cannot
+/// be.
+pub type Taking = Pin<Box<dyn Future<Output = Result<bool, String>> + Send>>;
+type Take = dyn Fn(SocketAddrV4, &ScriptEvent) -> Option<Taking> + Send + Sync;
 type BlockMax = dyn Fn(SocketAddrV4) -> Option<u16> + Send + Sync;
 type Record = dyn Fn(SocketAddrV4, EventKind) + Send + Sync;
 
@@ -69,7 +74,11 @@ pub struct Resolver {
     decide: Box<Decide>,
     record: Box<Record>,
     block_max: Box<BlockMax>,
+    take: Box<Take>,
 }
+
+/// How often a request is decided again because another session had its one-shot first.
+const DECISIONS_MAX: u32 = 3;
 
 impl Resolver {
     /// Serves the files of `plane`, always the same.
@@ -88,7 +97,12 @@ impl Resolver {
         decide: impl Fn(&Ask<'_>) -> Decided + Send + Sync + 'static,
         record: impl Fn(SocketAddrV4, EventKind) + Send + Sync + 'static,
     ) -> Self {
-        Self { decide: Box::new(decide), record: Box::new(record), block_max: Box::new(|_| None) }
+        Self {
+            decide: Box::new(decide),
+            record: Box::new(record),
+            block_max: Box::new(|_| None),
+            take: Box::new(|_, _| None),
+        }
     }
 
     /// The same that sends some peers no larger TFTP blocks than this. The function may not wait either.
@@ -100,6 +114,15 @@ impl Resolver {
         Self { block_max: Box::new(block_max), ..self }
     }
 
+    /// The same with a way to take the one-shot that a script is of. The function itself may not wait.
+    #[must_use]
+    pub fn taking(
+        self,
+        take: impl Fn(SocketAddrV4, &ScriptEvent) -> Option<Taking> + Send + Sync + 'static,
+    ) -> Self {
+        Self { take: Box::new(take), ..self }
+    }
+
     /// The largest TFTP block for this peer, if there is one.
     pub fn block_max(&self, peer: SocketAddrV4) -> Option<u16> {
         (self.block_max)(peer)
@@ -107,14 +130,26 @@ impl Resolver {
 
     /// What there is for this peer. It may wait for the disk, on a thread of its own.
     pub async fn find(&self, ask: &Ask<'_>) -> Found {
+        for _ in 0..DECISIONS_MAX {
+            if let Some(found) = self.find_once(ask).await {
+                return found;
+            }
+        }
+        Found::Failed("other sessions were faster".to_owned())
+    }
+
+    /// `None` when what was decided has become another session's meanwhile.
+    async fn find_once(&self, ask: &Ask<'_>) -> Option<Found> {
         let Decided { resolution: Resolution { resource, script }, plane } = (self.decide)(ask);
-        match resource {
-            Resource::Text { body, mime } => self.text(ask, Content::text(body, mime), script),
+        let found = match resource {
+            Resource::Text { body, mime } => {
+                return self.text(ask, Content::text(body, mime), script).await;
+            }
             Resource::File(name) => open(&plane, &name).await,
             Resource::FileOrText { file, or_next, body, mime } => match open(&plane, &file).await {
                 Found::Absent(_) => match first_there(&plane, or_next).await {
                     Some(next) => Found::Absent(format!("no such file; {next} is there")),
-                    None => self.text(ask, Content::text(body, mime), script),
+                    None => return self.text(ask, Content::text(body, mime), script).await,
                 },
                 found => found,
             },
@@ -123,15 +158,23 @@ impl Resolver {
                 found => found,
             },
             Resource::Absent(why) => Found::Absent(why),
-        }
+        };
+        Some(found)
     }
 
-    fn text(&self, ask: &Ask<'_>, content: Content, script: Option<ScriptEvent>) -> Found {
-        let Some(script) = script else { return Found::Content(content) };
+    async fn text(&self, ask: &Ask<'_>, content: Content, script: Option<ScriptEvent>) -> Option<Found> {
+        let Some(script) = script else { return Some(Found::Content(content)) };
         if ask.purpose == Purpose::Fetch {
+            if let Some(taking) = (self.take)(ask.peer, &script) {
+                match taking.await {
+                    Ok(true) => {}
+                    Ok(false) => return None,
+                    Err(why) => return Some(Found::Failed(why)),
+                }
+            }
             (self.record)(ask.peer, EventKind::Script(script));
         }
-        Found::Script(content)
+        Some(Found::Script(content))
     }
 
     /// What became of it.

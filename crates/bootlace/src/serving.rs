@@ -1,19 +1,22 @@
 //! What all services read: the config in force and what belongs to it, swapped whole.
 
+use std::collections::BTreeSet;
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use bootlace_core::boot::loader::signed_ipxe::Pair;
 use bootlace_core::boot::loader::{Loader, LoaderInventory, known_files};
 use bootlace_core::config::Config;
-use bootlace_core::event::{Event, EventKind, Peer};
+use bootlace_core::event::{DecidedBy, Event, EventKind, Peer, ScriptEvent, ScriptStep};
 use bootlace_core::files::{FileRequest, Identity, Resolution, reported_mac, resolve};
 use bootlace_core::model::{Facts, Text, Timestamp, Var};
+use bootlace_core::oneshot::{self, Offered, Owner, Stage};
 use bootlace_wire::HwAddr;
 
 use crate::files::FilePlane;
 use crate::hub::{self, Hub, Who};
-use crate::resolver::{Ask, Decided, Purpose, Resolver};
+use crate::resolver::{Ask, Decided, Purpose, Resolver, Taking};
 
 /// A config and what was there when it came into force.
 pub struct Serving {
@@ -72,7 +75,8 @@ pub fn named_loaders(config: &Config) -> impl Iterator<Item = &Loader> {
 /// The resolver of a running server: names are decided by the config in force and by what the hub knows of the
 /// peer; events go to the hub.
 pub fn resolver(serving: Arc<ArcSwap<Serving>>, hub: Arc<Hub>) -> Resolver {
-    let (recorder, book) = (Arc::clone(&hub), Arc::clone(&hub));
+    let (recorder, book, taker) = (Arc::clone(&hub), Arc::clone(&hub), Arc::clone(&hub));
+    let taken_from = Arc::clone(&serving);
     Resolver::deciding(
         move |ask| {
             let serving = serving.load();
@@ -85,6 +89,31 @@ pub fn resolver(serving: Arc<ArcSwap<Serving>>, hub: Arc<Hub>) -> Resolver {
         },
     )
     .with_blocks(move |peer| book.block_max(*peer.ip(), hub::now()))
+    .taking(move |peer, script| take(&taken_from.load(), &taker, *peer.ip(), script))
+}
+
+/// Gives the one-shot of a script to the session that asks for it. `None` where there is none in it.
+fn take(serving: &Serving, hub: &Arc<Hub>, ip: Ipv4Addr, script: &ScriptEvent) -> Option<Taking> {
+    let (boot, owner, failed) = match &script.step {
+        ScriptStep::Boot { boot, by: DecidedBy::OneShot(owner) } => (boot, owner, None),
+        ScriptStep::Problem { boot, by: DecidedBy::OneShot(owner), why } => (boot, owner, Some(why)),
+        _ => return None,
+    };
+    let now = hub::now();
+    let hw = hub.who(ip, now)?;
+    let taker = hub.taker(hw, now)?;
+    let files: BTreeSet<String> =
+        oneshot::payload(serving.config.boot(boot)).into_iter().map(str::to_owned).collect();
+    let to = match failed {
+        Some(why) => Stage::Failed(taker, Text::from(why.as_str())),
+        None if files.is_empty() => Stage::Done(taker),
+        None => Stage::Taken(taker),
+    };
+    let (hub, owner) = (Arc::clone(hub), Owner::named(owner));
+    Some(Box::pin(async move {
+        let taken = hub.one_shots().take(hw, owner, to, files, now).await;
+        taken.map_err(|refused| format!("a one-shot cannot be taken: {refused}"))
+    }))
 }
 
 fn find(serving: &Serving, hub: &Hub, ask: &Ask<'_>) -> Resolution {
@@ -106,11 +135,15 @@ fn find(serving: &Serving, hub: &Hub, ask: &Ask<'_>) -> Resolution {
         hub.with_session(hw, now, |session| {
             session.map(|session| {
                 let boot = session.boot.as_ref().map(|(boot, _)| boot.clone());
-                (session.facts.clone(), session.features.clone(), session.came_by_chain(), boot)
+                let asker = Some(session.taker());
+                (session.facts.clone(), session.features.clone(), session.came_by_chain(), boot, asker)
             })
         })
     });
-    let (mut facts, features, chained, boot) = told.unwrap_or((Facts::new(), None, false, None));
+    let (mut facts, features, chained, boot, asker) = told.unwrap_or((Facts::new(), None, false, None, None));
+    let one_shots = hub.one_shots().all();
+    // Whoever only says that it is a machine takes nothing away from it.
+    let all = (identity == Identity::Confirmed).then_some(&*one_shots);
     // After a restart there is no session yet that would know.
     if let Some(told) = hub.remembered(ip, now).and_then(|told| told.missing_in(&facts)) {
         told.tell(&mut facts);
@@ -130,6 +163,7 @@ fn find(serving: &Serving, hub: &Hub, ask: &Ask<'_>) -> Resolution {
         chained,
         booting: boot.as_ref(),
         peer: ip,
+        next: Offered { all, asker, now },
         loaders: &serving.loaders,
     };
     resolve(&serving.config, ask.name, &request)

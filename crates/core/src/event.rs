@@ -312,6 +312,8 @@ pub enum ScriptStep {
 pub enum DecidedBy {
     /// Somebody at its screen, from this menu.
     Menu(BootName),
+    /// The one-shot of this machine, by name or MAC.
+    OneShot(String),
     /// The `[[machine]]` of this name.
     Machine(String),
     /// The `[[rule]]` of this number.
@@ -324,6 +326,7 @@ impl fmt::Display for DecidedBy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Menu(menu) => write!(f, "menu {menu}"),
+            Self::OneShot(owner) => write!(f, "one-shot of {owner}"),
             Self::Machine(name) => write!(f, "machine {name}"),
             Self::Rule(number) => write!(f, "rule {number}"),
             Self::Default => f.write_str("default"),

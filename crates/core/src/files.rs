@@ -16,6 +16,7 @@ use crate::boot::loader::{LoaderInventory, signed_ipxe};
 use crate::config::{BootName, Config};
 use crate::event::{Protocol, ScriptEvent};
 use crate::model::{Facts, Text};
+use crate::oneshot::Offered;
 
 mod generated;
 mod grub;
@@ -52,6 +53,8 @@ pub struct FileRequest<'a> {
     pub booting: Option<&'a BootName>,
     /// The address that asks.
     pub peer: Ipv4Addr,
+    /// One-shots that it may get.
+    pub next: Offered<'a>,
     /// The loaders that exist.
     pub loaders: &'a LoaderInventory,
 }
@@ -154,7 +157,7 @@ fn of_nameless_shim(config: &Config, request: &FileRequest<'_>, file: &str) -> O
     if file != signed_ipxe::NAMELESS {
         return None;
     }
-    let settings = choose(config, request.facts, None).settings;
+    let settings = choose(config, request.next, request.facts, None).settings;
     let loader = request.loaders.pick(request.facts.firmware()?, settings.loader.as_ref()).ok()?;
     signed_ipxe::Pair::of_shim(&loader).map(signed_ipxe::Pair::second)
 }

@@ -16,6 +16,7 @@ pub mod finding;
 pub mod learn;
 pub mod model;
 pub mod nearest;
+pub mod oneshot;
 pub mod session;
 
 pub use nearest::nearest;

@@ -20,6 +20,7 @@ use crate::event::{
     ClientClass, DecidedBy, DhcpAnswer, DhcpMessage, Event, EventKind, FileOutcome, ScriptStep,
 };
 use crate::model::{Facts, Timestamp};
+use crate::oneshot::{Offered, Taker};
 
 pub use step::{Step, steps};
 pub use table::{SESSIONS_MAX, Sessions};
@@ -130,6 +131,11 @@ impl Session {
         }
     }
 
+    /// Who takes a one-shot in it.
+    pub fn taker(&self) -> Taker {
+        Taker { session: self.id, started: self.started }
+    }
+
     /// How far it is: whoever sees another mark has seen a step.
     pub fn mark(&self) -> Mark {
         Mark { id: self.id, stage: self.stage, boot: self.boot.as_ref().map(|(boot, _)| boot.clone()) }
@@ -165,7 +171,8 @@ impl Session {
         let is_next =
             now.since(self.last) > SILENCE || self.ends_before_dhcp(query.class, query.kind.message());
         let by_another = self.chained_by != Some(query.message.xid);
-        SessionView { chained: self.chained && by_another && !is_next, learned: &[] }
+        let next = Offered { all: None, asker: (!is_next).then(|| self.taker()), now };
+        SessionView { chained: self.chained && by_another && !is_next, learned: &[], next }
     }
 
     /// Whether the iPXE that speaks now is the one that another was sent into. One that asks again before it went

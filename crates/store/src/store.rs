@@ -8,6 +8,7 @@ use std::path::Path;
 use bootlace_core::dhcp::{ClockMark, Lease, LeaseChange, LeaseState};
 use bootlace_core::learn::{Fact, MachineFacts};
 use bootlace_core::model::{Text, Timestamp};
+use bootlace_core::oneshot::OneShots;
 use bootlace_wire::HwAddr;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
@@ -17,16 +18,18 @@ use crate::learned;
 use crate::lease_log::LeaseLog;
 use crate::lock::StateLock;
 use crate::migrate::Migration;
+use crate::one_shots;
 use crate::state::finish_restore;
 
 /// The database file in the state directory.
 pub(crate) const FILE: &str = "bootlace.db";
 
-pub(crate) const MIGRATIONS: [Migration; 4] = [
+pub(crate) const MIGRATIONS: [Migration; 5] = [
     Migration { version: 1, sql: include_str!("../migrations/store-0001.sql") },
     Migration { version: 2, sql: include_str!("../migrations/store-0002.sql") },
     Migration { version: 3, sql: include_str!("../migrations/store-0003.sql") },
     Migration { version: 4, sql: include_str!("../migrations/store-0004.sql") },
+    Migration { version: 5, sql: include_str!("../migrations/store-0005.sql") },
 ];
 
 const READ: &str = "SELECT address, hw, state, since, noted, until, client_id, uuid, hostname FROM leases";
@@ -186,6 +189,11 @@ impl LeaseReader {
     /// What boots of a machine have taught.
     pub fn learned_of(&self, hw: HwAddr) -> Result<Vec<Fact>, StoreError> {
         learned::of(&self.db.conn, hw).map_err(|error| self.db.error("read", &error))
+    }
+
+    /// One-shots at all stages.
+    pub fn one_shots(&self) -> Result<OneShots, StoreError> {
+        one_shots::all(&self.db.conn).map_err(|error| self.db.error("read", &error))
     }
 
     /// The first `most` leases behind an address, by address. It looks at all of them and keeps no more than it returns.

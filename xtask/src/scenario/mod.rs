@@ -21,6 +21,7 @@ mod kinds;
 mod links;
 mod loaders;
 mod names;
+mod next_boot;
 mod passwd;
 mod peers;
 mod probe;
@@ -63,6 +64,7 @@ const GROUPS: &[&[Scenario]] = &[
     images::SCENARIOS,
     proxy::auto::SCENARIOS,
     names::SCENARIOS,
+    next_boot::SCENARIOS,
     secure::SCENARIOS,
     trees::SCENARIOS,
     loaders::SCENARIOS,

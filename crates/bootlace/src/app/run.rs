@@ -25,6 +25,7 @@ use super::links::Links;
 use super::{Opened, held, listeners};
 use crate::http::{Admin, Guard, Token, probe_route, routes};
 use crate::hub::{self, Hub};
+use crate::one_shots::Book;
 use crate::services::http::BootHttp;
 use crate::services::stand_in::StandIns;
 use crate::services::{dhcp, iscsi, ndp, tftp};
@@ -45,6 +46,7 @@ pub(super) fn run(opened: Opened) -> Result<()> {
         clock,
         mut table,
         learned,
+        one_shots,
         journal,
         next_session,
         bound,
@@ -57,7 +59,9 @@ pub(super) fn run(opened: Opened) -> Result<()> {
     let serving = Arc::new(ArcSwap::from_pointee(serving));
     let writer = Writer::spawn_telling(journal, Retention::default(), logging::journal)
         .context("cannot start the journal")?;
-    let hub = Arc::new(Hub::new(next_session, held(&table), writer).knowing(learned));
+    let one_shots = Book::keep(one_shots).context("cannot keep one-shots")?;
+    let hub =
+        Arc::new(Hub::new(next_session, held(&table), writer).knowing(learned).with_one_shots(one_shots));
     let resolver = Arc::new(serving::resolver(Arc::clone(&serving), Arc::clone(&hub)));
     let names: Vec<String> = bound.interfaces.iter().map(|interface| interface.name.clone()).collect();
     let Bound {

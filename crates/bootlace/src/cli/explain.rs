@@ -10,6 +10,7 @@ use bootlace_core::dhcp::{Lease, LeaseTable, Received, Role, Service};
 use bootlace_core::explain::{Explanation, Found, Rom, Subject, World, explain};
 use bootlace_core::learn::Fact;
 use bootlace_core::model::Var;
+use bootlace_core::oneshot::OneShots;
 use bootlace_store::LeaseReader;
 use bootlace_wire::dhcp::{CLIENT_PORT, Feature};
 use bootlace_wire::{HwAddr, Mac};
@@ -63,10 +64,11 @@ impl Explain {
         }
         let plane = Arc::new(plane(&config)?);
         let Serving { config, loaders, .. } = Serving::new(config, Arc::clone(&plane), Edition::first());
-        let (leases, learned) = kept(&config.state_dir, self.mac.into())?;
+        let Kept { leases, learned, one_shots } = kept(&config.state_dir, self.mac.into())?;
         let world = World {
             table: LeaseTable::new(&config, leases),
             learned,
+            one_shots,
             received: received(&config),
             config: &config,
             loaders: &loaders,
@@ -111,13 +113,23 @@ fn plane(config: &Config) -> Result<FilePlane> {
     FilePlane::loaders(config).context("cannot open a folder of follow")
 }
 
-/// What the server has promised so far, and what the machine's boots have taught it; before its first start, nothing.
-fn kept(state_dir: &Path, hw: HwAddr) -> Result<(Vec<Lease>, Vec<Fact>)> {
+/// What the server has promised so far, what the machine's boots have taught it and what is armed; before its first start,
+/// nothing.
+fn kept(state_dir: &Path, hw: HwAddr) -> Result<Kept> {
     if !LeaseReader::exists(state_dir) {
-        return Ok((Vec::new(), Vec::new()));
+        return Ok(Kept::default());
     }
     let reader = LeaseReader::open(state_dir)?;
-    Ok((reader.leases()?, reader.learned_of(hw)?))
+    let (leases, learned) = (reader.leases()?, reader.learned_of(hw)?);
+    Ok(Kept { leases, learned, one_shots: reader.one_shots()? })
+}
+
+/// What a store holds of a machine's next boot.
+#[derive(Default)]
+struct Kept {
+    leases: Vec<Lease>,
+    learned: Vec<Fact>,
+    one_shots: OneShots,
 }
 
 /// The interface that the machine is behind: the first that is served. On another host than the server's its

@@ -11,6 +11,7 @@ use bootlace_core::config::{BootName, Config};
 use bootlace_core::finding::Finding;
 use bootlace_core::model::{Facts, Reporting, Var};
 use bootlace_core::nearest::nearest;
+use bootlace_core::oneshot::Offered;
 use bootlace_wire::Mac;
 use bootlace_wire::tftp::clean_name;
 use clap::Args;
@@ -51,7 +52,7 @@ impl Render {
         let config = sources::load(&self.file.config)?.config.without_secrets();
         let template = self.template(&config)?;
         let facts = self.facts()?;
-        let choice = choose(&config, &facts, None);
+        let choice = choose(&config, Offered::default(), &facts, None);
         let decided = choice.boot().unwrap_or(&config.default);
         let boot = self.boot.as_deref().map_or(Ok(decided), |name| boot(&config, name))?;
         let address = received(&config).local.first().map_or(Ipv4Addr::UNSPECIFIED, |(address, _)| *address);

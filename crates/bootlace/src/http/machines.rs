@@ -5,11 +5,13 @@ use std::collections::BTreeMap;
 use axum::Json;
 use axum::extract::State;
 use bootlace_core::config::{Config, Machine};
+use bootlace_core::oneshot::Owner;
 use bootlace_store::JournalReader;
 use bootlace_store::journal::MachineSeen;
 
-use super::{Admin, Failure, read};
-use crate::api::MachineView;
+use super::{Admin, Failure, next_boot, read};
+use crate::api::{MachineView, NextBootView};
+use crate::hub;
 
 /// Machines of one answer.
 const MACHINES_MAX: usize = 10_000;
@@ -20,23 +22,34 @@ pub(super) async fn list(State(admin): State<Admin>) -> Result<Json<Vec<MachineV
         admin.catch_up();
         let serving = admin.serving.load();
         let seen = JournalReader::open(&admin.state_dir)?.machines(MACHINES_MAX)?;
-        Ok(views(&serving.config, &seen))
+        let (one_shots, now) = (admin.hub.one_shots().all(), hub::now());
+        let next = |owner: &str| {
+            let shot = one_shots.0.get(&Owner::named(owner))?;
+            Some(next_boot::view(shot, &admin.hub, now))
+        };
+        Ok(views(&serving.config, &seen, next))
     })
     .await
 }
 
-fn views(config: &Config, seen: &[MachineSeen]) -> Vec<MachineView> {
+fn views(
+    config: &Config,
+    seen: &[MachineSeen],
+    next: impl Fn(&str) -> Option<NextBootView>,
+) -> Vec<MachineView> {
     let mut by_name: BTreeMap<&str, &MachineSeen> = BTreeMap::new();
     let mut others = Vec::new();
     for seen in seen {
         match seen.hw.mac().and_then(|mac| config.machines.by_mac(mac)) {
             // The first is the one that was seen last.
             Some(machine) => drop(by_name.entry(&machine.name).or_insert(seen)),
-            None => others.push(unknown(seen)),
+            None => others.push(MachineView { next_boot: next(&seen.hw.to_string()), ..unknown(seen) }),
         }
     }
-    let known =
-        config.machines.iter().map(|machine| known(machine, by_name.get(machine.name.as_str()).copied()));
+    let known = config.machines.iter().map(|machine| {
+        let known = known(machine, by_name.get(machine.name.as_str()).copied());
+        MachineView { next_boot: next(&machine.name), ..known }
+    });
     known.chain(others).collect()
 }
 
@@ -51,6 +64,7 @@ fn known(machine: &Machine, seen: Option<&MachineSeen>) -> MachineView {
         address: reserved.or(last.as_ref().and_then(|last| last.address.clone())),
         last_seen: last.as_ref().and_then(|last| last.last_seen.clone()),
         facts: last.map(|last| last.facts).unwrap_or_default(),
+        next_boot: None,
     }
 }
 
@@ -65,5 +79,6 @@ fn unknown(seen: &MachineSeen) -> MachineView {
         address: seen.address.map(|ip| ip.to_string()),
         last_seen: Some(seen.last_seen.to_string()),
         facts,
+        next_boot: None,
     }
 }

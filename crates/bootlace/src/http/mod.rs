@@ -11,6 +11,7 @@ mod health;
 mod learned;
 mod leases;
 mod machines;
+mod next_boot;
 mod probe;
 
 pub use leases::LEASES_MAX;
@@ -78,6 +79,8 @@ pub fn routes(admin: Admin, guard: Guard) -> Router {
         .route("/api/v1/config", get(config::in_force))
         .route("/api/v1/counters", get(counters::list))
         .route("/api/v1/machines", get(machines::list))
+        .route("/api/v1/machines/next-boot", post(next_boot::arm))
+        .route("/api/v1/machines/next-boot/cancel", post(next_boot::cancel))
         .route("/api/v1/leases", get(leases::list))
         .route("/api/v1/learned", get(learned::list))
         .route("/api/v1/learned/pin", post(learned::pin))

@@ -28,6 +28,7 @@ use bootlace_core::dhcp::{
 };
 use bootlace_core::event::{DhcpAnswer, DhcpEvent, Event, EventKind, Peer};
 use bootlace_core::model::Timestamp;
+use bootlace_core::oneshot::Offered;
 use bootlace_store::{Commit, Store};
 use bootlace_wire::dhcp::Message;
 use bootlace_wire::{HwAddr, Mac};
@@ -354,7 +355,9 @@ impl Dhcp {
             session.map(|session| session.dhcp_view(&query, now)).unwrap_or_default()
         });
         let learned = self.hub.learned_for(&query);
-        let view = SessionView { learned: &learned, ..view };
+        let one_shots = self.hub.one_shots().all();
+        let next = Offered { all: Some(&one_shots), now, ..view.next };
+        let view = SessionView { learned: &learned, next, ..view };
         let role = self.neighbourhood.role(port);
         let decision = decide(&serving.config, role, &serving.loaders, &mut self.table, view, &query, now);
         if let Some(address) = decision.after_probe {

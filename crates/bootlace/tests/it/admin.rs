@@ -347,3 +347,47 @@ fn a_change_over_the_address_wants_the_token() {
     let right = format!("Host: localhost\r\nAuthorization: Bearer {TOKEN}\r\n");
     assert_eq!(server.post_tcp("/api/v1/learned/pin", PIN, &right), 409, "let through: DHCP is off");
 }
+
+#[test]
+fn a_boot_for_once_is_armed_shown_and_cancelled() {
+    let server = Server::new(None);
+    const PATH: &str = "/api/v1/machines/next-boot";
+    let arm = |machine: &str, rest: &str| {
+        server.post(PATH, &format!(r#"{{"machine": "{machine}", "boot": "rescue"{rest}}}"#))
+    };
+    let next = |name: &str| -> serde_json::Value {
+        let machines: serde_json::Value = serde_json::from_str(&server.get("/api/v1/machines").1).unwrap();
+        let one = machines.as_array().unwrap().iter().find(|machine| machine["name"] == name).unwrap();
+        one["next_boot"].clone()
+    };
+    assert_eq!(next("web1"), serde_json::Value::Null);
+    assert_eq!(arm("web1", ""), (200, "web1 boots rescue once\n".into()));
+    assert_eq!(
+        (&next("web1")["state"], &next("web1")["expires"]),
+        (&"armed".into(), &serde_json::Value::Null)
+    );
+    // By its MAC it is the same machine; what was armed is replaced.
+    let told = arm("52:54:00:00:00:01", r#", "confirm": "X1", "expires": 7200"#);
+    assert_eq!(told, (200, "web1 boots rescue once\n".into()));
+    assert_eq!((&next("web1")["boot"], &next("web1")["confirm"]), (&"rescue".into(), &"X1".into()));
+    assert!(next("web1")["expires"].is_string());
+    assert_eq!(arm("52:54:00:00:00:09", "").0, 200, "a machine that nobody knows yet");
+    let cancel =
+        |machine: &str| server.post(&format!("{PATH}/cancel"), &format!(r#"{{"machine": "{machine}"}}"#));
+    assert_eq!(cancel("web1"), (200, "web1 boots as usual\n".into()));
+    assert_eq!(cancel("web1"), (404, "nothing is armed for this machine\n".into()));
+    assert_eq!(next("web1"), serde_json::Value::Null);
+    for (machine, rest, said) in [
+        ("web2", "", "there is no machine \"web2\"; did you mean web1?"),
+        ("web1", r#", "expires": 0"#, "it would expire at once"),
+        ("web1", r#", "expires": 999999999999"#, "it would expire in more than ten years"),
+        ("web1", r#", "confirm": """#, "the serial to confirm is empty"),
+    ] {
+        assert_eq!(arm(machine, rest), (400, format!("{said}\n")));
+    }
+    let boot = server.post(PATH, r#"{"machine": "web1", "boot": "resque"}"#);
+    assert_eq!(boot, (400, "there is no boot \"resque\"; did you mean rescue?\n".into()));
+    assert_eq!(cancel("web2").0, 400);
+    assert_eq!(server.post(PATH, r#"{"machine": "web1"}"#).0, 422);
+    assert_eq!(server.post_tcp(PATH, r#"{"machine": "web1", "boot": "rescue"}"#, "Host: localhost\r\n"), 401);
+}

@@ -53,6 +53,9 @@ fn bad_usage_is_two() {
         &["leases", "--no-such"],
         &["serve", "--log", "loud"],
         &["boots", "seven"],
+        &["machines", "next-boot", "web1"],
+        &["machines", "next-boot", "web1", "rescue", "--cancel"],
+        &["machines", "next-boot", "web1", "rescue", "--expires", "soon"],
     ] {
         let run = bootlace(args);
         assert_eq!((run.code, run.out.as_str()), (2, ""), "{args:?}");

@@ -9,6 +9,7 @@ mod files;
 mod http;
 mod iscsi;
 mod loaders;
+mod one_shots;
 mod passwd;
 mod process;
 mod reload;

@@ -17,9 +17,9 @@ use bootlace_store::journal::EventId;
 
 use crate::world::{CONFIG, SECRET, World, held, ip, lease, mac};
 
-struct Peers {
-    world: World,
-    resolver: Resolver,
+pub(crate) struct Peers {
+    pub(crate) world: World,
+    pub(crate) resolver: Resolver,
 }
 
 impl Peers {
@@ -27,12 +27,12 @@ impl Peers {
         Self::of(World::new())
     }
 
-    fn of(world: World) -> Self {
+    pub(crate) fn of(world: World) -> Self {
         let serving = Arc::clone(&world.serving);
         Self { resolver: resolver(serving, Arc::clone(&world.hub)), world }
     }
 
-    async fn ask(&self, from: u8, name: &str, query: &str, purpose: Purpose) -> String {
+    pub(crate) async fn ask(&self, from: u8, name: &str, query: &str, purpose: Purpose) -> String {
         let ask = Ask {
             protocol: Protocol::Http,
             name,
@@ -51,11 +51,11 @@ impl Peers {
         }
     }
 
-    async fn fetch(&self, from: u8, name: &str, query: &str) -> String {
+    pub(crate) async fn fetch(&self, from: u8, name: &str, query: &str) -> String {
         self.ask(from, name, query, Purpose::Fetch).await
     }
 
-    fn events(&self) -> Vec<EventKind> {
+    pub(crate) fn events(&self) -> Vec<EventKind> {
         self.world.hub.journal().flush().unwrap();
         let journal = JournalReader::open(&self.world.state_dir()).unwrap();
         let events = journal.events_after(EventId(0), 1000).unwrap().events;

@@ -9,13 +9,14 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use bootlace::files::FilePlane;
 use bootlace::hub::{Held, Hub};
+use bootlace::one_shots::Book;
 use bootlace::serving::{Edition, Serving};
 use bootlace_core::config;
 use bootlace_core::dhcp::{Lease, LeaseChange, LeaseState};
 use bootlace_core::model::{Text, Timestamp};
 use bootlace_core::session::SessionId;
 use bootlace_store::journal::{Retention, Writer};
-use bootlace_store::{Journal, Store};
+use bootlace_store::{Journal, OneShotStore, Store};
 use bootlace_wire::{HwAddr, Mac};
 use tempfile::TempDir;
 
@@ -77,7 +78,9 @@ impl World {
         let writer = Writer::spawn(journal, Retention::default()).unwrap();
         let plane = Arc::new(FilePlane::of(&config).unwrap());
         let serving = Arc::new(ArcSwap::from_pointee(Serving::new(config, plane, Edition::first())));
-        Self { hub: Arc::new(Hub::new(SessionId(1), [], writer)), dir, store, serving }
+        let one_shots = Book::keep(OneShotStore::open(&dir.path().join("state")).unwrap()).unwrap();
+        let hub = Hub::new(SessionId(1), [], writer).with_one_shots(one_shots);
+        Self { hub: Arc::new(hub), dir, store, serving }
     }
 
     pub(crate) fn state_dir(&self) -> PathBuf {

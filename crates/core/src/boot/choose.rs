@@ -18,6 +18,7 @@ use crate::config::{Boot, BootKind, BootName, Config, Machine, Overrides};
 use crate::event::DecidedBy;
 use crate::finding::Trail;
 use crate::model::{Facts, Var};
+use crate::oneshot::{Offered, OneShot, Owner, Stage};
 
 mod machine;
 
@@ -62,6 +63,11 @@ impl Choice<'_> {
         }
     }
 
+    /// Whether it is a one-shot.
+    pub fn is_one_shot(&self) -> bool {
+        matches!(&self.outcome, Outcome::Decided { by: DecidedBy::OneShot(_), .. })
+    }
+
     fn boot_and_by(&self) -> Option<(&BootName, &DecidedBy)> {
         match &self.outcome {
             Outcome::Decided { boot, by } => Some((boot, by)),
@@ -70,9 +76,10 @@ impl Choice<'_> {
     }
 }
 
-/// Decides for a machine of which `facts` are known. `pick` is what somebody chose on its screen: it counts
-/// when the boot that the machine would get is a menu with that entry, directly or in a menu below.
-pub fn choose<'c>(config: &'c Config, facts: &Facts, pick: Option<&str>) -> Choice<'c> {
+/// Decides for a machine of which `facts` are known: a one-shot that it may have, else its entry, else a rule, else the
+/// default. `pick` is what somebody chose on its screen: it counts when the boot that the machine would get is a menu
+/// with that entry, directly or in a menu below.
+pub fn choose<'c>(config: &'c Config, next: Offered<'_>, facts: &Facts, pick: Option<&str>) -> Choice<'c> {
     let mut walk =
         Walk { config, facts, settings: Overrides::default(), open: Vec::new(), trail: Trail::default() };
     let machine = walk.machine();
@@ -82,6 +89,9 @@ pub fn choose<'c>(config: &'c Config, facts: &Facts, pick: Option<&str>) -> Choi
             None => walk.rules(),
         };
     let mut choice = walk.conclude(machine, decided);
+    if let Some((owner, shot)) = next.of(machine, facts) {
+        apply_one_shot(config, &mut choice, (owner, shot), next, facts);
+    }
     if let Some(pick) = pick {
         apply_pick(config, &mut choice, pick);
     }
@@ -197,6 +207,57 @@ fn merge(settings: &mut Overrides, below: &Overrides) {
     settings.ignore |= below.ignore;
     fill::<Code, _>(&mut settings.options, &below.options);
     fill(&mut settings.vars, &below.vars);
+}
+
+/// Takes a one-shot, if it is for whoever asks. What the machine has to report for its usual boot it reports all the
+/// same, since settings depend on that.
+fn apply_one_shot(
+    config: &Config,
+    choice: &mut Choice<'_>,
+    (owner, shot): (&Owner, &OneShot),
+    next: Offered<'_>,
+    facts: &Facts,
+) {
+    const WHAT: &str = "one-shot";
+    let boot = &shot.boot;
+    if !shot.is_open_to(next.asker, next.now) {
+        match &shot.stage {
+            Stage::Armed => choice.trail.add(WHAT, format!("not taken: boot {boot} has expired")),
+            Stage::Taken(taker) => {
+                let taker = taker.session.0;
+                choice.trail.add(WHAT, format!("not taken: boot {taker} has had {boot}"));
+            }
+            Stage::Done(_) | Stage::Failed(..) => {}
+        }
+        return;
+    }
+    if !config.boots.contains_key(boot) {
+        return choice.trail.add(WHAT, format!("not taken: there is no boot {boot} any more"));
+    }
+    match (&shot.confirm, facts.get(Var::Serial)) {
+        (Some(confirm), None) if can_be_asked(Var::Serial, facts) => {
+            choice.trail.add(WHAT, format!("boot {boot}, if the serial is {confirm}"));
+            let mut vars = BTreeSet::from([Var::Serial]);
+            if let Outcome::Ask { vars: others } = &choice.outcome {
+                vars.extend(others);
+            }
+            choice.outcome = Outcome::Ask { vars };
+            return;
+        }
+        (Some(confirm), serial) if serial != Some(confirm.as_str()) => {
+            let serial = serial.unwrap_or("not known");
+            return choice.trail.add(
+                WHAT,
+                format!("not taken: boot {boot} is for serial {confirm}, and this one is {serial}"),
+            );
+        }
+        _ => {}
+    }
+    if let Outcome::Decided { .. } = choice.outcome {
+        choice.trail.add(WHAT, format!("boot {boot}, for once"));
+        choice.settings.boot = Some(boot.clone());
+        choice.outcome = Outcome::Decided { boot: boot.clone(), by: DecidedBy::OneShot(owner.to_string()) };
+    }
 }
 
 /// Takes what was chosen on the screen, if the decided boot is a menu that leads there.

@@ -32,6 +32,7 @@ mod types;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::time::Duration;
 
 pub use changes::{Changed, keep_what_needs_restart};
 pub use inventory::{Identity, Machines};
@@ -47,6 +48,11 @@ use names::BootNames;
 use report::{At, Report};
 use toml::Spanned;
 use toml::de::DeTable;
+
+/// A span of time as the config writes it: 10s, 30m, 12h, 7d, 2w. The error tells how to write it.
+pub fn duration(text: &str) -> Result<Duration, &'static str> {
+    scalar::duration(text).map_err(|(_, fix)| fix)
+}
 
 /// The config file.
 #[derive(Clone, Debug)]

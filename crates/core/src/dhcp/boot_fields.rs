@@ -116,7 +116,10 @@ impl Booting<'_> {
         }
         let kind = self.decided().map(|boot| &self.config.boot(boot).kind);
         let (program, why) = match kind {
-            Some(BootKind::Efi { file: Location::File(file) }) if self.choice.settings.loader.is_none() => {
+            // A one-shot is taken with a script, which this has none of.
+            Some(BootKind::Efi { file: Location::File(file) })
+                if self.choice.settings.loader.is_none() && !self.choice.is_one_shot() =>
+            {
                 (file.clone(), "the program itself".to_owned())
             }
             _ => match self.loader_by(self.setting(trail)) {

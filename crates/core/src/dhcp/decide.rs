@@ -20,6 +20,7 @@ use crate::event::{ClientClass, DhcpAnswer, DhcpEvent, Given};
 use crate::finding::Trail;
 use crate::learn::Fact;
 use crate::model::{Facts, Timestamp, Var};
+use crate::oneshot::Offered;
 
 /// The shortest lease that a client can wish for: it must outlast a boot and an installation, as no loader
 /// renews. A subnet with shorter leases has its way.
@@ -34,6 +35,8 @@ pub struct SessionView<'a> {
     pub chained: bool,
     /// What earlier boots taught, with the last of them settled.
     pub learned: &'a [Fact],
+    /// One-shots that it may get. DHCP takes none: that is done with the script.
+    pub next: Offered<'a>,
 }
 
 /// What to send, what to store before that, and what to record.
@@ -69,7 +72,7 @@ pub fn decide(
     }
     let nets = net::candidates(config, query);
     let facts = with_remembered(query, table, &nets);
-    let mut choice = choose(config, &facts, None);
+    let mut choice = choose(config, session.next, &facts, None);
     let mut trail = std::mem::take(&mut choice.trail);
     // An operating system boots nothing more: of the choice only settings count.
     if query.class == ClientClass::Os {

@@ -87,7 +87,7 @@ struct Case<'a> {
 impl Case<'_> {
     fn handle(&self, trail: &mut Trail) -> (Option<Reply>, DhcpAnswer) {
         let Self { config, loaders, session, query, now } = *self;
-        let mut choice = choose(config, &query.facts, None);
+        let mut choice = choose(config, session.next, &query.facts, None);
         *trail = std::mem::take(&mut choice.trail);
         let silence = |why: &str| (None, DhcpAnswer::Silence(why.to_owned()));
         if choice.settings.ignore {

@@ -22,6 +22,7 @@ use crate::dhcp::{LeaseTable, Received};
 use crate::event::Event;
 use crate::learn::Fact;
 use crate::model::{Facts, Firmware, Timestamp, Var};
+use crate::oneshot::OneShots;
 use crate::session::{Step, steps};
 
 pub use walk::explain;
@@ -68,6 +69,8 @@ pub struct World<'a> {
     pub table: LeaseTable,
     /// What earlier boots of the machine taught.
     pub learned: Vec<Fact>,
+    /// One-shots that are armed.
+    pub one_shots: OneShots,
     /// The interface that the machine is behind.
     pub received: Received,
     /// The time of the boot.

@@ -20,6 +20,7 @@ use crate::event::{
 use crate::files::{FileRequest, Identity, Named, Resolution, Resource, look_up, percent_decoded, resolve};
 use crate::learn::Fact;
 use crate::model::{Facts, Text, Var};
+use crate::oneshot::Offered;
 use crate::session::{Session, SessionId};
 
 /// Scripts and loaders that one boot goes through before it counts as a loop.
@@ -218,6 +219,7 @@ impl Walk<'_> {
             chained: self.session.came_by_chain(),
             booting: self.session.boot.as_ref().map(|(boot, _)| boot),
             peer: self.session.address.unwrap_or(Ipv4Addr::UNSPECIFIED),
+            next: Offered { all: Some(&self.world.one_shots), asker: None, now: self.world.now },
             loaders: self.world.loaders,
         };
         resolve(self.world.config, name, &request)
@@ -359,8 +361,9 @@ impl Walk<'_> {
         let query = classify(message, &received).ok()?;
         let view = self.session.dhcp_view(&query, self.world.now);
         let role = self.role();
-        let World { config, loaders, table, learned, now, .. } = &mut self.world;
-        let view = SessionView { learned, ..view };
+        let World { config, loaders, table, learned, one_shots, now, .. } = &mut self.world;
+        let next = Offered { all: Some(one_shots), asker: None, now: *now };
+        let view = SessionView { learned, next, ..view };
         let mut decision = decide(config, role, loaders, table, view, &query, *now);
         match (config.dhcp.mode, role) {
             (DhcpMode::Auto, Role::Server) => decision.event.trail.add("mode", ALONE),

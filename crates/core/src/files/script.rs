@@ -109,7 +109,7 @@ impl<'a> Answer<'a> {
     }
 
     fn decide(self, pick: Option<&str>) -> Resolution {
-        let mut choice = choose(self.config, &self.facts, pick);
+        let mut choice = choose(self.config, self.request.next, &self.facts, pick);
         let mut trail = std::mem::take(&mut choice.trail);
         let (boot, by) = match choice.outcome.clone() {
             Outcome::Ask { vars } => return self.identify(vars, trail),
@@ -134,7 +134,7 @@ impl<'a> Answer<'a> {
     /// which loaded it, and its interface may be closed. So it opens that and reports, whatever is known; the
     /// DHCP that this takes may not follow the decision, where it would begin another session.
     fn decide_after_a_report(self) -> Resolution {
-        let choice = choose(self.config, &self.facts, None);
+        let choice = choose(self.config, self.request.next, &self.facts, None);
         let mut trail = choice.trail;
         let vars = match choice.outcome {
             Outcome::Ask { vars } => vars,

@@ -85,7 +85,7 @@ pub(super) fn decide(
     loader: &'static str,
 ) -> Decision {
     let Asker { facts, identity } = asker;
-    let mut choice = choose(config, facts, pick);
+    let mut choice = choose(config, request.next, facts, pick);
     let mut trail = std::mem::take(&mut choice.trail);
     trail.add(loader, "it can report nothing: what is not known by now counts as no");
     let (boot, by) = match choice.outcome.clone() {

@@ -39,12 +39,7 @@ impl Sessions {
             if !opens(event) {
                 return None;
             }
-            self.close(hw);
-            self.make_room(event.at);
-            let session = Session::new(self.next, hw, event.at);
-            self.next.0 += 1;
-            self.by_last[usize::from(session.proven)].insert((session.last, hw));
-            self.open.insert(hw, session);
+            self.begin(hw, event.at);
         }
         let session = self.open.get_mut(&hw)?;
         let before = (session.proven, session.last);
@@ -59,6 +54,28 @@ impl Sessions {
     /// The machine's session, unless it has been silent for too long.
     pub fn current(&self, hw: HwAddr, now: Timestamp) -> Option<&Session> {
         self.open.get(&hw).filter(|session| now.since(session.last) <= SILENCE)
+    }
+
+    /// Whether a session goes on. Looks at all of them.
+    pub fn is_open(&self, id: SessionId, now: Timestamp) -> bool {
+        self.open.values().any(|session| session.id == id && now.since(session.last) <= SILENCE)
+    }
+
+    /// The machine's session, which begins now unless there is one.
+    pub fn current_or_new(&mut self, hw: HwAddr, now: Timestamp) -> Option<&Session> {
+        if self.current(hw, now).is_none() {
+            self.begin(hw, now);
+        }
+        self.open.get(&hw)
+    }
+
+    fn begin(&mut self, hw: HwAddr, now: Timestamp) {
+        self.close(hw);
+        self.make_room(now);
+        let session = Session::new(self.next, hw, now);
+        self.next.0 += 1;
+        self.by_last[usize::from(session.proven)].insert((session.last, hw));
+        self.open.insert(hw, session);
     }
 
     /// How many were forgotten for want of room.

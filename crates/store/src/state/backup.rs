@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use bootlace_core::model::Timestamp;
 
 use super::{FILES, FORMAT, MANIFEST, Manifest, disk, verify_journal, verify_leases};
-use crate::StoreError;
 use crate::db::Db;
+use crate::{StoreError, one_shots, store};
 
 /// Readable by its owner and group only, as the state is.
 const FOLDER_MODE: u32 = 0o750;
@@ -47,6 +47,9 @@ fn fill(dir: &Path, to: &Path, at: Timestamp) -> Result<Manifest, StoreError> {
     for name in FILES {
         let copy = to.join(name);
         Db::open_as_is(dir.join(name))?.copy_to(&copy)?;
+        if name == store::FILE {
+            one_shots::leave_out_of(&copy)?;
+        }
         disk::sync_file(&copy)?;
     }
     let (leases, journal) = (verify_leases(to)?, verify_journal(to)?);

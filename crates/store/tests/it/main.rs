@@ -9,6 +9,7 @@ mod kill;
 mod learned;
 mod lease_log;
 mod make;
+mod one_shots;
 mod open;
 mod queue;
 mod retention;

@@ -13,7 +13,15 @@ const EXAMPLES: usize = 5;
 const OUTPUTS_SHOWN: usize = 2;
 /// Commands of the pages that ask a running server. Without one they say where they looked for it, which shows
 /// that they were understood; what they answer is shown by the demo and the lab's scenarios.
-const ASKED_OF_A_SERVER: [&str; 4] = ["boots", "boots 1", "leases", "machines"];
+const ASKED_OF_A_SERVER: [&str; 7] = [
+    "boots",
+    "boots 1",
+    "leases",
+    "machines",
+    "machines next-boot web1 rescue",
+    "machines next-boot web1 rescue --confirm X1 --expires 2h",
+    "machines next-boot web1 --cancel",
+];
 /// Commands that run servers or send to a network; here it is only shown that their arguments are right.
 const SERVERS: [&str; 8] = [
     "serve",

@@ -11,7 +11,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// What users read first. Every fenced block in them is looked at.
-const PAGES: [&str; 13] = [
+const PAGES: [&str; 14] = [
     "README.md",
     "ARCHITECTURE.md",
     "CHANGELOG.md",
@@ -20,6 +20,7 @@ const PAGES: [&str; 13] = [
     "docs/learning.md",
     "docs/limits.md",
     "docs/loaders.md",
+    "docs/next-boot.md",
     "docs/probe.md",
     "docs/pxelinux.md",
     "docs/scope.md",

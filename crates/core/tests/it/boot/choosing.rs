@@ -2,16 +2,24 @@
 
 use std::collections::BTreeSet;
 
-use bootlace_core::boot::choose::{Choice, Outcome, choose};
+use bootlace_core::boot::choose::{self, Choice, Outcome};
 use bootlace_core::boot::loader::Loader;
+use bootlace_core::config::Config;
 use bootlace_core::event::DecidedBy;
-use bootlace_core::model::{Facts, Var};
+use bootlace_core::model::{Facts, Text, Timestamp, Var};
+use bootlace_core::oneshot::{Offered, OneShot, OneShots, Owner, Stage, Taker};
+use bootlace_core::session::SessionId;
 
 use super::sample::{add_boot, config, done, facts, linux, machine, name, rule};
 
 const WEB1: &str = "00:12:34:56:78:90";
 const UUID: &str = "4c4c4544-0039-4e10-804e-b9c04f4d344a";
 const UUID_SWAPPED: &str = "44454c4c-3900-104e-804e-b9c04f4d344a";
+
+/// Without one-shots.
+fn choose<'c>(config: &'c Config, facts: &Facts, pick: Option<&str>) -> Choice<'c> {
+    choose::choose(config, Offered::default(), facts, pick)
+}
 
 #[track_caller]
 fn decided(choice: &Choice<'_>) -> (String, DecidedBy) {
@@ -152,4 +160,92 @@ fn a_pick_counts_only_when_a_menu_leads_there() {
     let other = choose(&config, &done(mac("52:54:00:00:00:01")), Some("rescue"));
     assert_eq!(decided(&other), ("local".into(), DecidedBy::Default), "no menu, no pick");
     assert!(other.trail.0.last().unwrap().result.contains("no menu"), "{:?}", other.trail);
+}
+
+const NOW: Timestamp = Timestamp::from_secs(1_800_000_000);
+
+fn armed(owner: &str, boot: &str) -> OneShots {
+    let shot = OneShot { boot: name(boot), confirm: None, armed: NOW, expires: None, stage: Stage::Armed };
+    OneShots([(Owner::named(owner), shot)].into())
+}
+
+fn next<'a>(shots: &'a OneShots) -> Offered<'a> {
+    Offered { all: Some(shots), asker: None, now: NOW }
+}
+
+fn told(choice: &Choice<'_>) -> Option<String> {
+    let line = choice.trail.0.iter().find(|line| line.what == "one-shot")?;
+    Some(line.result.to_string())
+}
+
+#[test]
+fn a_one_shot_comes_before_machine_rules_and_default() {
+    let mut config = config();
+    config.machines.extend([machine("web1", &[WEB1], Some("pxelinux"))]);
+    rule(&mut config, &[("mac", &["52:*"])], Some("san"));
+    config.rules[0].overrides.vars = [("role".to_owned(), "x".to_owned())].into();
+    let by = |shots: &OneShots, mac_text: &str| {
+        decided(&choose::choose(&config, next(shots), &mac(mac_text), None))
+    };
+    let rescue = |owner: &str| ("rescue".to_owned(), DecidedBy::OneShot(owner.to_owned()));
+    let of_machine = armed("web1", "rescue");
+    assert_eq!(by(&of_machine, WEB1), rescue("web1"));
+    assert_eq!(by(&of_machine, "52:54:00:00:00:01").0, "san", "it is another's");
+    // A machine of the config goes by its name, whatever its MAC; others have nothing else.
+    assert_eq!(by(&armed(WEB1, "rescue"), WEB1).0, "pxelinux");
+    let of_stranger = armed("52:54:00:00:00:01", "rescue");
+    let choice = choose::choose(&config, next(&of_stranger), &mac("52:54:00:00:00:01"), None);
+    assert_eq!(decided(&choice), rescue("52:54:00:00:00:01"));
+    assert_eq!(choice.settings.vars["role"], "x", "the settings are those of its usual boot");
+    assert_eq!(choice.settings.boot, Some(name("rescue")));
+    assert_eq!(told(&choice).unwrap(), "boot rescue, for once");
+    let menu = armed("web1", "menu");
+    let picked = choose::choose(&config, next(&menu), &mac(WEB1), Some("rescue"));
+    assert_eq!(decided(&picked), ("rescue".to_owned(), DecidedBy::Menu(name("menu"))));
+}
+
+#[test]
+fn a_one_shot_that_is_not_for_whoever_asks_is_told() {
+    let mut config = config();
+    config.machines.extend([machine("web1", &[WEB1], Some("local"))]);
+    let mut shots = armed("web1", "rescue");
+    let owner = Owner::named("web1");
+    let told_of = |shots: &OneShots, asker| {
+        let choice = choose::choose(&config, Offered { asker, ..next(shots) }, &mac(WEB1), None);
+        (decided(&choice).0, told(&choice))
+    };
+    let usual = |why: &str| ("local".to_owned(), Some(why.to_owned()));
+    let taker = |session| Taker { session: SessionId(session), started: NOW };
+    shots.0.get_mut(&owner).unwrap().stage = Stage::Taken(taker(7));
+    assert_eq!(told_of(&shots, None), usual("not taken: boot 7 has had rescue"));
+    assert_eq!(told_of(&shots, Some(taker(8))), usual("not taken: boot 7 has had rescue"));
+    assert_eq!(told_of(&shots, Some(taker(7))).0, "rescue");
+    shots.0.get_mut(&owner).unwrap().stage = Stage::Done(taker(7));
+    assert_eq!(told_of(&shots, Some(taker(8))), ("local".to_owned(), None), "that is over");
+    *shots.0.get_mut(&owner).unwrap() =
+        OneShot { stage: Stage::Armed, expires: Some(NOW), ..shots.0[&owner].clone() };
+    assert_eq!(told_of(&shots, None), usual("not taken: boot rescue has expired"));
+    let gone = armed("web1", "gone");
+    assert_eq!(told_of(&gone, None), usual("not taken: there is no boot gone any more"));
+    assert_eq!(told_of(&armed("web1", "rescue"), None).0, "rescue");
+    let unknown = choose::choose(&config, Offered { all: None, ..next(&shots) }, &mac(WEB1), None);
+    assert_eq!((decided(&unknown).0, told(&unknown)), ("local".to_owned(), None));
+}
+
+#[test]
+fn a_one_shot_can_ask_for_the_serial() {
+    let mut config = config();
+    config.machines.extend([machine("web1", &[WEB1], Some("local"))]);
+    let mut shots = armed("web1", "rescue");
+    shots.0.get_mut(&Owner::named("web1")).unwrap().confirm = Some(Text::from("X1"));
+    let choice = |facts: &Facts| choose::choose(&config, next(&shots), facts, None);
+    assert_eq!(asked(&choice(&mac(WEB1))), BTreeSet::from([Var::Serial]));
+    let reported = |serial: &str| facts(&[(Var::Mac, WEB1), (Var::Serial, serial)]);
+    assert_eq!(decided(&choice(&reported("X1"))), ("rescue".to_owned(), DecidedBy::OneShot("web1".into())));
+    let other = choice(&reported("X2"));
+    assert_eq!(decided(&other).0, "local");
+    assert_eq!(told(&other).unwrap(), "not taken: boot rescue is for serial X1, and this one is X2");
+    let silent = choice(&done(mac(WEB1)));
+    assert_eq!(decided(&silent).0, "local");
+    assert_eq!(told(&silent).unwrap(), "not taken: boot rescue is for serial X1, and this one is not known");
 }

@@ -6,6 +6,7 @@ use bootlace_core::dhcp::{LeaseTable, Received, Service};
 use bootlace_core::event::ClientClass;
 use bootlace_core::explain::{Found, Rom, Subject, World, explain};
 use bootlace_core::model::{Facts, Firmware, Timestamp};
+use bootlace_core::oneshot::OneShots;
 use bootlace_core::session::Step;
 use bootlace_wire::dhcp::Feature;
 
@@ -19,6 +20,7 @@ fn steps(config: &bootlace_core::config::Config, firmware: Firmware, rom: Rom) -
         loaders: &loaders,
         table: LeaseTable::new(config, Vec::new()),
         learned: Vec::new(),
+        one_shots: OneShots::default(),
         received: Received {
             interface: "eth0".into(),
             local: vec![(SERVER, 24)],

@@ -7,13 +7,14 @@ use bootlace_core::boot::plan::{Action, Plan, PlanError, Source, build};
 use bootlace_core::boot::template::{Language, Server};
 use bootlace_core::config::{BootKind, Config, Location, San, Source as ConfigSource, load};
 use bootlace_core::model::{Facts, Var};
+use bootlace_core::oneshot::Offered;
 
 use super::sample::{SERVER, add_boot, config, done, facts, linux, machine, name, template};
 
 const MAC: &str = "00:12:34:56:78:90";
 
 fn plan_for(config: &Config, boot: &str, facts: &Facts) -> Result<Plan, PlanError> {
-    let choice = choose(config, facts, None);
+    let choice = choose(config, Offered::default(), facts, None);
     build(config, &choice, &name(boot), facts, &Server::new(config, SERVER))
 }
 

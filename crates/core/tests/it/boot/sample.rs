@@ -14,6 +14,7 @@ use bootlace_core::config::{
 use bootlace_core::event::Protocol;
 use bootlace_core::files::{FileRequest, Identity};
 use bootlace_core::model::{Facts, Reporting, Var};
+use bootlace_core::oneshot::Offered;
 use std::time::Duration;
 
 use crate::configs;
@@ -158,6 +159,7 @@ pub(super) fn request<'a>(facts: &'a Facts, query: &'a str, loaders: &'a LoaderI
         chained: false,
         booting: None,
         peer: PEER,
+        next: Offered::default(),
         loaders,
     }
 }

@@ -8,11 +8,12 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 use std::path::PathBuf;
 
 use bootlace_core::boot::loader::LoaderInventory;
-use bootlace_core::config::{self, Config};
+use bootlace_core::config::{self, BootName, Config};
 use bootlace_core::dhcp::{LeaseTable, Received, Service};
 use bootlace_core::event::{DhcpAnswer, Event, EventKind};
 use bootlace_core::explain::{Exchange, Explanation, Found, Rom, Subject, World, explain};
-use bootlace_core::model::{Facts, Firmware, Timestamp};
+use bootlace_core::model::{Facts, Firmware, Text, Timestamp};
+use bootlace_core::oneshot::{OneShot, OneShots, Owner, Stage};
 use bootlace_core::session::{SessionId, Sessions, Step};
 use bootlace_wire::dhcp::Feature;
 
@@ -24,6 +25,7 @@ struct Case {
     files: Vec<(String, String)>,
     subject: Subject,
     loaders: LoaderInventory,
+    one_shots: OneShots,
 }
 
 impl Case {
@@ -43,7 +45,8 @@ impl Case {
             pick: None,
         };
         let loaders = LoaderInventory::default();
-        let mut case = Self { config, files: Vec::new(), subject, loaders };
+        let one_shots = OneShots::default();
+        let mut case = Self { config, files: Vec::new(), subject, loaders, one_shots };
         rest.lines().for_each(|line| case.line(line));
         case
     }
@@ -57,6 +60,18 @@ impl Case {
             "set" => {
                 let (key, value) = rest.split_once('=').unwrap();
                 self.subject.facts.set(key.parse().unwrap(), value);
+            }
+            "one-shot" => {
+                let mut words = rest.split_whitespace();
+                let (owner, boot) = (words.next().unwrap(), words.next().unwrap());
+                let shot = OneShot {
+                    boot: BootName::new(boot).unwrap(),
+                    confirm: words.next().map(Text::from),
+                    armed: Timestamp::from_secs(1_700_000_000),
+                    expires: None,
+                    stage: Stage::Armed,
+                };
+                self.one_shots.0.insert(Owner::named(owner), shot);
             }
             "loaders" => self.loaders = inventory(rest),
             "pick" => self.subject.pick = Some(rest.to_owned()),
@@ -75,6 +90,7 @@ impl Case {
             loaders: &self.loaders,
             table: LeaseTable::new(&self.config, Vec::new()),
             learned: Vec::new(),
+            one_shots: self.one_shots.clone(),
             received: Received {
                 interface: "eth0".into(),
                 // The first is of another network, as where a host has several.

@@ -9,6 +9,7 @@ use bootlace_core::config::{self, Config, Files, Source};
 use bootlace_core::event::Protocol;
 use bootlace_core::files::{FileRequest, Identity, Resource, reported_mac, resolve};
 use bootlace_core::model::{Facts, Var};
+use bootlace_core::oneshot::Offered;
 
 /// Far above a menu with all of its titles.
 const SCRIPT_BYTES_MAX: usize = 64 << 10;
@@ -58,6 +59,7 @@ pub(crate) fn check(bytes: &[u8]) {
     facts.set(Var::Firmware, "uefi-x64");
     for identity in [Identity::Confirmed, Identity::Claimed, Identity::Contradicted] {
         let request = FileRequest {
+            next: Offered::default(),
             protocol: Protocol::Http,
             query: &query,
             facts: &facts,

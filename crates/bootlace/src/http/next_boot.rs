@@ -1,0 +1,140 @@
+//! `/api/v1/machines/next-boot`: what machines boot once.
+
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::State;
+use bootlace_core::config::{BootName, Config};
+use bootlace_core::model::{Text, Timestamp};
+use bootlace_core::nearest;
+use bootlace_core::oneshot::{OneShot, Owner, Stage};
+use bootlace_wire::Mac;
+use serde::Deserialize;
+
+use super::{Admin, Failure};
+use crate::api::NextBootView;
+use crate::hub::{self, Hub};
+use crate::one_shots::Refused;
+
+/// The latest time at which one may expire: ten years, so that no clock and no schema has to bear more.
+const EXPIRES_MAX: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
+
+/// A boot for once.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Arm {
+    /// The name of a machine of the config, or a MAC.
+    machine: String,
+    boot: String,
+    /// The serial number that the machine has to report.
+    confirm: Option<String>,
+    /// Seconds until nobody takes it any more.
+    expires: Option<u64>,
+}
+
+/// Arms it; answered when that is on stable storage.
+pub(super) async fn arm(State(admin): State<Admin>, Json(arm): Json<Arm>) -> Result<String, Failure> {
+    let now = hub::now();
+    let (owner, boot) = {
+        let serving = admin.serving.load();
+        (owner(&serving.config, &arm.machine)?, boot(&serving.config, &arm.boot)?)
+    };
+    let confirm = arm.confirm.as_deref().map(Text::from);
+    if confirm.as_ref().is_some_and(|serial| serial.as_str().is_empty()) {
+        return Err(Failure::bad("the serial to confirm is empty"));
+    }
+    let expires = match arm.expires.map(Duration::from_secs) {
+        Some(Duration::ZERO) => return Err(Failure::bad("it would expire at once")),
+        Some(span) if span > EXPIRES_MAX => {
+            return Err(Failure::bad("it would expire in more than ten years"));
+        }
+        span => span.map(|span| now.after(span)),
+    };
+    let told = format!("{owner} boots {boot} once\n");
+    let shot = OneShot { boot, confirm, armed: now, expires, stage: Stage::Armed };
+    admin.hub.one_shots().arm(owner, shot).await?;
+    Ok(told)
+}
+
+/// Whose is to be taken away.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Cancel {
+    machine: String,
+}
+
+/// Takes it away; answered when that is on stable storage.
+pub(super) async fn cancel(
+    State(admin): State<Admin>,
+    Json(cancel): Json<Cancel>,
+) -> Result<String, Failure> {
+    let owner = match owner(&admin.serving.load().config, &cancel.machine) {
+        Ok(owner) => owner,
+        // Of a machine that has left the config meanwhile.
+        Err(unknown) => {
+            let owner = Owner::named(&cancel.machine);
+            if !admin.hub.one_shots().all().0.contains_key(&owner) {
+                return Err(unknown);
+            }
+            owner
+        }
+    };
+    let told = format!("{owner} boots as usual\n");
+    match admin.hub.one_shots().cancel(owner).await? {
+        true => Ok(told),
+        false => Err(Failure::absent("nothing is armed for this machine")),
+    }
+}
+
+fn owner(config: &Config, name: &str) -> Result<Owner, Failure> {
+    if let Ok(mac) = name.parse::<Mac>() {
+        let machine = config.machines.by_mac(mac).map(|machine| machine.name.clone());
+        return Ok(Owner::named(&machine.unwrap_or_else(|| mac.to_string())));
+    }
+    if config.machines.iter().any(|machine| machine.name == name) {
+        return Ok(Owner::named(name));
+    }
+    let near = nearest(name, config.machines.iter().map(|machine| machine.name.as_str()));
+    Err(unknown("machine", name, near))
+}
+
+fn boot(config: &Config, name: &str) -> Result<BootName, Failure> {
+    let found = config.boots.keys().find(|boot| boot.as_str() == name);
+    let near = || nearest(name, config.boots.keys().map(BootName::as_str));
+    found.cloned().ok_or_else(|| unknown("boot", name, near()))
+}
+
+fn unknown(what: &str, name: &str, near: Option<&str>) -> Failure {
+    let near = near.map(|near| format!("; did you mean {near}?")).unwrap_or_default();
+    Failure::bad(&format!("there is no {what} {:?}{near}", Text::from(name).as_str()))
+}
+
+impl From<Refused> for Failure {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::Store(error) => error.into(),
+            other => Self::conflict(&other.to_string()),
+        }
+    }
+}
+
+/// How far one is. Who took it and is gone without all of its files will not come back for it.
+pub(super) fn view(shot: &OneShot, hub: &Hub, now: Timestamp) -> NextBootView {
+    let (state, taker, why) = match &shot.stage {
+        Stage::Armed if shot.is_expired(now) => ("expired", None, None),
+        Stage::Armed => ("armed", None, None),
+        Stage::Taken(taker) if hub.is_open(*taker, now) => ("taken", Some(taker), None),
+        Stage::Taken(taker) => ("failed", Some(taker), Some("it did not get all of its files")),
+        Stage::Done(taker) => ("done", Some(taker), None),
+        Stage::Failed(taker, why) => ("failed", Some(taker), Some(why.as_str())),
+    };
+    NextBootView {
+        boot: shot.boot.to_string(),
+        state: state.to_owned(),
+        confirm: shot.confirm.as_ref().map(ToString::to_string),
+        armed: shot.armed.to_string(),
+        expires: shot.expires.map(|expires| expires.to_string()),
+        session: taker.map(|taker| taker.session.0),
+        why: why.map(str::to_owned),
+    }
+}

@@ -1,0 +1,245 @@
+//! One-shots of a running server. Whoever decides reads what is in force; each change of that is stored first, by a
+//! thread of its own, so that neither a decision nor the runtime waits for a disk.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+
+use arc_swap::ArcSwap;
+use bootlace_core::model::Timestamp;
+use bootlace_core::oneshot::{ONE_SHOTS_MAX, OneShot, OneShots, Owner, Stage, Taker};
+use bootlace_core::session::SessionId;
+use bootlace_store::{OneShotStore, StoreError};
+use bootlace_wire::HwAddr;
+use tokio::sync::oneshot::{Receiver as Answer, Sender as Answered, channel};
+
+/// Changes that wait to be stored. Each is that of one machine that boots, or of somebody at the API.
+pub const CHANGES_MAX: usize = 1024;
+
+/// Why a change was not made.
+#[derive(Debug)]
+pub enum Refused {
+    /// There are [`ONE_SHOTS_MAX`], none of which is over.
+    Full,
+    /// It cannot be stored.
+    Store(StoreError),
+    /// Too many wait, or the server stops.
+    Busy,
+}
+
+impl std::fmt::Display for Refused {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Full => write!(f, "there are {ONE_SHOTS_MAX} one-shots already"),
+            Self::Store(error) => error.fmt(f),
+            Self::Busy => f.write_str("too many changes of one-shots wait to be stored"),
+        }
+    }
+}
+
+type Done<T> = Answered<Result<T, Refused>>;
+
+enum Change {
+    Arm { owner: Owner, shot: OneShot, done: Done<()> },
+    Cancel { owner: Owner, done: Done<bool> },
+    Take { owner: Owner, shot: OneShot, to: Stage, now: Timestamp, done: Done<bool> },
+    Finish { owner: Owner, to: Stage },
+}
+
+/// What a machine has yet to fetch of its one-shot.
+#[derive(Debug)]
+struct Awaited {
+    owner: Owner,
+    taker: Taker,
+    files: BTreeSet<String>,
+}
+
+/// What is in force, and the way to change it.
+#[derive(Debug)]
+pub struct Book {
+    in_force: Arc<ArcSwap<OneShots>>,
+    changes: Option<SyncSender<Change>>,
+    awaited: Mutex<HashMap<HwAddr, Awaited>>,
+    /// Nearly always false, and then a file that was sent costs no lock.
+    awaits: AtomicBool,
+}
+
+impl Default for Book {
+    /// None, and none can be armed.
+    fn default() -> Self {
+        Self {
+            in_force: Arc::default(),
+            changes: None,
+            awaited: Mutex::default(),
+            awaits: AtomicBool::new(false),
+        }
+    }
+}
+
+impl Book {
+    /// With what the store holds, which it changes from now on.
+    pub fn keep(store: OneShotStore) -> anyhow::Result<Self> {
+        let in_force = Arc::new(ArcSwap::from_pointee(store.all()?));
+        let (changes, inbox) = sync_channel(CHANGES_MAX);
+        let keeper = Keeper { store, in_force: Arc::clone(&in_force) };
+        thread::Builder::new().name("one-shots".into()).spawn(move || keeper.run(&inbox))?;
+        Ok(Self { in_force, changes: Some(changes), ..Self::default() })
+    }
+
+    /// Those in force.
+    pub fn all(&self) -> Arc<OneShots> {
+        self.in_force.load_full()
+    }
+
+    /// Arms one, in the place of the one that its owner had.
+    pub async fn arm(&self, owner: Owner, shot: OneShot) -> Result<(), Refused> {
+        let (done, answer) = channel();
+        self.change(Change::Arm { owner, shot, done })?;
+        answered(answer).await
+    }
+
+    /// Takes one away; whether there was one.
+    pub async fn cancel(&self, owner: Owner) -> Result<bool, Refused> {
+        let (done, answer) = channel();
+        self.change(Change::Cancel { owner, done })?;
+        answered(answer).await
+    }
+
+    /// Gives one to a session, which has to get these files of it; whether it is that session's now.
+    pub(crate) async fn take(
+        &self,
+        hw: HwAddr,
+        owner: Owner,
+        to: Stage,
+        files: BTreeSet<String>,
+        now: Timestamp,
+    ) -> Result<bool, Refused> {
+        let (Stage::Taken(taker) | Stage::Done(taker) | Stage::Failed(taker, _)) = to else {
+            return Ok(false);
+        };
+        let Some(shot) = self.in_force.load().0.get(&owner).cloned() else { return Ok(false) };
+        if shot.stage != Stage::Armed {
+            return Ok(shot.is_open_to(Some(taker), now));
+        }
+        let (done, answer) = channel();
+        let boot = shot.boot.clone();
+        self.change(Change::Take { owner: owner.clone(), shot, to, now, done })?;
+        let taken = answered(answer).await?;
+        if taken {
+            tracing::info!(machine = %owner, %boot, "one-shot taken");
+            if !files.is_empty() {
+                let mut awaited = self.awaited.lock().unwrap_or_else(PoisonError::into_inner);
+                awaited.insert(hw, Awaited { owner, taker, files });
+                self.awaits.store(true, Ordering::Release);
+            }
+            return Ok(true);
+        }
+        // Another request of the same session may have been faster.
+        let now_has = |shot: &OneShot| shot.stage != Stage::Armed && shot.is_open_to(Some(taker), now);
+        Ok(self.in_force.load().0.get(&owner).is_some_and(now_has))
+    }
+
+    /// A file was sent whole to a machine. With the last one its one-shot is done; in another session it has come to
+    /// nothing.
+    pub(crate) fn sent(&self, hw: HwAddr, session: SessionId, name: &str) {
+        if !self.awaits.load(Ordering::Acquire) {
+            return;
+        }
+        let mut awaited = self.awaited.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(of_machine) = awaited.get_mut(&hw) else { return };
+        let is_over = of_machine.taker.session != session;
+        of_machine.files.remove(name.strip_prefix("files/").unwrap_or(name));
+        if !is_over && !of_machine.files.is_empty() {
+            return;
+        }
+        let over = awaited.remove(&hw);
+        self.awaits.store(!awaited.is_empty(), Ordering::Release);
+        if let Some(Awaited { owner, taker, .. }) = over.filter(|_| !is_over) {
+            tracing::info!(machine = %owner, "one-shot done");
+            // If that is lost, it stays with the session that had it all the same.
+            drop(self.change(Change::Finish { owner, to: Stage::Done(taker) }));
+        }
+    }
+
+    fn change(&self, change: Change) -> Result<(), Refused> {
+        let changes = self.changes.as_ref().ok_or(Refused::Busy)?;
+        changes.try_send(change).map_err(|_| Refused::Busy)
+    }
+}
+
+async fn answered<T>(answer: Answer<Result<T, Refused>>) -> Result<T, Refused> {
+    answer.await.unwrap_or(Err(Refused::Busy))
+}
+
+/// The only one that changes what is in force.
+struct Keeper {
+    store: OneShotStore,
+    in_force: Arc<ArcSwap<OneShots>>,
+}
+
+impl Keeper {
+    fn run(mut self, inbox: &Receiver<Change>) {
+        while let Ok(change) = inbox.recv() {
+            // Who does not wait any more for the answer has it all the same.
+            match change {
+                Change::Arm { owner, shot, done } => drop(done.send(self.arm(owner, shot))),
+                Change::Cancel { owner, done } => drop(done.send(self.cancel(&owner))),
+                Change::Take { owner, shot, to, now, done } => {
+                    drop(done.send(self.take(owner, shot, to, now)));
+                }
+                Change::Finish { owner, to } => self.finish(owner, to),
+            }
+        }
+    }
+
+    fn arm(&mut self, owner: Owner, shot: OneShot) -> Result<(), Refused> {
+        let all = self.in_force.load();
+        if all.0.len() >= ONE_SHOTS_MAX && !all.0.contains_key(&owner) {
+            // A few more than needed: each walk over the table makes room for many.
+            self.store.forget(ONE_SHOTS_MAX / 100).map_err(Refused::Store)?;
+            self.in_force.store(Arc::new(self.store.all().map_err(Refused::Store)?));
+            if self.in_force.load().0.len() >= ONE_SHOTS_MAX {
+                return Err(Refused::Full);
+            }
+        }
+        self.store.arm(&owner, &shot).map_err(Refused::Store)?;
+        self.put(owner, OneShot { stage: Stage::Armed, ..shot });
+        Ok(())
+    }
+
+    fn cancel(&mut self, owner: &Owner) -> Result<bool, Refused> {
+        let there = self.store.cancel(owner).map_err(Refused::Store)?;
+        let mut all = OneShots::clone(&self.in_force.load());
+        all.0.remove(owner);
+        self.in_force.store(Arc::new(all));
+        Ok(there)
+    }
+
+    fn take(&mut self, owner: Owner, shot: OneShot, to: Stage, now: Timestamp) -> Result<bool, Refused> {
+        let taken = self.store.take(&owner, &shot, &to, now).map_err(Refused::Store)?;
+        if taken {
+            self.put(owner, OneShot { stage: to, ..shot });
+        }
+        Ok(taken)
+    }
+
+    fn finish(&mut self, owner: Owner, to: Stage) {
+        match self.store.finish(&owner, &to) {
+            Ok(true) => {
+                if let Some(shot) = self.in_force.load().0.get(&owner).cloned() {
+                    self.put(owner, OneShot { stage: to, ..shot });
+                }
+            }
+            Ok(false) => {}
+            Err(error) => tracing::warn!(%error, machine = %owner, "that a one-shot is done is not stored"),
+        }
+    }
+
+    fn put(&self, owner: Owner, shot: OneShot) {
+        let mut all = OneShots::clone(&self.in_force.load());
+        all.0.insert(owner, shot);
+        self.in_force.store(Arc::new(all));
+    }
+}
