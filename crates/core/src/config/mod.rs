@@ -8,6 +8,7 @@
 mod boots;
 mod changes;
 mod file;
+mod install;
 mod inventory;
 mod iscsi;
 mod keys;

@@ -6,8 +6,10 @@ use std::slice;
 
 use super::{Action, Arg, ChapLogin, MenuEntry, Plan, Source, Tree};
 use crate::boot::choose::Choice;
+use crate::boot::escape::url_path;
+use crate::boot::install;
 use crate::boot::template::{Context, RenderError, Server, Template};
-use crate::config::{Boot, BootKind, BootName, Chap, Config, Location, Menu, Pxelinux, San, Vars};
+use crate::config::{Boot, BootKind, BootName, Chap, Config, Install, Location, Menu, Pxelinux, San, Vars};
 use crate::model::{Facts, Firmware, Var};
 
 /// The longest URL that a plan has. HTTP servers commonly take 8 KiB of request line; no honest URL comes near.
@@ -83,16 +85,24 @@ fn templates(boot: &Boot) -> Vec<&Template> {
         BootKind::Ipxe { script } => vec![script],
         BootKind::Efi { file } => of(file).into_iter().collect(),
         BootKind::San(san) => [&san.target].into_iter().chain(&san.initiator).collect(),
+        BootKind::Install(install) => {
+            let files = slice::from_ref(&install.kernel).iter().chain(&install.initrd);
+            let files = files.chain(&install.shim).chain(&install.source).filter_map(of);
+            let answers = install.answers.iter().map(|answer| &answer.template);
+            files.chain([&install.cmdline]).chain(answers).collect()
+        }
     }
 }
 
-/// Makes the plan of a boot for a machine. `choice` gives the machine and its settings.
+/// Makes the plan of a boot for a machine. `choice` gives the machine and its settings, `token` is that of its session for
+/// the answers of an installer, for who may have one.
 pub fn build(
     config: &Config,
     choice: &Choice<'_>,
     boot: &BootName,
     facts: &Facts,
     server: &Server,
+    token: Option<&str>,
 ) -> Result<Plan, PlanError> {
     let boot = config.boot(boot);
     let vars = vars(boot, choice);
@@ -111,6 +121,7 @@ pub fn build(
         BootKind::Efi { file } => builder.efi(file)?,
         BootKind::Menu(menu) => builder.menu(menu),
         BootKind::San(san) => builder.san(san)?,
+        BootKind::Install(install) => builder.install(install, choice, token)?,
     };
     Ok(Plan { boot: boot.name.clone(), action })
 }
@@ -127,6 +138,20 @@ pub fn text(
     let boot = config.boot(boot);
     let vars = vars(boot, choice);
     template.render(&Builder::new(config, boot, &vars, choice, facts, server).context)
+}
+
+/// An answer of an installation; `None` where it has none of this name.
+pub fn answer(
+    config: &Config,
+    choice: &Choice<'_>,
+    install: (&Boot, &Install),
+    facts: &Facts,
+    server: &Server,
+    name: &str,
+) -> Option<Result<String, RenderError>> {
+    let (boot, install) = install;
+    let vars = vars(boot, choice);
+    install::answer(install, name, &Builder::new(config, boot, &vars, choice, facts, server).context)
 }
 
 /// Values of machine over rule over boot.
@@ -258,6 +283,53 @@ impl<'a> Builder<'a> {
             )),
             _ => Ok(Action::Efi { program: self.source("file", file)? }),
         }
+    }
+
+    /// Only for whom somebody armed it, or who picked it: a machine that is installed each time that it starts would
+    /// never come to an end.
+    fn install(
+        &self,
+        install: &Install,
+        choice: &Choice<'_>,
+        token: Option<&str>,
+    ) -> Result<Action, PlanError> {
+        if !choice.is_for_once() {
+            let owner = choice.machine.map_or("MACHINE", |machine| &machine.name);
+            let fix = format!("say `bootlace machines next-boot {owner} {}`", self.boot.name);
+            return Err(self.error(
+                "kind",
+                "it installs a system, and is not armed for this machine",
+                Some(&fix),
+            ));
+        }
+        let Some(token) = token else {
+            let fix = "give the machine its address by Bootlace's DHCP, or put it on a link of the server";
+            let why = "nothing shows which machine this address is, so it gets no answers";
+            return Err(self.error("answer", why, Some(fix)));
+        };
+        // What is wrong with an answer is told before anything is installed.
+        for answer in &install.answers {
+            self.render("answer", &answer.template)?;
+        }
+        let base = Server::by_address(self.config, self.context.server.ip).url;
+        let source = match &install.source {
+            None => None,
+            Some(Location::File(name)) => Some(format!("{base}/{}", url_path(name))),
+            Some(Location::Url(url)) => Some(self.url("source", url)?),
+        };
+        let words = install::arguments(install, &base, token, source.as_deref());
+        let mut args: Vec<Arg> = words.iter().filter_map(|word| Arg::new(word)).collect();
+        args.extend(self.args(&install.cmdline)?);
+        Ok(Action::Linux {
+            kernel: self.source("kernel", &install.kernel)?,
+            initrds: install
+                .initrd
+                .iter()
+                .map(|file| self.source("initrd", file))
+                .collect::<Result<_, _>>()?,
+            args,
+            shim: install.shim.as_ref().map(|file| self.source("shim", file)).transpose()?,
+        })
     }
 
     fn menu(&self, menu: &Menu) -> Action {
