@@ -3,10 +3,107 @@
 use super::boots::{location, required, words};
 use super::file::Table;
 use super::report::{At, Report};
-use super::types::{Answer, BootName, Family, Install};
+use super::types::{BootName, Location};
 use super::{one_of, templates};
-use crate::boot::template::Language;
+use crate::boot::template::{Language, Template};
 use crate::finding::Finding;
+
+/// `kind = "install"`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Install {
+    /// Whose installer it is.
+    pub family: Family,
+    /// The installer's kernel.
+    pub kernel: Location,
+    /// Its initial file systems, in order.
+    pub initrd: Vec<Location>,
+    /// The shim of whoever signed the kernel, for Secure Boot.
+    pub shim: Option<Location>,
+    /// What it installs: an image, a tree or a root file system, as the family has it.
+    pub source: Option<Location>,
+    /// Further arguments.
+    pub cmdline: Template,
+    /// What it asks for; the first is what its kernel is told of. Never empty.
+    pub answers: Vec<Answer>,
+}
+
+/// A file that an installer asks for.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Answer {
+    /// Its name without folders.
+    pub name: String,
+    /// What is in it.
+    pub template: Template,
+}
+
+/// Installers that are told alike.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Family {
+    /// debian-installer: preseed.
+    Debian,
+    /// subiquity: autoinstall by cloud-init.
+    Ubuntu,
+    /// Anaconda: kickstart.
+    Fedora,
+    /// coreos-installer: Ignition.
+    Coreos,
+    /// YaST: AutoYaST.
+    Suse,
+}
+
+impl Family {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Debian, Self::Ubuntu, Self::Fedora, Self::Coreos, Self::Suse];
+
+    /// Its name in the config.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Debian => "debian",
+            Self::Ubuntu => "ubuntu",
+            Self::Fedora => "fedora",
+            Self::Coreos => "coreos",
+            Self::Suse => "suse",
+        }
+    }
+
+    /// What its answers are written in, where their names do not tell.
+    pub fn language(self) -> Language {
+        match self {
+            Self::Debian => Language::Preseed,
+            Self::Ubuntu => Language::Yaml,
+            Self::Fedora => Language::Kickstart,
+            Self::Coreos => Language::Json,
+            Self::Suse => Language::Xml,
+        }
+    }
+
+    /// The kernel argument that says what is installed; none where an answer does.
+    pub fn source_argument(self) -> Option<&'static str> {
+        match self {
+            Self::Debian => None,
+            Self::Ubuntu => Some("url"),
+            Self::Fedora => Some("inst.repo"),
+            Self::Coreos => Some("coreos.live.rootfs_url"),
+            Self::Suse => Some("install"),
+        }
+    }
+
+    /// What a file of answers is usually called.
+    fn example(self) -> &'static str {
+        match self {
+            Self::Debian => "preseed.cfg",
+            Self::Ubuntu => "user-data",
+            Self::Fedora => "ks.cfg",
+            Self::Coreos => "config.ign",
+            Self::Suse => "autoinst.xml",
+        }
+    }
+
+    /// The file that it asks for by a name of its own.
+    fn needs_file(self) -> Option<&'static str> {
+        (self == Self::Ubuntu).then_some("user-data")
+    }
+}
 
 /// Reads one; `None` when it lacks what it needs, which has been reported.
 pub(super) fn install(name: &At<BootName>, table: &Table<'_>, report: &mut Report<'_>) -> Option<Install> {

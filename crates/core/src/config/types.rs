@@ -10,12 +10,13 @@ use std::time::Duration;
 use bootlace_wire::Mac;
 use bootlace_wire::dhcp::{Code, Feature};
 
+use super::install::Install;
 use super::inventory::Machines;
 use super::iscsi::IscsiConfig;
 use super::passwords::Passwords;
 use crate::boot::loader::Loader;
 use crate::boot::rules::Match;
-use crate::boot::template::{Language, Template};
+use crate::boot::template::Template;
 use crate::model::{ClientId, Uuid};
 
 /// Everything that `bootlace.toml` says, with its defaults filled in. Paths are absolute or relative to the
@@ -413,103 +414,6 @@ pub enum BootKind {
     San(San),
     /// An installation that asks nobody anything.
     Install(Install),
-}
-
-/// `kind = "install"`.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Install {
-    /// Whose installer it is.
-    pub family: Family,
-    /// The installer's kernel.
-    pub kernel: Location,
-    /// Its initial file systems, in order.
-    pub initrd: Vec<Location>,
-    /// The shim of whoever signed the kernel, for Secure Boot.
-    pub shim: Option<Location>,
-    /// What it installs: an image, a tree or a root file system, as the family has it.
-    pub source: Option<Location>,
-    /// Further arguments.
-    pub cmdline: Template,
-    /// What it asks for; the first is what its kernel is told of. Never empty.
-    pub answers: Vec<Answer>,
-}
-
-/// A file that an installer asks for.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Answer {
-    /// Its name without folders.
-    pub name: String,
-    /// What is in it.
-    pub template: Template,
-}
-
-/// Installers that are told alike.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Family {
-    /// debian-installer: preseed.
-    Debian,
-    /// subiquity: autoinstall by cloud-init.
-    Ubuntu,
-    /// Anaconda: kickstart.
-    Fedora,
-    /// coreos-installer: Ignition.
-    Coreos,
-    /// YaST: AutoYaST.
-    Suse,
-}
-
-impl Family {
-    /// All of them.
-    pub const ALL: [Self; 5] = [Self::Debian, Self::Ubuntu, Self::Fedora, Self::Coreos, Self::Suse];
-
-    /// Its name in the config.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Debian => "debian",
-            Self::Ubuntu => "ubuntu",
-            Self::Fedora => "fedora",
-            Self::Coreos => "coreos",
-            Self::Suse => "suse",
-        }
-    }
-
-    /// What its answers are written in, where their names do not tell.
-    pub fn language(self) -> Language {
-        match self {
-            Self::Debian => Language::Preseed,
-            Self::Ubuntu => Language::Yaml,
-            Self::Fedora => Language::Kickstart,
-            Self::Coreos => Language::Json,
-            Self::Suse => Language::Xml,
-        }
-    }
-
-    /// The kernel argument that says what is installed; none where an answer does.
-    pub fn source_argument(self) -> Option<&'static str> {
-        match self {
-            Self::Debian => None,
-            Self::Ubuntu => Some("url"),
-            Self::Fedora => Some("inst.repo"),
-            Self::Coreos => Some("coreos.live.rootfs_url"),
-            Self::Suse => Some("install"),
-        }
-    }
-
-    /// What a file of answers is usually called.
-    pub(super) fn example(self) -> &'static str {
-        match self {
-            Self::Debian => "preseed.cfg",
-            Self::Ubuntu => "user-data",
-            Self::Fedora => "ks.cfg",
-            Self::Coreos => "config.ign",
-            Self::Suse => "autoinst.xml",
-        }
-    }
-
-    /// The file that it asks for by a name of its own.
-    pub(super) fn needs_file(self) -> Option<&'static str> {
-        (self == Self::Ubuntu).then_some("user-data")
-    }
 }
 
 /// `kind = "pxelinux"`.
