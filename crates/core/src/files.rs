@@ -154,7 +154,7 @@ pub fn resolve(config: &Config, name: &str, request: &FileRequest<'_>) -> Resolu
                 },
             };
         }
-        Named::Answer(file) => answer::answer(config, request, &file),
+        Named::Answer { token, file } => answer::answer(config, request, (&token, &file)),
         Named::Done => answer::done(request),
         Named::Absent(why) => Resource::Absent(why),
     };
@@ -189,8 +189,13 @@ pub(crate) enum Named {
         /// The script that stands in for it.
         script: Generated,
     },
-    /// `answer/TOKEN/NAME`: the name.
-    Answer(String),
+    /// `answer/TOKEN/NAME`.
+    Answer {
+        /// Whose it is.
+        token: String,
+        /// The file.
+        file: String,
+    },
     /// `done/TOKEN`.
     Done,
     /// Nothing, and why.
@@ -207,7 +212,7 @@ pub(crate) fn look_up(name: &str) -> Named {
         ("boot.ipxe", "") => Named::Boot,
         ("script", "") => Named::Script,
         ("answer", _) => match rest.split_once('/') {
-            Some((_, file)) => Named::Answer(file.to_owned()),
+            Some((token, file)) => Named::Answer { token: token.to_owned(), file: file.to_owned() },
             None => Named::Absent("answer/ is reserved for installers: answer/TOKEN/NAME".to_owned()),
         },
         ("done", _) if !rest.is_empty() && !rest.contains('/') => Named::Done,

@@ -3,7 +3,7 @@
 //! Answers hold hashes of passwords and keys, so they are for the one boot that was armed for it: their place has a
 //! token in it that only that boot's script tells, and only that machine's address may use it.
 
-use super::template::{Context, RenderError};
+use super::template::{Context, Links, RenderError};
 use crate::config::{Answer, Family, Install};
 
 /// The folder of answers, below which there is a token and a file's name.
@@ -13,10 +13,15 @@ pub const DONE: &str = "done";
 /// What stands for a token where it must not be shown.
 pub const HIDDEN_TOKEN: &str = "TOKEN";
 
-/// The arguments of an installer's kernel, before those that the config adds. `base` is the server's URL, `source` where
-/// the installer finds what it installs.
-pub(crate) fn arguments(install: &Install, base: &str, token: &str, source: Option<&str>) -> Vec<String> {
-    let folder = format!("{base}/{ANSWERS}/{token}");
+/// Where the bearer of a token finds its answers. `base` is the server's URL.
+pub(crate) fn links(base: &str, token: &str) -> Links {
+    Links { url: format!("{base}/{ANSWERS}/{token}"), done: format!("{base}/{DONE}/{token}") }
+}
+
+/// The arguments of an installer's kernel, before those that the config adds. `source` is where the installer finds what it
+/// installs.
+pub(crate) fn arguments(install: &Install, links: &Links, source: Option<&str>) -> Vec<String> {
+    let folder = &links.url;
     let first = install.answers.first().map_or("", |answer| answer.name.as_str());
     let file = format!("{folder}/{first}");
     let mut arguments = match install.family {

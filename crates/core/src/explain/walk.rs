@@ -296,7 +296,7 @@ impl Walk<'_> {
         let found = match look_up(name) {
             Named::File(file) => (self.world.look_up)(self.world.loaders.behind(&file)),
             Named::Generated { file, .. } => (self.world.look_up)(&file),
-            Named::Boot | Named::Script | Named::Answer(_) | Named::Done | Named::Absent(_) => None,
+            Named::Boot | Named::Script | Named::Answer { .. } | Named::Done | Named::Absent(_) => None,
         };
         let name = clean_name(name.as_bytes()).unwrap_or_default();
         let outcome = match &found {

@@ -43,7 +43,7 @@ fn refusal(request: &FileRequest<'_>) -> Option<String> {
 }
 
 /// Answers of installers; the file behind the token.
-pub(super) fn answer(config: &Config, request: &FileRequest<'_>, file: &str) -> Resource {
+pub(super) fn answer(config: &Config, request: &FileRequest<'_>, (token, file): (&str, &str)) -> Resource {
     if let Some(why) = refusal(request) {
         return Resource::Absent(why);
     }
@@ -65,7 +65,7 @@ pub(super) fn answer(config: &Config, request: &FileRequest<'_>, file: &str) -> 
         return Resource::Absent(why.to_string());
     }
     let server = Server::by_address(config, request.server);
-    match plan::answer(config, &choice, (boot, install), &facts, &server, file) {
+    match plan::answer(config, &choice, (boot, install), &facts, &server, (token, file)) {
         Some(Ok(body)) => Resource::Text { body, mime: MIME },
         Some(Err(why)) => Resource::Absent(config.passwords.concealed(&why.to_string())),
         None => Resource::Absent(format!("boot {} has no such answer", boot.name)),

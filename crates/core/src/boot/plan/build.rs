@@ -126,7 +126,8 @@ pub fn build(
     Ok(Plan { boot: boot.name.clone(), action })
 }
 
-/// The text of a file for a machine: of a template that sees what those of its boot see.
+/// The text of a file for a machine: of a template that sees what those of its boot see, and what answers of an installer
+/// do, with a word for the token.
 pub fn text(
     config: &Config,
     choice: &Choice<'_>,
@@ -137,21 +138,25 @@ pub fn text(
 ) -> Result<String, RenderError> {
     let boot = config.boot(boot);
     let vars = vars(boot, choice);
-    template.render(&Builder::new(config, boot, &vars, choice, facts, server).context)
+    let links = install::links(&server.url, install::HIDDEN_TOKEN);
+    let context = Builder::new(config, boot, &vars, choice, facts, server).context;
+    template.render(&Context { install: Some(&links), ..context })
 }
 
-/// An answer of an installation; `None` where it has none of this name.
+/// An answer of an installation, by the token and the name that it is asked for by; `None` where it has none of this name.
 pub fn answer(
     config: &Config,
     choice: &Choice<'_>,
     install: (&Boot, &Install),
     facts: &Facts,
     server: &Server,
-    name: &str,
+    (token, name): (&str, &str),
 ) -> Option<Result<String, RenderError>> {
     let (boot, install) = install;
     let vars = vars(boot, choice);
-    install::answer(install, name, &Builder::new(config, boot, &vars, choice, facts, server).context)
+    let links = install::links(&server.url, token);
+    let context = Builder::new(config, boot, &vars, choice, facts, server).context;
+    install::answer(install, name, &Context { install: Some(&links), ..context })
 }
 
 /// Values of machine over rule over boot.
@@ -178,7 +183,8 @@ impl<'a> Builder<'a> {
         server: &'a Server,
     ) -> Self {
         let passwords = &config.passwords;
-        let context = Context { facts, machine: choice.machine, server, boot: &boot.name, vars, passwords };
+        let machine = choice.machine;
+        let context = Context { facts, machine, server, boot: &boot.name, vars, passwords, install: None };
         Self { config, boot, firmware: facts.firmware(), context }
     }
 
@@ -307,17 +313,20 @@ impl<'a> Builder<'a> {
             let why = "nothing shows which machine this address is, so it gets no answers";
             return Err(self.error("answer", why, Some(fix)));
         };
-        // What is wrong with an answer is told before anything is installed.
-        for answer in &install.answers {
-            self.render("answer", &answer.template)?;
-        }
         let base = Server::by_address(self.config, self.context.server.ip).url;
+        let links = install::links(&base, token);
+        // What is wrong with an answer is told before anything is installed.
+        let context = Context { install: Some(&links), ..self.context };
+        for answer in &install.answers {
+            let rendered = answer.template.render(&context);
+            rendered.map_err(|error| self.error("answer", error.to_string(), None))?;
+        }
         let source = match &install.source {
             None => None,
             Some(Location::File(name)) => Some(format!("{base}/{}", url_path(name))),
             Some(Location::Url(url)) => Some(self.url("source", url)?),
         };
-        let words = install::arguments(install, &base, token, source.as_deref());
+        let words = install::arguments(install, &links, source.as_deref());
         let mut args: Vec<Arg> = words.iter().filter_map(|word| Arg::new(word)).collect();
         args.extend(self.args(&install.cmdline)?);
         Ok(Action::Linux {

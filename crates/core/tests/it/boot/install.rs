@@ -69,7 +69,10 @@ mac = "00:12:34:56:78:90"
 vars = { disk = "/dev/sdb" }
 "#;
     let answers = [
-        ("debian/preseed.cfg", "d-i disk string {{ vars.disk }}\nd-i password {{ password.root }}\n"),
+        (
+            "debian/preseed.cfg",
+            "d-i disk string {{ vars.disk }}\nd-i password {{ password.root }}\nd-i late wget {{ install.done }}\n",
+        ),
         ("user-data", "#cloud-config\nserial: {{ client.serial }}\n"),
         ("network-config", "version: 2\n"),
         ("host.ks.j2", "url --url={{ server.url }}\n"),
@@ -192,8 +195,10 @@ fn answers_are_for_who_has_the_token() {
         identity: Identity::Confirmed,
     };
     let preseed = format!("answer/{TOKEN}/preseed.cfg");
-    let text = "d-i disk string /dev/sdb\nd-i password hash-of-root\n";
-    assert_eq!(answer(&preseed, &of(&debian)), Ok(text.to_owned()));
+    let text = format!(
+        "d-i disk string /dev/sdb\nd-i password hash-of-root\nd-i late wget http://10.188.0.10/done/{TOKEN}\n"
+    );
+    assert_eq!(answer(&preseed, &of(&debian)), Ok(text));
     let absent = |why: &str| Err(why.to_owned());
     assert_eq!(
         answer(&preseed, &Asking { bearer: Some(Err("it is too old")), ..of(&debian) }),
