@@ -30,6 +30,7 @@ use crate::services::iscsi;
 use crate::serving::{Edition, Serving};
 use crate::sources::{self, Checked};
 use crate::systemd::Manager;
+use crate::tokens::Tokens;
 use crate::{logging, privileges};
 
 pub(crate) use bind::lends_no_own_address;
@@ -49,6 +50,7 @@ struct Opened {
     table: LeaseTable,
     learned: Vec<MachineFacts>,
     one_shots: OneShotStore,
+    tokens: Tokens,
     journal: Journal,
     next_session: SessionId,
     bound: Bound,
@@ -86,6 +88,7 @@ fn open(path: &Path, interfaces: &[String]) -> Result<Opened> {
     let mut table = LeaseTable::new(&config, store.leases()?);
     let learned = store.learned()?;
     let one_shots = OneShotStore::open(&state_dir)?;
+    let tokens = Tokens::open(&state_dir)?;
     let clock = HostClock::start(&mut table, &mut store)?;
     let journal = Journal::open(&state_dir)?;
     let next_session = journal.next_session()?;
@@ -110,6 +113,7 @@ fn open(path: &Path, interfaces: &[String]) -> Result<Opened> {
         table,
         learned,
         one_shots,
+        tokens,
         journal,
         next_session,
         bound,

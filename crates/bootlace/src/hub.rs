@@ -1,5 +1,6 @@
 //! Where facts about boots come together: every service records its events here and asks here who a peer is.
 
+mod installs;
 mod learned;
 
 use std::collections::HashMap;
@@ -20,8 +21,10 @@ use bootlace_wire::HwAddr;
 
 use crate::counters::{Counter, Counters};
 use crate::one_shots::Book;
+use crate::tokens::Tokens;
 use crate::{logging, net};
 
+pub use installs::{INSTALLS_MAX, Installs};
 pub use learned::{Pinned, Waker};
 
 /// Addresses remembered that machines without a lease of ours reported as theirs; beyond it none is learned until
@@ -79,6 +82,7 @@ pub struct Hub {
     journal: Handle,
     counters: Arc<Counters>,
     one_shots: Book,
+    installs: Installs,
     learned: Mutex<Learned>,
     waker: OnceLock<Waker>,
     /// Why leases cannot be stored.
@@ -105,6 +109,7 @@ impl Hub {
             journal,
             counters: Arc::default(),
             one_shots: Book::default(),
+            installs: Installs::default(),
             learned: Mutex::default(),
             waker: OnceLock::new(),
             unstored: Mutex::new(None),
@@ -115,6 +120,17 @@ impl Hub {
     #[must_use]
     pub fn with_one_shots(self, one_shots: Book) -> Self {
         Self { one_shots, ..self }
+    }
+
+    /// The same with tokens for installers.
+    #[must_use]
+    pub fn with_tokens(self, tokens: Tokens) -> Self {
+        Self { installs: Installs::with(tokens), ..self }
+    }
+
+    /// Machines that are being installed.
+    pub fn installs(&self) -> &Installs {
+        &self.installs
     }
 
     /// One-shots.

@@ -21,6 +21,7 @@ pub mod services;
 pub mod serving;
 mod sources;
 mod systemd;
+pub mod tokens;
 
 /// The admin socket's name in the state folder.
 pub const ADMIN_SOCKET: &str = "admin.sock";

@@ -45,7 +45,8 @@ enum Change {
     Arm { owner: Owner, shot: OneShot, done: Done<()> },
     Cancel { owner: Owner, done: Done<bool> },
     Take { owner: Owner, shot: OneShot, to: Stage, now: Timestamp, done: Done<bool> },
-    Finish { owner: Owner, to: Stage },
+    Finish { owner: Owner, to: Stage, done: Option<Done<bool>> },
+    Close { closed: SyncSender<()> },
 }
 
 /// What a machine has yet to fetch of its one-shot.
@@ -159,7 +160,31 @@ impl Book {
         if let Some(Awaited { owner, taker, .. }) = over.filter(|_| !is_over) {
             tracing::info!(machine = %owner, "one-shot done");
             // If that is lost, it stays with the session that had it all the same.
-            drop(self.change(Change::Finish { owner, to: Stage::Done(taker) }));
+            drop(self.change(Change::Finish { owner, to: Stage::Done(taker), done: None }));
+        }
+    }
+
+    /// What a boot took is done, as it says itself.
+    pub(crate) async fn done(&self, taker: Taker) -> Result<(), Refused> {
+        let taken = |shot: &OneShot| shot.stage == Stage::Taken(taker);
+        let of_taker =
+            self.in_force.load().0.iter().find(|(_, shot)| taken(shot)).map(|(owner, _)| owner.clone());
+        // It may have been picked at a screen, or have said so before.
+        let Some(owner) = of_taker else { return Ok(()) };
+        let (done, answer) = channel();
+        tracing::info!(machine = %owner, "one-shot done");
+        self.change(Change::Finish { owner, to: Stage::Done(taker), done: Some(done) })?;
+        answered(answer).await.map(drop)
+    }
+
+    /// Closes the store, and changes nothing from then on: whoever closes a database last leaves one file behind.
+    pub fn close(&self) {
+        let (closed, is_closed) = sync_channel(1);
+        if let Some(changes) = &self.changes
+            && changes.send(Change::Close { closed }).is_ok()
+        {
+            // It fails where the thread has ended, and then it is closed.
+            let _ = is_closed.recv();
         }
     }
 
@@ -189,7 +214,18 @@ impl Keeper {
                 Change::Take { owner, shot, to, now, done } => {
                     drop(done.send(self.take(owner, shot, to, now)));
                 }
-                Change::Finish { owner, to } => self.finish(owner, to),
+                Change::Finish { owner, to, done: None } => {
+                    if let Err(error) = self.finish(&owner, to) {
+                        tracing::warn!(machine = %owner, "that a one-shot is done is not stored: {error}");
+                    }
+                }
+                Change::Finish { owner, to, done: Some(done) } => drop(done.send(self.finish(&owner, to))),
+                Change::Close { closed } => {
+                    drop(self.store);
+                    // Nobody waits who has gone.
+                    let _ = closed.send(());
+                    return;
+                }
             }
         }
     }
@@ -225,16 +261,12 @@ impl Keeper {
         Ok(taken)
     }
 
-    fn finish(&mut self, owner: Owner, to: Stage) {
-        match self.store.finish(&owner, &to) {
-            Ok(true) => {
-                if let Some(shot) = self.in_force.load().0.get(&owner).cloned() {
-                    self.put(owner, OneShot { stage: to, ..shot });
-                }
-            }
-            Ok(false) => {}
-            Err(error) => tracing::warn!(%error, machine = %owner, "that a one-shot is done is not stored"),
+    fn finish(&mut self, owner: &Owner, to: Stage) -> Result<bool, Refused> {
+        let finished = self.store.finish(owner, &to).map_err(Refused::Store)?;
+        if let (true, Some(shot)) = (finished, self.in_force.load().0.get(owner).cloned()) {
+            self.put(owner.clone(), OneShot { stage: to, ..shot });
         }
+        Ok(finished)
     }
 
     fn put(&self, owner: Owner, shot: OneShot) {

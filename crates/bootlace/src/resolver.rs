@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use bootlace_core::event::{EventKind, FileEvent, Protocol, ScriptEvent};
-use bootlace_core::files::{Resolution, Resource};
+use bootlace_core::files::{Resolution, Resource, without_token};
 
 use crate::files::{Content, FilePlane, OpenError};
 
@@ -64,7 +64,15 @@ type Decide = dyn Fn(&Ask<'_>) -> Decided + Send + Sync;
 /// Whether a one-shot is that of the session that asks for its script, once that is on stable storage; or why that cannot
 /// be.
 pub type Taking = Pin<Box<dyn Future<Output = Result<bool, String>> + Send>>;
-type Take = dyn Fn(SocketAddrV4, &ScriptEvent) -> Option<Taking> + Send + Sync;
+/// What may change a one-shot.
+#[derive(Clone, Copy, Debug)]
+pub enum Change<'a> {
+    /// A script that is to be sent.
+    Script(&'a ScriptEvent),
+    /// An installation that is done, by the name that it asks for.
+    Done(&'a str),
+}
+type Take = dyn Fn(SocketAddrV4, Change<'_>) -> Option<Taking> + Send + Sync;
 type BlockMax = dyn Fn(SocketAddrV4) -> Option<u16> + Send + Sync;
 type Record = dyn Fn(SocketAddrV4, EventKind) + Send + Sync;
 
@@ -118,7 +126,7 @@ impl Resolver {
     #[must_use]
     pub fn taking(
         self,
-        take: impl Fn(SocketAddrV4, &ScriptEvent) -> Option<Taking> + Send + Sync + 'static,
+        take: impl Fn(SocketAddrV4, Change<'_>) -> Option<Taking> + Send + Sync + 'static,
     ) -> Self {
         Self { take: Box::new(take), ..self }
     }
@@ -157,15 +165,27 @@ impl Resolver {
                 Found::Absent(_) => Found::Absent(format!("no such file; {why}")),
                 found => found,
             },
+            Resource::Done => self.done(ask).await,
             Resource::Absent(why) => Found::Absent(why),
         };
         Some(found)
     }
 
+    /// Answered when that is on stable storage, and as often as it is said.
+    async fn done(&self, ask: &Ask<'_>) -> Found {
+        if ask.purpose == Purpose::Fetch
+            && let Some(finishing) = (self.take)(ask.peer, Change::Done(ask.name))
+            && let Err(why) = finishing.await
+        {
+            return Found::Failed(why);
+        }
+        Found::Content(Content::text("done\n".to_owned(), "text/plain; charset=utf-8"))
+    }
+
     async fn text(&self, ask: &Ask<'_>, content: Content, script: Option<ScriptEvent>) -> Option<Found> {
         let Some(script) = script else { return Some(Found::Content(content)) };
         if ask.purpose == Purpose::Fetch {
-            if let Some(taking) = (self.take)(ask.peer, &script) {
+            if let Some(taking) = (self.take)(ask.peer, Change::Script(&script)) {
                 match taking.await {
                     Ok(true) => {}
                     Ok(false) => return None,
@@ -179,7 +199,8 @@ impl Resolver {
 
     /// What became of it.
     pub fn record(&self, peer: SocketAddrV4, event: FileEvent) {
-        (self.record)(peer, EventKind::File(event));
+        let name = without_token(&event.name);
+        (self.record)(peer, EventKind::File(FileEvent { name, ..event }));
     }
 }
 

@@ -7,16 +7,16 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use bootlace_core::boot::loader::signed_ipxe::Pair;
 use bootlace_core::boot::loader::{Loader, LoaderInventory, known_files};
-use bootlace_core::config::Config;
+use bootlace_core::config::{BootKind, BootName, Config};
 use bootlace_core::event::{DecidedBy, Event, EventKind, Peer, ScriptEvent, ScriptStep};
-use bootlace_core::files::{FileRequest, Identity, Resolution, reported_mac, resolve};
+use bootlace_core::files::{FileRequest, Identity, Resolution, reported_mac, resolve, token_in};
 use bootlace_core::model::{Facts, Text, Timestamp, Var};
 use bootlace_core::oneshot::{self, Offered, Owner, Stage};
 use bootlace_wire::HwAddr;
 
 use crate::files::FilePlane;
 use crate::hub::{self, Hub, Who};
-use crate::resolver::{Ask, Decided, Purpose, Resolver, Taking};
+use crate::resolver::{Ask, Change, Decided, Purpose, Resolver, Taking};
 
 /// A config and what was there when it came into force.
 pub struct Serving {
@@ -76,7 +76,7 @@ pub fn named_loaders(config: &Config) -> impl Iterator<Item = &Loader> {
 /// peer; events go to the hub.
 pub fn resolver(serving: Arc<ArcSwap<Serving>>, hub: Arc<Hub>) -> Resolver {
     let (recorder, book, taker) = (Arc::clone(&hub), Arc::clone(&hub), Arc::clone(&hub));
-    let taken_from = Arc::clone(&serving);
+    let (taken_from, begun_by) = (Arc::clone(&serving), Arc::clone(&serving));
     Resolver::deciding(
         move |ask| {
             let serving = serving.load();
@@ -85,11 +85,43 @@ pub fn resolver(serving: Arc<ArcSwap<Serving>>, hub: Arc<Hub>) -> Resolver {
         move |peer, kind| {
             let now = hub::now();
             let hw = recorder.who(*peer.ip(), now);
+            let begins = match &kind {
+                EventKind::Script(ScriptEvent { step: ScriptStep::Boot { boot, .. }, .. }) => {
+                    hw.filter(|_| is_install(&begun_by.load(), boot))
+                }
+                _ => None,
+            };
             recorder.record(Event { at: now, peer: Peer { hw, ip: Some(*peer.ip()) }, kind });
+            if let Some(hw) = begins {
+                begin_install(&recorder, hw, now);
+            }
         },
     )
     .with_blocks(move |peer| book.block_max(*peer.ip(), hub::now()))
-    .taking(move |peer, script| take(&taken_from.load(), &taker, *peer.ip(), script))
+    .taking(move |peer, change| match change {
+        Change::Script(script) => take(&taken_from.load(), &taker, *peer.ip(), script),
+        Change::Done(name) => done(&taker, name),
+    })
+}
+
+/// What the machine has reported by now, its templates see later.
+fn begin_install(hub: &Hub, hw: HwAddr, now: Timestamp) {
+    let told =
+        hub.with_session(hw, now, |session| session.map(|session| (session.taker(), session.facts.clone())));
+    if let Some((taker, facts)) = told {
+        hub.installs().begin(hw, taker, facts);
+    }
+}
+
+/// An installation says that it is done. What it asked for was decided before, so its token is good.
+fn done(hub: &Arc<Hub>, name: &str) -> Option<Taking> {
+    let bearer = hub.installs().bearer(token_in(name)?, hub::now()).ok()?;
+    tracing::info!(machine = %bearer.hw, session = bearer.taker.session.0, "installed");
+    let hub = Arc::clone(hub);
+    Some(Box::pin(async move {
+        let done = hub.one_shots().done(bearer.taker).await;
+        done.map(|()| true).map_err(|refused| format!("that it is done cannot be stored: {refused}"))
+    }))
 }
 
 /// Gives the one-shot of a script to the session that asks for it. `None` where there is none in it.
@@ -106,7 +138,7 @@ fn take(serving: &Serving, hub: &Arc<Hub>, ip: Ipv4Addr, script: &ScriptEvent) -
         oneshot::payload(serving.config.boot(boot)).into_iter().map(str::to_owned).collect();
     let to = match failed {
         Some(why) => Stage::Failed(taker, Text::from(why.as_str())),
-        None if files.is_empty() => Stage::Done(taker),
+        None if files.is_empty() && !is_install(serving, boot) => Stage::Done(taker),
         None => Stage::Taken(taker),
     };
     let (hub, owner) = (Arc::clone(hub), Owner::named(owner));
@@ -114,6 +146,10 @@ fn take(serving: &Serving, hub: &Arc<Hub>, ip: Ipv4Addr, script: &ScriptEvent) -
         let taken = hub.one_shots().take(hw, owner, to, files, now).await;
         taken.map_err(|refused| format!("a one-shot cannot be taken: {refused}"))
     }))
+}
+
+fn is_install(serving: &Serving, boot: &BootName) -> bool {
+    matches!(serving.config.boots.get(boot).map(|boot| &boot.kind), Some(BootKind::Install(_)))
 }
 
 fn find(serving: &Serving, hub: &Hub, ask: &Ask<'_>) -> Resolution {
@@ -141,6 +177,29 @@ fn find(serving: &Serving, hub: &Hub, ask: &Ask<'_>) -> Resolution {
         })
     });
     let (mut facts, features, chained, boot, asker) = told.unwrap_or((Facts::new(), None, false, None, None));
+    // A token says which boot it is of, long after that boot's session is forgotten.
+    let bearer = token_in(ask.name).map(|token| {
+        let bearer = hub.installs().bearer(token, now)?;
+        match hw {
+            Some(hw) if hw == bearer.hw && identity == Identity::Confirmed => Ok(bearer),
+            _ => Err("this address is not that of the machine that the token is of"),
+        }
+    });
+    let asker = match bearer {
+        Some(Ok(bearer)) => {
+            facts = hub.installs().facts(bearer).unwrap_or(facts);
+            Some(bearer.taker)
+        }
+        _ => asker,
+    };
+    let installs = || serving.config.boots.values().any(|boot| matches!(boot.kind, BootKind::Install(_)));
+    let asker = match asker {
+        None if identity == Identity::Confirmed && ask.purpose == Purpose::Fetch && installs() => {
+            hw.and_then(|hw| hub.taker(hw, now))
+        }
+        asker => asker,
+    };
+    let token = hw.zip(asker).filter(|_| installs()).and_then(|(hw, taker)| hub.installs().token(hw, taker));
     let one_shots = hub.one_shots().all();
     // Whoever only says that it is a machine takes nothing away from it.
     let all = (identity == Identity::Confirmed).then_some(&*one_shots);
@@ -164,6 +223,8 @@ fn find(serving: &Serving, hub: &Hub, ask: &Ask<'_>) -> Resolution {
         booting: boot.as_ref(),
         peer: ip,
         next: Offered { all, asker, now },
+        token: token.as_deref(),
+        bearer: bearer.map(|bearer| bearer.map(drop)),
         loaders: &serving.loaders,
     };
     resolve(&serving.config, ask.name, &request)

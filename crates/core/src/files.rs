@@ -1,7 +1,7 @@
 //! The name space that TFTP and HTTP share: which name is which resource.
 //!
-//! Reserved names come first (`boot.ipxe`, `script`, `ipxe/NAME`, the folders of the signed iPXE in `ipxe/`; `answer/`
-//! and `done/` are kept for installers), then files, then names that are generated in every folder (`autoexec.ipxe`,
+//! Reserved names come first (`boot.ipxe`, `script`, `ipxe/NAME`, the folders of the signed iPXE in `ipxe/`; `answer/` and
+//! `done/` of installers), then files, then names that are generated in every folder (`autoexec.ipxe`,
 //! `mac-*.ipxe`, `uuid-*.ipxe`, `hostname-*.ipxe`, `grub.cfg*`, `pxelinux.cfg/*`). Resolving causes nothing: the same
 //! request gets the same answer, and whether an event comes of it is the service's business.
 
@@ -18,6 +18,7 @@ use crate::event::{Protocol, ScriptEvent};
 use crate::model::{Facts, Text};
 use crate::oneshot::Offered;
 
+mod answer;
 mod generated;
 mod grub;
 mod pxelinux;
@@ -27,6 +28,7 @@ mod searched;
 mod secret;
 mod silent;
 
+pub use answer::{is_done, token_in, without_token};
 use generated::{Claim, Generated};
 pub use query::QUERY_BYTES_MAX;
 pub(crate) use query::percent_decoded;
@@ -55,6 +57,10 @@ pub struct FileRequest<'a> {
     pub peer: Ipv4Addr,
     /// One-shots that it may get.
     pub next: Offered<'a>,
+    /// The token of its session for the answers of an installer, for who is known to be who it says.
+    pub token: Option<&'a str>,
+    /// Whether the token in the name that is asked for is that of this peer, and why not; of names without one, nothing.
+    pub bearer: Option<Result<(), &'static str>>,
     /// The loaders that exist.
     pub loaders: &'a LoaderInventory,
 }
@@ -111,6 +117,8 @@ pub enum Resource {
         /// Why nothing stands in for it.
         why: String,
     },
+    /// That an installation is done, once that is stored.
+    Done,
     /// Nothing, and why.
     Absent(String),
 }
@@ -146,6 +154,8 @@ pub fn resolve(config: &Config, name: &str, request: &FileRequest<'_>) -> Resolu
                 },
             };
         }
+        Named::Answer { token, file } => answer::answer(config, request, (&token, &file)),
+        Named::Done => answer::done(request),
         Named::Absent(why) => Resource::Absent(why),
     };
     Resolution { resource, script: None }
@@ -179,6 +189,15 @@ pub(crate) enum Named {
         /// The script that stands in for it.
         script: Generated,
     },
+    /// `answer/TOKEN/NAME`.
+    Answer {
+        /// Whose it is.
+        token: String,
+        /// The file.
+        file: String,
+    },
+    /// `done/TOKEN`.
+    Done,
     /// Nothing, and why.
     Absent(String),
 }
@@ -192,7 +211,12 @@ pub(crate) fn look_up(name: &str) -> Named {
     match (folder, rest) {
         ("boot.ipxe", "") => Named::Boot,
         ("script", "") => Named::Script,
-        ("answer" | "done", _) => Named::Absent(format!("{folder}/ is reserved: nothing answers it yet")),
+        ("answer", _) => match rest.split_once('/') {
+            Some((token, file)) => Named::Answer { token: token.to_owned(), file: file.to_owned() },
+            None => Named::Absent("answer/ is reserved for installers: answer/TOKEN/NAME".to_owned()),
+        },
+        ("done", _) if !rest.is_empty() && !rest.contains('/') => Named::Done,
+        ("done", _) => Named::Absent("done/ is reserved for installers: done/TOKEN".to_owned()),
         ("ipxe", _) if signed_ipxe::is_in_a_folder(&cleaned) => file_or_generated(&cleaned, &cleaned),
         ("ipxe", _) if rest.is_empty() || rest.contains('/') => {
             Named::Absent("ipxe/ is reserved for loaders: ipxe/NAME".to_owned())

@@ -112,15 +112,21 @@ pub struct Offered<'a> {
 }
 
 impl<'a> Offered<'a> {
-    /// That of a machine, whether it may have it or not.
+    /// That of a machine, whether it may have it or not. Not that of one whose cards are others: anybody can say a serial.
     pub fn of(&self, machine: Option<&Machine>, facts: &Facts) -> Option<(&'a Owner, &'a OneShot)> {
         let all = self.all.filter(|all| !all.0.is_empty())?;
+        let is_own = |machine: &Machine| {
+            machine.macs.is_empty() || facts.mac().is_some_and(|mac| machine.macs.contains(&mac))
+        };
+        if !machine.is_none_or(is_own) {
+            return None;
+        }
         all.0.get_key_value(&Owner::of(machine, facts)?)
     }
 }
 
 /// The files that a machine has to have got for a boot to count as made: those that this server sends. With none, the
-/// script is all that can be seen of it.
+/// script is all that can be seen of it; an installation says itself when it is done.
 pub fn payload(boot: &Boot) -> BTreeSet<&str> {
     fn of(location: &Location) -> Option<&str> {
         match location {
@@ -138,7 +144,8 @@ pub fn payload(boot: &Boot) -> BTreeSet<&str> {
         | BootKind::Pxelinux(_)
         | BootKind::Chain { .. }
         | BootKind::Ipxe { .. }
-        | BootKind::San(_) => BTreeSet::new(),
+        | BootKind::San(_)
+        | BootKind::Install(_) => BTreeSet::new(),
     }
 }
 

@@ -128,7 +128,10 @@ fn listed(server: &Served, mac: &str) -> Result<Vec<Listed>> {
 }
 
 fn is_of_system(step: &Step) -> bool {
-    step.get("client").is_some_and(|client| client == "os")
+    let of_installer = |name: &Value| {
+        name.as_str().is_some_and(|name| name.starts_with("answer/") || name.starts_with("done/"))
+    };
+    step.get("client").is_some_and(|client| client == "os") || step.get("name").is_some_and(of_installer)
 }
 
 /// Both lists, one step in a line, with a mark where they differ.

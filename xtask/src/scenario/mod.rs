@@ -16,6 +16,7 @@ mod fuzz;
 mod histories;
 mod hostile;
 mod images;
+mod installs;
 mod iscsi;
 mod kinds;
 mod links;
@@ -65,6 +66,7 @@ const GROUPS: &[&[Scenario]] = &[
     proxy::auto::SCENARIOS,
     names::SCENARIOS,
     next_boot::SCENARIOS,
+    installs::SCENARIOS,
     secure::SCENARIOS,
     trees::SCENARIOS,
     loaders::SCENARIOS,
@@ -81,7 +83,8 @@ const GROUPS: &[&[Scenario]] = &[
 
 /// Gets the Debian packages that scenarios take files of: inside of its sandbox a scenario has no network.
 pub(crate) fn fetch_packages(cache: &Path) -> Result<()> {
-    let packages = stage::SIGNED_BOOT.iter().map(|(package, _)| *package).chain([trees::GRUB_PC]);
+    let packages =
+        stage::SIGNED_BOOT.iter().map(|(package, _)| *package).chain([trees::GRUB_PC, installs::INSTALLER]);
     packages.into_iter().try_for_each(|package| debian::unpack(cache, package).map(drop))
 }
 

@@ -47,6 +47,7 @@ pub(super) fn run(opened: Opened) -> Result<()> {
         mut table,
         learned,
         one_shots,
+        tokens,
         journal,
         next_session,
         bound,
@@ -60,8 +61,12 @@ pub(super) fn run(opened: Opened) -> Result<()> {
     let writer = Writer::spawn_telling(journal, Retention::default(), logging::journal)
         .context("cannot start the journal")?;
     let one_shots = Book::keep(one_shots).context("cannot keep one-shots")?;
-    let hub =
-        Arc::new(Hub::new(next_session, held(&table), writer).knowing(learned).with_one_shots(one_shots));
+    let hub = Arc::new(
+        Hub::new(next_session, held(&table), writer)
+            .knowing(learned)
+            .with_one_shots(one_shots)
+            .with_tokens(tokens),
+    );
     let resolver = Arc::new(serving::resolver(Arc::clone(&serving), Arc::clone(&hub)));
     let names: Vec<String> = bound.interfaces.iter().map(|interface| interface.name.clone()).collect();
     let Bound {
@@ -178,6 +183,7 @@ pub(super) fn run(opened: Opened) -> Result<()> {
         dhcp.and(served)
     });
     runtime.shutdown_timeout(BLOCKED_TIME_MAX);
+    hub.one_shots().close();
     if let Err(error) = hub.journal().flush() {
         tracing::warn!("the last of the history is lost: {error}");
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use anyhow::{Result, bail};
 use bootlace_core::boot::loader::{Loader, LoaderInventory};
-use bootlace_core::config::{self, BootKind, BootName, Config, Location, Overrides};
+use bootlace_core::config::{self, BootKind, BootName, Config, Install, Location, Overrides};
 use bootlace_core::finding::{Finding, Severity};
 use bootlace_disk::BLOCK_BYTES;
 use clap::Args;
@@ -93,6 +93,9 @@ fn missing_files<'a>(config: &'a Config, plane: &'a FilePlane) -> impl Iterator<
         match &boot.kind {
             BootKind::Linux { kernel, initrd, shim, .. } => {
                 [kernel].into_iter().chain(initrd).chain(shim).filter_map(served_name).collect()
+            }
+            BootKind::Install(Install { kernel, initrd, shim, source, .. }) => {
+                [kernel].into_iter().chain(initrd).chain(shim).chain(source).filter_map(served_name).collect()
             }
             BootKind::Efi { file } => served_name(file).into_iter().collect(),
             BootKind::Pxelinux(pxelinux) => vec![pxelinux.file.as_str()],

@@ -165,7 +165,6 @@ fn render_prints_what_a_machine_gets() {
     let dir = folder(&format!("{CONFIG}{more}"));
     let config = dir.path().join("bootlace.toml");
     let templates = dir.path().join("templates");
-    fs::create_dir_all(&templates).unwrap();
     let args = |name: &str, more: &[&str]| -> Vec<String> {
         let fixed = ["render", "-c", config.to_str().unwrap(), "--mac", "52:54:00:00:00:02", name];
         fixed.iter().chain(more).map(|&word| word.to_owned()).collect()

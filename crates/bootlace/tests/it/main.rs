@@ -7,6 +7,7 @@ mod dhcp;
 mod docs;
 mod files;
 mod http;
+mod installs;
 mod iscsi;
 mod loaders;
 mod one_shots;

@@ -48,7 +48,7 @@ mac = ["52:54:00:00:00:01", "52:54:00:00:00:02"]
 "#;
 const BUILD: &str = "platform=pcbios&buildarch=i386";
 
-fn shot(boot: &str) -> OneShot {
+pub(crate) fn shot(boot: &str) -> OneShot {
     OneShot {
         boot: BootName::new(boot).unwrap(),
         confirm: None,
@@ -58,7 +58,7 @@ fn shot(boot: &str) -> OneShot {
     }
 }
 
-fn web1() -> Owner {
+pub(crate) fn web1() -> Owner {
     Owner::named("web1")
 }
 
@@ -85,7 +85,7 @@ fn now() -> Timestamp {
 }
 
 /// The machine's firmware starts again.
-fn restart(peers: &Peers, hw: HwAddr) {
+pub(crate) fn restart(peers: &Peers, hw: HwAddr) {
     let dhcp = DhcpEvent {
         message: DhcpMessage::Discover,
         client: ClientClass::Firmware,
@@ -108,7 +108,7 @@ fn sent(peers: &Peers, from: u8, name: &str) {
 }
 
 /// Waits for what the thread of one-shots was told before: a change of another machine comes after it.
-async fn settled(peers: &Peers) {
+pub(crate) async fn settled(peers: &Peers) {
     peers.world.hub.one_shots().cancel(Owner::named("nobody")).await.unwrap();
 }
 

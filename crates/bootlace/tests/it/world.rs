@@ -11,6 +11,7 @@ use bootlace::files::FilePlane;
 use bootlace::hub::{Held, Hub};
 use bootlace::one_shots::Book;
 use bootlace::serving::{Edition, Serving};
+use bootlace::tokens::Tokens;
 use bootlace_core::config;
 use bootlace_core::dhcp::{Lease, LeaseChange, LeaseState};
 use bootlace_core::model::{Text, Timestamp};
@@ -43,6 +44,9 @@ mac = "52:54:00:00:00:01"
 address = "10.188.0.61"
 boot = "login"
 "#;
+
+/// Answers for an installer.
+pub(crate) const PRESEED: &str = "serial {{ client.serial }}\npassword {{ password.root }}\n";
 
 /// What must not reach the wrong machine.
 pub(crate) const SECRET: &str = "geheim-und-lang-genug";
@@ -79,7 +83,9 @@ impl World {
         let plane = Arc::new(FilePlane::of(&config).unwrap());
         let serving = Arc::new(ArcSwap::from_pointee(Serving::new(config, plane, Edition::first())));
         let one_shots = Book::keep(OneShotStore::open(&dir.path().join("state")).unwrap()).unwrap();
-        let hub = Hub::new(SessionId(1), [], writer).with_one_shots(one_shots);
+        let hub = Hub::new(SessionId(1), [], writer)
+            .with_one_shots(one_shots)
+            .with_tokens(Tokens::random().unwrap());
         Self { hub: Arc::new(hub), dir, store, serving }
     }
 
@@ -94,6 +100,8 @@ pub(crate) fn folder(toml: &str) -> TempDir {
     fs::create_dir(dir.path().join("boot")).unwrap();
     fs::write(dir.path().join("boot/linux"), "a kernel").unwrap();
     fs::write(dir.path().join("password"), SECRET).unwrap();
+    fs::create_dir(dir.path().join("templates")).unwrap();
+    fs::write(dir.path().join("templates/preseed.cfg"), PRESEED).unwrap();
     fs::write(dir.path().join("bootlace.toml"), toml).unwrap();
     dir
 }

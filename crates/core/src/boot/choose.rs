@@ -68,6 +68,11 @@ impl Choice<'_> {
         matches!(&self.outcome, Outcome::Decided { by: DecidedBy::OneShot(_), .. })
     }
 
+    /// Whether somebody wants it this time: by a one-shot, or at the machine's screen.
+    pub fn is_for_once(&self) -> bool {
+        matches!(&self.outcome, Outcome::Decided { by: DecidedBy::OneShot(_) | DecidedBy::Menu(_), .. })
+    }
+
     fn boot_and_by(&self) -> Option<(&BootName, &DecidedBy)> {
         match &self.outcome {
             Outcome::Decided { boot, by } => Some((boot, by)),

@@ -104,7 +104,8 @@ fn needs_of_kind(kind: &BootKind, firmware: Firmware) -> BTreeSet<Feature> {
     match kind {
         BootKind::Local(_) | BootKind::Ipxe { .. } => BTreeSet::new(),
         // A shim is fetched only where it is needed, by an iPXE that can.
-        BootKind::Linux { kernel: file, initrd, .. } => {
+        BootKind::Linux { kernel: file, initrd, .. }
+        | BootKind::Install(crate::config::Install { kernel: file, initrd, .. }) => {
             [file].into_iter().chain(initrd).filter_map(transport).chain([kernel]).collect()
         }
         BootKind::Chain { url } => scheme_feature(url).into_iter().collect(),

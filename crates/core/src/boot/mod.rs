@@ -5,6 +5,7 @@ pub mod dialect;
 pub(crate) mod escape;
 pub mod features;
 mod glob;
+pub mod install;
 pub mod loader;
 pub mod plan;
 pub mod rules;

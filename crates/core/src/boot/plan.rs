@@ -8,7 +8,7 @@ use crate::config::{BootName, LocalHow, Secret};
 mod build;
 
 pub(crate) use build::check_iscsi_uri;
-pub use build::{PlanError, build, reads, reads_passwords, reads_vars, text};
+pub use build::{PlanError, answer, build, reads, reads_passwords, reads_vars, text};
 
 /// What one machine boots now.
 #[derive(Clone, Debug)]

@@ -1,7 +1,7 @@
 //! Text with `{{ holes }}`.
 //!
-//! Templates are minijinja (Jinja2) and see six names: `client` (what the machine reported), `machine`,
-//! `server`, `vars`, `password` (hashes only) and `boot`. All but the keys of `vars` are known when the config is read, so a misspelt one
+//! Templates are minijinja (Jinja2) and see seven names: `client` (what the machine reported), `machine`,
+//! `server`, `vars`, `password` (hashes only), `boot` and, in answers of installers, `install`. All but the keys of `vars` are known when the config is read, so a misspelt one
 //! is an error then, and Bootlace knows what to ask a machine for. There is no `include` and no `safe` filter:
 //! what a machine reported is escaped for the language of the text wherever it ends up, see `super::escape`.
 
@@ -20,7 +20,7 @@ mod formatter;
 mod language;
 mod names;
 
-pub use context::{Context, Server};
+pub use context::{Context, Links, Server};
 pub use language::Language;
 
 /// Instructions that one rendering may take: a script of a thousand lines with loops stays far below.

@@ -12,7 +12,7 @@ use super::names::BootNames;
 use super::overrides::vars;
 use super::report::{At, Report};
 use super::types::{Boot, BootKind, BootName, LocalHow, Location, Menu, Pxelinux};
-use super::{later, san, scalar, templates};
+use super::{install, later, san, scalar, templates};
 use crate::boot::plan::{reads_passwords, reads_vars};
 use crate::boot::template::{Language, Template};
 use crate::finding::Finding;
@@ -76,6 +76,7 @@ pub(super) fn boot(
         }
         Kind::Menu => BootKind::Menu(menu(name, table, &title, names, report)?),
         Kind::San => BootKind::San(san::san(name, table, report)?),
+        Kind::Install => BootKind::Install(install::install(name, table, report)?),
     };
     Some(Boot { name: name.value.clone(), title, kind, vars, needs })
 }
@@ -194,14 +195,14 @@ fn pxelinux(table: &Table<'_>, report: &mut Report<'_>) -> Option<Pxelinux> {
 }
 
 /// A line of words; none without the key.
-fn words(key: &str, table: &Table<'_>, report: &mut Report<'_>) -> Option<Template> {
+pub(super) fn words(key: &str, table: &Table<'_>, report: &mut Report<'_>) -> Option<Template> {
     let empty = At { value: "", span: table.span.clone() };
     let text = table.text(key, report).unwrap_or(empty);
     templates::inline(key, &text, Language::KernelArgs, report)
 }
 
 /// A file name, or a URL that the machine fetches itself.
-fn location(key: &str, text: &At<&str>, report: &mut Report<'_>) -> Option<Location> {
+pub(super) fn location(key: &str, text: &At<&str>, report: &mut Report<'_>) -> Option<Location> {
     if is_url(text.value) {
         return templates::inline(key, text, Language::Url, report).map(Location::Url);
     }

@@ -144,11 +144,21 @@ pub(super) enum Kind {
     Efi,
     Menu,
     San,
+    Install,
 }
 
 impl Kind {
-    pub(super) const ALL: [Self; 8] =
-        [Self::Local, Self::Linux, Self::Chain, Self::Ipxe, Self::Pxelinux, Self::Efi, Self::Menu, Self::San];
+    pub(super) const ALL: [Self; 9] = [
+        Self::Local,
+        Self::Linux,
+        Self::Chain,
+        Self::Ipxe,
+        Self::Pxelinux,
+        Self::Efi,
+        Self::Menu,
+        Self::San,
+        Self::Install,
+    ];
 
     pub(super) fn name(self) -> &'static str {
         match self {
@@ -160,6 +170,7 @@ impl Kind {
             Self::Efi => "efi",
             Self::Menu => "menu",
             Self::San => "san",
+            Self::Install => "install",
         }
     }
 
@@ -169,6 +180,7 @@ impl Kind {
             Self::Local => &["how"],
             Self::Linux => &["kernel", "initrd", "cmdline", "shim"],
             Self::Chain => &["url"],
+            Self::Install => &["family", "kernel", "initrd", "cmdline", "shim", "source", "answer"],
             Self::Ipxe => &["script"],
             Self::Pxelinux => &["file", "cmdline", "serial", "menu_title"],
             Self::Efi => &["file"],

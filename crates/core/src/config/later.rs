@@ -13,9 +13,6 @@ pub(super) fn kind(name: &str) -> Option<Finding> {
             "kind = \"disk\"",
             "boot from an external iSCSI target with kind = \"san\" until then",
         )),
-        "install" => {
-            Some(later("kind = \"install\"", "start the installer with kind = \"linux\" until then"))
-        }
         _ => None,
     }
 }

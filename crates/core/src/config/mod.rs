@@ -8,6 +8,7 @@
 mod boots;
 mod changes;
 mod file;
+mod install;
 mod inventory;
 mod iscsi;
 mod keys;
@@ -35,6 +36,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use changes::{Changed, keep_what_needs_restart};
+pub use install::{Answer, Family, Install};
 pub use inventory::{Identity, Machines};
 pub use iscsi::{InitiatorPattern, IscsiConfig, IscsiTarget, TARGETS_MAX, TargetMode};
 pub use passwords::{BCRYPT_ROUNDS_MAX, PASSWORDS_MAX, Passwords, SHA_ROUNDS_MAX, YESCRYPT_ROUNDS_MAX};

@@ -33,12 +33,22 @@ pub(super) fn script(name: &At<BootName>, table: &Table<'_>, report: &mut Report
     if text.value.contains('\n') {
         return inline("script", &text, Language::Ipxe, report);
     }
-    let file = scalar::parsed(&text, scalar::served_name, report)?;
+    file("script", &text, |_| Language::Ipxe, report).map(|(_, template)| template)
+}
+
+/// A file of the templates folder, and its name; `language` tells what one of this name is written in.
+pub(super) fn file(
+    key: &str,
+    text: &At<&str>,
+    language: impl Fn(&str) -> Language,
+    report: &mut Report<'_>,
+) -> Option<(String, Template)> {
+    let file = scalar::parsed(text, scalar::served_name, report)?;
     let path = report.templates().join(&file.value);
     let shown = path.display().to_string();
     match report.file(&path) {
-        Some(Ok(source)) => match Template::parse(&file.value, source, Language::Ipxe) {
-            Ok(template) => Some(template),
+        Some(Ok(source)) => match Template::parse(&file.value, source, language(&file.value)) {
+            Ok(template) => Some((file.value, template)),
             Err(error) => {
                 report.add_elsewhere(finding(error.message, error.fix), &shown, error.span);
                 None
@@ -47,10 +57,13 @@ pub(super) fn script(name: &At<BootName>, table: &Table<'_>, report: &mut Report
         missing => {
             let why = missing.and_then(|result| result.as_ref().err());
             let message = match why {
-                Some(why) => format!("the script {shown} cannot be read: {why}"),
-                None => format!("there is no script {shown}"),
+                Some(why) => format!("the {key} {shown} cannot be read: {why}"),
+                None => format!("there is no {key} {shown}"),
             };
-            let fix = "write the file, or the script itself between three quotes";
+            let fix = match key {
+                "script" => "write the file, or the script itself between three quotes",
+                _ => "write the file",
+            };
             report.add(Finding::error("config-file", message).fix(fix), &file.span);
             None
         }

@@ -10,6 +10,7 @@ use std::time::Duration;
 use bootlace_wire::Mac;
 use bootlace_wire::dhcp::{Code, Feature};
 
+use super::install::Install;
 use super::inventory::Machines;
 use super::iscsi::IscsiConfig;
 use super::passwords::Passwords;
@@ -411,6 +412,8 @@ pub enum BootKind {
     Menu(Menu),
     /// A disk of an external iSCSI target.
     San(San),
+    /// An installation that asks nobody anything.
+    Install(Install),
 }
 
 /// `kind = "pxelinux"`.

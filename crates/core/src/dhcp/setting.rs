@@ -68,6 +68,7 @@ impl Booting<'_> {
             }
             BootKind::Local(_)
             | BootKind::Linux { .. }
+            | BootKind::Install(_)
             | BootKind::Chain { .. }
             | BootKind::Efi { .. }
             | BootKind::Menu(_) => Ok(()),

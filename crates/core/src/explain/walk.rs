@@ -9,6 +9,7 @@ use bootlace_wire::tftp::clean_name;
 
 use super::clients::{self, Client, Speaker};
 use super::{Exchange, Explanation, Rom, Subject, World, ipxe};
+use crate::boot::install::HIDDEN_TOKEN;
 use crate::boot::loader::signed_ipxe::Pair;
 use crate::boot::loader::{candidates, signed_boot};
 use crate::boot::template::Server;
@@ -196,6 +197,7 @@ impl Walk<'_> {
                 if problem { format!("says on its screen what is wrong, and {end}") } else { end }
             }
             Resource::File(file) => self.served(protocol, (&name, &file), url),
+            Resource::Done => "says that it is installed".to_owned(),
             Resource::FileOrAbsent { why, .. } | Resource::Absent(why) => {
                 let outcome = FileOutcome::Absent(why.clone());
                 self.record(EventKind::File(FileEvent {
@@ -219,6 +221,8 @@ impl Walk<'_> {
             chained: self.session.came_by_chain(),
             booting: self.session.boot.as_ref().map(|(boot, _)| boot),
             peer: self.session.address.unwrap_or(Ipv4Addr::UNSPECIFIED),
+            token: Some(HIDDEN_TOKEN),
+            bearer: None,
             next: Offered { all: Some(&self.world.one_shots), asker: None, now: self.world.now },
             loaders: self.world.loaders,
         };
@@ -292,7 +296,7 @@ impl Walk<'_> {
         let found = match look_up(name) {
             Named::File(file) => (self.world.look_up)(self.world.loaders.behind(&file)),
             Named::Generated { file, .. } => (self.world.look_up)(&file),
-            Named::Boot | Named::Script | Named::Absent(_) => None,
+            Named::Boot | Named::Script | Named::Answer { .. } | Named::Done | Named::Absent(_) => None,
         };
         let name = clean_name(name.as_bytes()).unwrap_or_default();
         let outcome = match &found {

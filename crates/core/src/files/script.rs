@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use super::generated::Claim;
 use super::query::{self, Report};
 use super::secret;
+use super::silent::of_confirmed;
 use super::{FileRequest, Identity, Resolution, Resource};
 use crate::boot::choose::{Choice, Outcome, choose};
 use crate::boot::dialect::ipxe::{self, Platform, ScriptContext};
@@ -17,6 +18,7 @@ use crate::config::{BootKind, BootName, Config};
 use crate::event::{DecidedBy, ScriptEvent, ScriptStep};
 use crate::finding::Trail;
 use crate::model::{Facts, Firmware, Var};
+use crate::oneshot::Offered;
 
 /// The type of scripts: what iPXE's own examples are served as.
 const MIME: &str = "text/plain; charset=utf-8";
@@ -99,6 +101,14 @@ impl<'a> Answer<'a> {
         Self { config, request, name, server, facts, reported, identity: request.identity }
     }
 
+    fn token(&self) -> Option<&'a str> {
+        of_confirmed(self.identity, self.request.token)
+    }
+
+    fn next(&self) -> Offered<'a> {
+        of_confirmed(self.identity, self.request.next)
+    }
+
     fn platform(&self) -> Platform {
         self.firmware().into()
     }
@@ -109,7 +119,7 @@ impl<'a> Answer<'a> {
     }
 
     fn decide(self, pick: Option<&str>) -> Resolution {
-        let mut choice = choose(self.config, self.request.next, &self.facts, pick);
+        let mut choice = choose(self.config, self.next(), &self.facts, pick);
         let mut trail = std::mem::take(&mut choice.trail);
         let (boot, by) = match choice.outcome.clone() {
             Outcome::Ask { vars } => return self.identify(vars, trail),
@@ -134,7 +144,7 @@ impl<'a> Answer<'a> {
     /// which loaded it, and its interface may be closed. So it opens that and reports, whatever is known; the
     /// DHCP that this takes may not follow the decision, where it would begin another session.
     fn decide_after_a_report(self) -> Resolution {
-        let choice = choose(self.config, self.request.next, &self.facts, None);
+        let choice = choose(self.config, self.next(), &self.facts, None);
         let mut trail = choice.trail;
         let vars = match choice.outcome {
             Outcome::Ask { vars } => vars,
@@ -185,7 +195,7 @@ impl<'a> Answer<'a> {
     }
 
     fn plan(&self, choice: &Choice<'_>, boot: &BootName) -> Result<Plan, PlanError> {
-        let plan = plan::build(self.config, choice, boot, &self.facts, &self.server)?;
+        let plan = plan::build(self.config, choice, boot, &self.facts, &self.server, self.token())?;
         let mac = self.request.facts.mac();
         secret::check(self.config, boot, choice, self.identity, mac).map(|()| plan)
     }

@@ -48,6 +48,7 @@ fn secret_of(boot: &Boot) -> Option<&'static str> {
         BootKind::San(San { chap: Some(_), .. }) => Some("password_file"),
         _ if plan::reads_passwords(boot).is_empty() => None,
         BootKind::Linux { .. } | BootKind::Pxelinux(_) => Some("cmdline"),
+        BootKind::Install(_) => Some("answer"),
         _ => Some("script"),
     }
 }

@@ -58,6 +58,14 @@ impl Asker {
     }
 }
 
+/// What is for a machine that is known to be the one that asks, and for nobody who only says its name.
+pub(super) fn of_confirmed<T: Default>(identity: Identity, what: T) -> T {
+    match identity {
+        Identity::Confirmed => what,
+        Identity::Claimed | Identity::Contradicted => T::default(),
+    }
+}
+
 /// What one of them boots.
 pub(super) struct Decision {
     pub(super) boot: BootName,
@@ -85,7 +93,7 @@ pub(super) fn decide(
     loader: &'static str,
 ) -> Decision {
     let Asker { facts, identity } = asker;
-    let mut choice = choose(config, request.next, facts, pick);
+    let mut choice = choose(config, of_confirmed(*identity, request.next), facts, pick);
     let mut trail = std::mem::take(&mut choice.trail);
     trail.add(loader, "it can report nothing: what is not known by now counts as no");
     let (boot, by) = match choice.outcome.clone() {
@@ -94,7 +102,7 @@ pub(super) fn decide(
         Outcome::Ask { .. } => (config.default.clone(), DecidedBy::Default),
     };
     let server = Server::by_address(config, request.server);
-    let plan = plan::build(config, &choice, &boot, facts, &server)
+    let plan = plan::build(config, &choice, &boot, facts, &server, of_confirmed(*identity, request.token))
         .and_then(|plan| secret::check(config, &boot, &choice, *identity, request.facts.mac()).map(|()| plan))
         .map_err(|error| error.to_string());
     Decision { boot, by, plan, trail }

@@ -7,17 +7,18 @@ use super::sandbox::{Sandbox, stderr};
 use super::{PAGES, blocks, page, path};
 
 /// Configs that stand in pages; the same texts lie in `examples/`, less comments at their head.
-const CONFIGS_SHOWN: usize = 4;
-const EXAMPLES: usize = 5;
+const CONFIGS_SHOWN: usize = 5;
+const EXAMPLES: usize = 6;
 /// Blocks with a command and what it says.
 const OUTPUTS_SHOWN: usize = 2;
 /// Commands of the pages that ask a running server. Without one they say where they looked for it, which shows
 /// that they were understood; what they answer is shown by the demo and the lab's scenarios.
-const ASKED_OF_A_SERVER: [&str; 7] = [
+const ASKED_OF_A_SERVER: [&str; 8] = [
     "boots",
     "boots 1",
     "leases",
     "machines",
+    "machines next-boot web1 debian-12 --expires 2h",
     "machines next-boot web1 rescue",
     "machines next-boot web1 rescue --confirm X1 --expires 2h",
     "machines next-boot web1 --cancel",
@@ -42,7 +43,7 @@ const RUN: [&str; 8] = [
     "explain -c examples/classic.toml --mac 00:11:22:33:44:55",
     "explain -c examples/pxelinux.toml --mac 00:12:34:56:78:90 --firmware bios",
     "loaders list",
-    "render --mac 52:54:00:12:34:56 --set manufacturer=QEMU --set serial=X1 preseed.cfg",
+    "render --mac 52:54:00:12:34:56 --set manufacturer=QEMU --set serial=X1 short.preseed",
 ];
 /// Commands that need what a server has left, in an order in which each finds what it needs.
 const OF_STATE: [&str; 4] = [
@@ -112,7 +113,7 @@ fn templates_in_pages_are_those_of_the_examples() {
     let shown: Vec<_> = shown.map(|block| block.text).collect();
     let entries = fs::read_dir(path("examples/templates")).unwrap().map(|entry| entry.unwrap().path());
     let examples: Vec<_> = entries.map(|path| fs::read_to_string(path).unwrap()).collect();
-    assert_eq!(shown, examples);
+    assert!(!shown.is_empty() && shown.iter().all(|block| examples.contains(block)), "{shown:?}");
 }
 
 #[test]

@@ -9,10 +9,10 @@ use bootlace::http::LEASES_MAX;
 use bootlace::hub;
 use bootlace::loaders;
 use bootlace::net::{INHERITED_MAX, RECV_BATCH_MAX, UNREST_MAX};
-use bootlace::one_shots;
 use bootlace::services::dhcp::{CLOCK_CHECK, WAITING_MAX};
 use bootlace::services::stand_in::STAND_IN_TIME_MAX;
 use bootlace::services::{http::limits as http, iscsi::limits as iscsi, tftp};
+use bootlace::{one_shots, tokens};
 use bootlace_core::boot::template;
 use bootlace_core::{config, dhcp, files, learn, model, oneshot, session};
 use bootlace_probe::limits as probe;
@@ -41,6 +41,8 @@ fn constants() -> Vec<(&'static str, String)> {
         ("ALIKE_WITHIN", time(learn::ALIKE_WITHIN)),
         ("ONE_SHOTS_MAX", count(oneshot::ONE_SHOTS_MAX)),
         ("CHANGES_MAX", count(one_shots::CHANGES_MAX)),
+        ("TOKEN_LIFE", time(tokens::TOKEN_LIFE)),
+        ("INSTALLS_MAX", count(hub::INSTALLS_MAX)),
         ("EXPIRE_DEFAULT", time(learn::EXPIRE_DEFAULT)),
         ("HELD_WARNING", format!("{} %", dhcp::HELD_WARNING)),
         ("HELD_CALM", format!("{} %", dhcp::HELD_CALM)),

@@ -11,12 +11,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// What users read first. Every fenced block in them is looked at.
-const PAGES: [&str; 14] = [
+const PAGES: [&str; 15] = [
     "README.md",
     "ARCHITECTURE.md",
     "CHANGELOG.md",
     "docs/config.md",
     "docs/doctor.md",
+    "docs/installs.md",
     "docs/learning.md",
     "docs/limits.md",
     "docs/loaders.md",

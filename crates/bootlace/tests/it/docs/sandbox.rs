@@ -24,6 +24,7 @@ impl Sandbox {
             fs::create_dir_all(file.parent().unwrap()).unwrap();
             fs::write(file, "contents").unwrap();
         }
+        fs::write(here.join("root.password"), "a password").unwrap();
         let templates = here.join("templates");
         fs::create_dir(&templates).unwrap();
         for entry in fs::read_dir(path("examples/templates")).unwrap() {

@@ -6,8 +6,10 @@ use std::slice;
 
 use super::{Action, Arg, ChapLogin, MenuEntry, Plan, Source, Tree};
 use crate::boot::choose::Choice;
+use crate::boot::escape::url_path;
+use crate::boot::install;
 use crate::boot::template::{Context, RenderError, Server, Template};
-use crate::config::{Boot, BootKind, BootName, Chap, Config, Location, Menu, Pxelinux, San, Vars};
+use crate::config::{Boot, BootKind, BootName, Chap, Config, Install, Location, Menu, Pxelinux, San, Vars};
 use crate::model::{Facts, Firmware, Var};
 
 /// The longest URL that a plan has. HTTP servers commonly take 8 KiB of request line; no honest URL comes near.
@@ -83,16 +85,24 @@ fn templates(boot: &Boot) -> Vec<&Template> {
         BootKind::Ipxe { script } => vec![script],
         BootKind::Efi { file } => of(file).into_iter().collect(),
         BootKind::San(san) => [&san.target].into_iter().chain(&san.initiator).collect(),
+        BootKind::Install(install) => {
+            let files = slice::from_ref(&install.kernel).iter().chain(&install.initrd);
+            let files = files.chain(&install.shim).chain(&install.source).filter_map(of);
+            let answers = install.answers.iter().map(|answer| &answer.template);
+            files.chain([&install.cmdline]).chain(answers).collect()
+        }
     }
 }
 
-/// Makes the plan of a boot for a machine. `choice` gives the machine and its settings.
+/// Makes the plan of a boot for a machine. `choice` gives the machine and its settings, `token` is that of its session for
+/// the answers of an installer, for who may have one.
 pub fn build(
     config: &Config,
     choice: &Choice<'_>,
     boot: &BootName,
     facts: &Facts,
     server: &Server,
+    token: Option<&str>,
 ) -> Result<Plan, PlanError> {
     let boot = config.boot(boot);
     let vars = vars(boot, choice);
@@ -111,11 +121,13 @@ pub fn build(
         BootKind::Efi { file } => builder.efi(file)?,
         BootKind::Menu(menu) => builder.menu(menu),
         BootKind::San(san) => builder.san(san)?,
+        BootKind::Install(install) => builder.install(install, choice, token)?,
     };
     Ok(Plan { boot: boot.name.clone(), action })
 }
 
-/// The text of a file for a machine: of a template that sees what those of its boot see.
+/// The text of a file for a machine: of a template that sees what those of its boot see, and what answers of an installer
+/// do, with a word for the token.
 pub fn text(
     config: &Config,
     choice: &Choice<'_>,
@@ -126,7 +138,25 @@ pub fn text(
 ) -> Result<String, RenderError> {
     let boot = config.boot(boot);
     let vars = vars(boot, choice);
-    template.render(&Builder::new(config, boot, &vars, choice, facts, server).context)
+    let links = install::links(&server.url, install::HIDDEN_TOKEN);
+    let context = Builder::new(config, boot, &vars, choice, facts, server).context;
+    template.render(&Context { install: Some(&links), ..context })
+}
+
+/// An answer of an installation, by the token and the name that it is asked for by; `None` where it has none of this name.
+pub fn answer(
+    config: &Config,
+    choice: &Choice<'_>,
+    install: (&Boot, &Install),
+    facts: &Facts,
+    server: &Server,
+    (token, name): (&str, &str),
+) -> Option<Result<String, RenderError>> {
+    let (boot, install) = install;
+    let vars = vars(boot, choice);
+    let links = install::links(&server.url, token);
+    let context = Builder::new(config, boot, &vars, choice, facts, server).context;
+    install::answer(install, name, &Context { install: Some(&links), ..context })
 }
 
 /// Values of machine over rule over boot.
@@ -153,7 +183,8 @@ impl<'a> Builder<'a> {
         server: &'a Server,
     ) -> Self {
         let passwords = &config.passwords;
-        let context = Context { facts, machine: choice.machine, server, boot: &boot.name, vars, passwords };
+        let machine = choice.machine;
+        let context = Context { facts, machine, server, boot: &boot.name, vars, passwords, install: None };
         Self { config, boot, firmware: facts.firmware(), context }
     }
 
@@ -258,6 +289,56 @@ impl<'a> Builder<'a> {
             )),
             _ => Ok(Action::Efi { program: self.source("file", file)? }),
         }
+    }
+
+    /// Only for whom somebody armed it, or who picked it: a machine that is installed each time that it starts would
+    /// never come to an end.
+    fn install(
+        &self,
+        install: &Install,
+        choice: &Choice<'_>,
+        token: Option<&str>,
+    ) -> Result<Action, PlanError> {
+        if !choice.is_for_once() {
+            let owner = choice.machine.map_or("MACHINE", |machine| &machine.name);
+            let fix = format!("say `bootlace machines next-boot {owner} {}`", self.boot.name);
+            return Err(self.error(
+                "kind",
+                "it installs a system, and is not armed for this machine",
+                Some(&fix),
+            ));
+        }
+        let Some(token) = token else {
+            let fix = "give the machine its address by Bootlace's DHCP, or put it on a link of the server";
+            let why = "nothing shows which machine this address is, so it gets no answers";
+            return Err(self.error("answer", why, Some(fix)));
+        };
+        let base = Server::by_address(self.config, self.context.server.ip).url;
+        let links = install::links(&base, token);
+        // What is wrong with an answer is told before anything is installed.
+        let context = Context { install: Some(&links), ..self.context };
+        for answer in &install.answers {
+            let rendered = answer.template.render(&context);
+            rendered.map_err(|error| self.error("answer", error.to_string(), None))?;
+        }
+        let source = match &install.source {
+            None => None,
+            Some(Location::File(name)) => Some(format!("{base}/{}", url_path(name))),
+            Some(Location::Url(url)) => Some(self.url("source", url)?),
+        };
+        let words = install::arguments(install, &links, source.as_deref());
+        let mut args: Vec<Arg> = words.iter().filter_map(|word| Arg::new(word)).collect();
+        args.extend(self.args(&install.cmdline)?);
+        Ok(Action::Linux {
+            kernel: self.source("kernel", &install.kernel)?,
+            initrds: install
+                .initrd
+                .iter()
+                .map(|file| self.source("initrd", file))
+                .collect::<Result<_, _>>()?,
+            args,
+            shim: install.shim.as_ref().map(|file| self.source("shim", file)).transpose()?,
+        })
     }
 
     fn menu(&self, menu: &Menu) -> Action {

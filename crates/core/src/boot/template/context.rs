@@ -54,6 +54,17 @@ pub struct Context<'a> {
     pub vars: &'a Vars,
     /// Passwords, to be inserted as hashes.
     pub passwords: &'a Passwords,
+    /// Where an installation finds its answers; others have nothing of it.
+    pub install: Option<&'a Links>,
+}
+
+/// What an installer can ask for, as URLs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Links {
+    /// The folder of its answers, without a `/` at the end.
+    pub url: String,
+    /// To say that it is done.
+    pub done: String,
 }
 
 impl Context<'_> {
@@ -70,6 +81,9 @@ impl Context<'_> {
             .iter()
             .filter_map(|name| Some((name.as_str(), Value::from_safe_string(self.passwords.shown(name)?))));
         let vars = self.vars.iter().map(|(key, text)| (key.as_str(), configured(text)));
+        let install = self.install.map(|links| {
+            Value::from_pairs([("url", configured(&links.url)), ("done", configured(&links.done))])
+        });
         Value::from_pairs([
             ("client", Value::from_pairs(client)),
             ("machine", Value::from_pairs(machine)),
@@ -77,6 +91,7 @@ impl Context<'_> {
             ("vars", Value::from_pairs(vars)),
             ("password", Value::from_pairs(passwords)),
             ("boot", Value::from_pairs([("name", configured(self.boot.as_str()))])),
+            ("install", install.unwrap_or_default()),
         ])
     }
 

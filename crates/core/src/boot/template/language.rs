@@ -79,6 +79,11 @@ impl Language {
         !matches!(self, Self::Url | Self::KernelArgs | Self::Iscsi)
     }
 
+    /// Whether answers for an installer can be in it.
+    pub(super) fn is_of_answers(self) -> bool {
+        self.is_of_files() && self != Self::Ipxe
+    }
+
     /// Whether a password's hash may stand in it: others keep URLs in their logs.
     pub(super) fn shows_passwords(self) -> bool {
         !matches!(self, Self::Url | Self::Iscsi)

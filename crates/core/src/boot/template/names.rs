@@ -14,7 +14,7 @@ pub(super) struct Names {
 }
 
 /// The names at the top.
-const ROOTS: [&str; 6] = ["client", "machine", "server", "vars", "password", "boot"];
+const ROOTS: [&str; 7] = ["client", "machine", "server", "vars", "password", "boot", "install"];
 /// The functions of minijinja that are there.
 const FUNCTIONS: [&str; 3] = ["range", "dict", "namespace"];
 /// `machine.NAME`, and the variable that stands in when the config does not say it.
@@ -27,6 +27,8 @@ pub(super) const MACHINE: [(&str, Option<Var>); 5] = [
 ];
 /// `server.NAME`.
 pub(super) const SERVER: [&str; 2] = ["ip", "url"];
+/// `install.NAME`.
+pub(super) const INSTALL: [&str; 2] = ["url", "done"];
 /// `boot.NAME`.
 pub(super) const BOOT: [&str; 1] = ["name"];
 
@@ -69,6 +71,12 @@ pub(super) fn check(names: &HashSet<String>, language: Language, text: &str) -> 
             "server" => return Err(unknown(root, attribute, SERVER.map(str::to_owned).into(), text)),
             "boot" if attribute.is_empty() || BOOT.contains(&attribute) => {}
             "boot" => return Err(unknown(root, attribute, BOOT.map(str::to_owned).into(), text)),
+            "install" if !language.is_of_answers() => {
+                let message = "`install` is for the answers of an installer";
+                return Err(wrong(name, message.to_owned(), None, text));
+            }
+            "install" if INSTALL.contains(&attribute) => {}
+            "install" => return Err(unknown(root, attribute, INSTALL.map(str::to_owned).into(), text)),
             "password" if attribute.is_empty() => {
                 let message = "`password` is used as a whole: name the one that is meant, as password.root";
                 return Err(wrong(name, message.to_owned(), None, text));

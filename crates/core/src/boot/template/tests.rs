@@ -43,6 +43,7 @@ impl World {
 
     fn render(&self, text: &str, language: Language) -> Result<String, RenderError> {
         let context = Context {
+            install: None,
             facts: &self.facts,
             machine: self.machine.as_ref(),
             server: &self.server,
@@ -112,6 +113,7 @@ fn reported_values_are_one_word_whatever_filters_do_to_them() {
             continue;
         };
         let context = Context {
+            install: None,
             facts: &world.facts,
             machine: None,
             server: &world.server,

@@ -249,3 +249,17 @@ fn a_one_shot_can_ask_for_the_serial() {
     assert_eq!(decided(&silent).0, "local");
     assert_eq!(told(&silent).unwrap(), "not taken: boot rescue is for serial X1, and this one is not known");
 }
+
+#[test]
+fn a_serial_that_anybody_can_say_is_not_enough_for_a_one_shot() {
+    let mut config = config();
+    let mut web1 = machine("web1", &[WEB1], Some("local"));
+    web1.serial = Some("X1".to_owned());
+    config.machines.extend([web1]);
+    let shots = armed("web1", "rescue");
+    let by = |mac: &str| {
+        let known = facts(&[(Var::Mac, mac), (Var::Serial, "X1")]);
+        decided(&choose::choose(&config, next(&shots), &known, None)).0
+    };
+    assert_eq!((by(WEB1).as_str(), by("52:54:00:00:00:09").as_str()), ("rescue", "local"));
+}

@@ -9,7 +9,8 @@ use bootlace_core::config::{BootKind, Config, LocalHow, Location, Source as Conf
 use bootlace_core::event::{DecidedBy, Protocol, ScriptEvent, ScriptStep};
 use bootlace_core::explain::grub::commands;
 use bootlace_core::files::{FileRequest, Identity, Resource, resolve};
-use bootlace_core::model::{Facts, Text, Var};
+use bootlace_core::model::{Facts, Text, Timestamp, Var};
+use bootlace_core::oneshot::{Offered, OneShot, OneShots, Owner, Stage};
 use proptest::prelude::*;
 use proptest::test_runner::{Config as Cases, RngSeed};
 
@@ -160,6 +161,35 @@ fn a_name_of_another_machine_gets_that_ones_config_and_an_unknown_one_the_defaul
     let default = ScriptStep::Boot { boot: name("local"), by: DecidedBy::Default };
     assert_eq!(step("grub.cfg"), default);
     assert_eq!(step("grub.cfg-01-02-00-00-00-00-09"), default);
+}
+
+#[test]
+fn a_name_of_another_machine_takes_nothing_away_from_it() {
+    let mut config = config();
+    config.machines.extend([machine("web1", &[MAC], Some("local"))]);
+    let shot = OneShot {
+        boot: name("rescue"),
+        confirm: None,
+        armed: Timestamp(0),
+        expires: None,
+        stage: Stage::Armed,
+    };
+    let shots = OneShots([(Owner::named("web1"), shot)].into());
+    let next = Offered { all: Some(&shots), asker: None, now: Timestamp(0) };
+    let loaders = debian_loaders();
+    let boot = |known: &Facts, asked: &str| {
+        let request = FileRequest { next, protocol: Protocol::Tftp, ..request(known, "", &loaders) };
+        resolve(&config, asked, &request).script.unwrap().step
+    };
+    let stranger = facts(&[(Var::Mac, "52:54:00:00:00:01"), (Var::Firmware, "uefi-x64")]);
+    let once = ScriptStep::Boot { boot: name("rescue"), by: DecidedBy::OneShot("web1".into()) };
+    for asked in ["grub.cfg-01-00-12-34-56-78-90", "pxelinux.cfg/01-00-12-34-56-78-90"] {
+        let usual = ScriptStep::Boot { boot: name("local"), by: DecidedBy::Machine("web1".into()) };
+        assert_eq!(boot(&stranger, asked), usual, "{asked}");
+        assert_eq!(boot(&known(), asked), once, "{asked}");
+    }
+    let by_ipxe = "mac-001234567890.ipxe";
+    assert_eq!((boot(&stranger, by_ipxe), boot(&known(), by_ipxe)), (ScriptStep::Identify, once));
 }
 
 #[test]

@@ -1,10 +1,11 @@
 //! No value ends its token: what templates of each language become is read by that language's real parser.
 
 use std::io::{ErrorKind, Write};
+use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 
-use bootlace_core::boot::template::{Context, Language, Server, Template};
-use bootlace_core::config::{Passwords, Vars};
+use bootlace_core::boot::template::{Context, Language, Links, Server, Template};
+use bootlace_core::config::{Config, Passwords, Source, Vars, load};
 use bootlace_core::model::{Facts, Text, Var};
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::{Config as Cases, RngSeed, TestRunner};
@@ -45,6 +46,7 @@ fn render(template: &Template, values: &Values) -> String {
     let server = Server { ip: SERVER, url: "http://10.188.0.10".into() };
     let vars = Vars::from([("text".to_owned(), values.text.clone())]);
     let context = Context {
+        install: None,
         facts: &facts,
         machine: None,
         server: &server,
@@ -248,6 +250,7 @@ fn what_cannot_stand_is_refused() {
         let server = Server { ip: SERVER, url: "http://10.188.0.10".into() };
         let vars = Vars::from([("text".to_owned(), text.to_owned())]);
         let context = Context {
+            install: None,
             facts: &facts,
             machine: None,
             server: &server,
@@ -295,4 +298,79 @@ fn filters() {
     for (text, reported, expected) in cases {
         assert_eq!(render(&template(text, Language::Shell), &values(reported)), expected, "{text}");
     }
+}
+
+/// The examples as a machine gets them, in the eyes of who reads them.
+#[test]
+fn the_examples_are_what_their_readers_take() {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../examples/templates");
+    let rendered = |file: &str| {
+        let text = std::fs::read_to_string(folder.join(file)).unwrap();
+        let template = template(&text, Language::of_file(file).unwrap());
+        let (boot, facts) = (name("x"), Facts::new());
+        let server = Server { ip: SERVER, url: "http://10.188.0.10".into() };
+        let key = "ssh-ed25519 AAAA+/x== admin's \"key\"@example.com";
+        let vars =
+            [("disk".to_owned(), "/dev/sda".to_owned()), ("ssh_key".to_owned(), key.to_owned())].into();
+        let config = config_of_passwords();
+        let links = Links { url: "http://h/answer/T".into(), done: "http://h/done/T".into() };
+        let context = Context {
+            install: Some(&links),
+            facts: &facts,
+            machine: None,
+            server: &server,
+            boot: &boot,
+            vars: &vars,
+            passwords: &config.passwords,
+        };
+        template.render(&context).unwrap_or_else(|error| panic!("{file}: {error}"))
+    };
+    let preseed = rendered("preseed.cfg");
+    assert!(
+        preseed.contains("password hash-of-root\n") && preseed.ends_with("http://h/done/T\n"),
+        "{preseed}"
+    );
+    if let Some(output) = said("debconf-set-selections", &["--checkonly"], &preseed) {
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+    let python = |text: &str, check: &str| {
+        let program = format!("document={}[0]\n{check}", python_list([text.to_owned()].into_iter()));
+        let Some(output) = said("python3", &["-"], &program) else { return };
+        assert!(output.status.success(), "{}\n{text}", String::from_utf8_lossy(&output.stderr));
+    };
+    let key = "'ssh-ed25519 AAAA+/x== admin\\'s \"key\"@example.com'";
+    python(
+        &rendered("user-data"),
+        &format!(
+            "import yaml\nd = yaml.safe_load(document)['autoinstall']\n\
+             assert d['version'] == 1 and d['identity']['password'] == 'hash-of-root'\n\
+             assert d['ssh']['authorized-keys'] == [{key}]\n\
+             assert d['late-commands'] == ['curl --silent --show-error http://h/done/T']\n"
+        ),
+    );
+    python(
+        &rendered("config.ign"),
+        &format!(
+            "import json\nd = json.loads(document)\nuser = d['passwd']['users'][0]\n\
+             assert user['passwordHash'] == 'hash-of-root' and user['sshAuthorizedKeys'] == [{key}]\n\
+             assert 'http://h/done/T\\n' in d['systemd']['units'][0]['contents']\n"
+        ),
+    );
+    python(
+        &rendered("host.ks"),
+        &format!(
+            "import shlex\nlines = [shlex.split(line) for line in document.splitlines()]\n\
+             assert ['rootpw', '--iscrypted', 'hash-of-root'] in lines\n\
+             assert ['sshkey', '--username=root', {key}] in lines\n\
+             assert ['curl', '--silent', '--show-error', 'http://h/done/T'] in lines\n"
+        ),
+    );
+}
+
+/// With a password whose hash is not made, as for who only looks.
+fn config_of_passwords() -> Config {
+    let text = "[password.root]\nfile = \"root\"\n";
+    let source = Source { name: "x".into(), folder: PathBuf::new(), text: text.into() };
+    let files = [(PathBuf::from("root"), Ok("geheim".to_owned()))].into();
+    load(&source, &files).unwrap_or_else(|findings| panic!("{findings:?}")).config
 }

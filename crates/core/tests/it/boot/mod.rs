@@ -4,6 +4,7 @@ mod choosing;
 mod explaining;
 mod grub;
 mod hostile;
+mod install;
 mod languages;
 mod names;
 mod needs;

@@ -15,7 +15,7 @@ const MAC: &str = "00:12:34:56:78:90";
 
 fn plan_for(config: &Config, boot: &str, facts: &Facts) -> Result<Plan, PlanError> {
     let choice = choose(config, Offered::default(), facts, None);
-    build(config, &choice, &name(boot), facts, &Server::new(config, SERVER))
+    build(config, &choice, &name(boot), facts, &Server::new(config, SERVER), None)
 }
 
 fn bios() -> Facts {

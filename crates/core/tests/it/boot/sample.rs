@@ -160,6 +160,8 @@ pub(super) fn request<'a>(facts: &'a Facts, query: &'a str, loaders: &'a LoaderI
         booting: None,
         peer: PEER,
         next: Offered::default(),
+        token: None,
+        bearer: None,
         loaders,
     }
 }

@@ -60,6 +60,8 @@ pub(crate) fn check(bytes: &[u8]) {
     for identity in [Identity::Confirmed, Identity::Claimed, Identity::Contradicted] {
         let request = FileRequest {
             next: Offered::default(),
+            token: None,
+            bearer: None,
             protocol: Protocol::Http,
             query: &query,
             facts: &facts,

@@ -1,0 +1,158 @@
+//! Installations on a running server: who gets answers, for how long, and when they are done.
+
+use std::net::SocketAddrV4;
+use std::sync::Arc;
+
+use bootlace::files::Body;
+use bootlace::resolver::{Ask, Found, Purpose};
+use bootlace::serving::resolver;
+use bootlace::tokens::Tokens;
+use bootlace_core::event::{EventKind, FileEvent, FileOutcome, Protocol};
+use bootlace_core::model::Text;
+use bootlace_core::oneshot::Stage;
+
+use crate::one_shots::{restart, shot, web1};
+use crate::serving::Peers;
+use crate::world::{World, held, ip, mac};
+
+const CONFIG: &str = r#"
+state_dir = "state"
+boot_dir = "boot"
+follow = []
+[password.root]
+file = "password"
+[boot.debian]
+kind = "install"
+family = "debian"
+kernel = "linux"
+answer = "preseed.cfg"
+[[machine]]
+name = "web1"
+mac = "52:54:00:00:00:01"
+"#;
+const REPORT: &str = "platform=pcbios&buildarch=i386&serial=X1";
+
+async fn armed() -> Peers {
+    let peers = Peers::of(World::with(CONFIG));
+    peers.world.hub.leased([1, 2].map(|last| (ip(60 + last), Some(held(last)))));
+    peers.world.hub.one_shots().arm(web1(), shot("debian")).await.unwrap();
+    peers
+}
+
+/// The token that a script tells.
+fn token(script: &str) -> String {
+    let (_, rest) = script.split_once("/answer/").unwrap_or_else(|| panic!("{script}"));
+    rest.split_once('/').unwrap().0.to_owned()
+}
+
+async fn find(peers: &Peers, from: u8, name: &str, purpose: Purpose) -> Found {
+    let ask = Ask {
+        protocol: Protocol::Http,
+        name,
+        query: "",
+        purpose,
+        peer: SocketAddrV4::new(ip(from), 50_000),
+        local: SocketAddrV4::new(ip(10), 80),
+        user_agent: None,
+    };
+    peers.resolver.find(&ask).await
+}
+
+async fn get(peers: &Peers, from: u8, name: &str) -> Result<String, String> {
+    match find(peers, from, name, Purpose::Fetch).await {
+        Found::Content(content) => match &content.body {
+            Body::Bytes(text) => Ok(String::from_utf8(text.to_vec()).unwrap()),
+            Body::File(_) => panic!("an answer is no file"),
+        },
+        Found::Absent(why) => Err(why),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn stage(peers: &Peers) -> Stage {
+    peers.world.hub.one_shots().all().0[&web1()].stage.clone()
+}
+
+#[tokio::test]
+async fn a_machine_is_installed_once_and_says_so() {
+    let peers = armed().await;
+    let script = peers.fetch(61, "script", REPORT).await;
+    let token = token(&script);
+    assert_eq!(crate::installs::token(&peers.fetch(61, "script", REPORT).await), token, "asking again");
+    let preseed = format!("answer/{token}/preseed.cfg");
+    let text = get(&peers, 61, &preseed).await.unwrap();
+    assert!(text.starts_with("serial X1\npassword $6$"), "{text}");
+    let foreign = get(&peers, 62, &preseed).await.unwrap_err();
+    assert!(foreign.contains("not that of the machine"), "{foreign}");
+    assert!(get(&peers, 99, &preseed).await.is_err(), "an address that nothing shows");
+    assert_eq!(get(&peers, 61, "answer/0123/preseed.cfg").await, Err("this is no token".into()));
+    // An installer takes longer than a session lasts; its facts do not go with that.
+    restart(&peers, mac(1));
+    assert_eq!(get(&peers, 61, &preseed).await, Ok(text));
+    assert!(matches!(stage(&peers), Stage::Taken(_)), "{:?}", stage(&peers));
+    let done = format!("done/{token}");
+    assert!(get(&peers, 62, &done).await.is_err());
+    drop(find(&peers, 61, &done, Purpose::SizeProbe).await);
+    assert!(matches!(stage(&peers), Stage::Taken(_)), "who asks for a length ends nothing");
+    for _ in 0..2 {
+        assert_eq!(get(&peers, 61, &done).await, Ok("done\n".into()));
+        assert!(matches!(stage(&peers), Stage::Done(_)), "{:?}", stage(&peers));
+    }
+    let script = peers.fetch(61, "script", REPORT).await;
+    assert!(!script.contains("answer/"), "it is installed: {script}");
+}
+
+#[tokio::test]
+async fn the_journal_has_no_token() {
+    let peers = armed().await;
+    let token = token(&peers.fetch(61, "script", REPORT).await);
+    for name in [format!("answer/{token}/preseed.cfg"), format!("done/{token}")] {
+        let outcome = FileOutcome::Absent("no such answer".into());
+        let event = FileEvent { protocol: Protocol::Http, name: Text::from(name.as_str()), outcome };
+        peers.resolver.record(SocketAddrV4::new(ip(61), 50_000), event);
+    }
+    let events = peers.events();
+    let names: Vec<_> = events
+        .iter()
+        .filter_map(|kind| match kind {
+            EventKind::File(file) => Some(file.name.as_str()),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(names, ["answer/TOKEN/preseed.cfg", "done/TOKEN"]);
+    assert!(!format!("{events:?}").contains(&token));
+}
+
+#[tokio::test]
+async fn a_token_outlives_the_server() {
+    let peers = armed().await;
+    let state = peers.world.state_dir();
+    let tokens = || Tokens::open(&state).unwrap();
+    // What a restart leaves: the store, and the key.
+    let world = World::with(CONFIG);
+    let serve = |tokens: Tokens| {
+        let hub = bootlace::hub::Hub::new(
+            bootlace_core::session::SessionId(1),
+            [1].map(|last| (ip(60 + last), held(last))),
+            bootlace_store::journal::Writer::spawn(
+                bootlace_store::Journal::open(world.dir.path()).unwrap(),
+                bootlace_store::journal::Retention::default(),
+            )
+            .unwrap(),
+        );
+        let book =
+            bootlace::one_shots::Book::keep(bootlace_store::OneShotStore::open(&state).unwrap()).unwrap();
+        Arc::new(hub.with_one_shots(book).with_tokens(tokens))
+    };
+    let before =
+        Peers { resolver: resolver(Arc::clone(&world.serving), serve(tokens())), world: World::with(CONFIG) };
+    let token = token(&before.fetch(61, "script", REPORT).await);
+    let after =
+        Peers { resolver: resolver(Arc::clone(&world.serving), serve(tokens())), world: World::with(CONFIG) };
+    let text = get(&after, 61, &format!("answer/{token}/preseed.cfg")).await.unwrap();
+    assert!(text.starts_with("serial \npassword $6$"), "what it reported is forgotten: {text}");
+    assert_eq!(get(&after, 61, &format!("done/{token}")).await, Ok("done\n".into()));
+    let other =
+        Peers { resolver: resolver(Arc::clone(&world.serving), serve(Tokens::random().unwrap())), world };
+    assert!(get(&other, 61, &format!("done/{token}")).await.is_err(), "another server's");
+}
