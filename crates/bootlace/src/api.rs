@@ -134,6 +134,9 @@ pub struct MachineView {
     pub last_seen: Option<String>,
     /// What it reported last.
     pub facts: std::collections::BTreeMap<String, String>,
+    /// What speaks for different machines, if anything does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub conflict: Option<String>,
     /// What it boots once, or booted so last.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next_boot: Option<NextBootView>,

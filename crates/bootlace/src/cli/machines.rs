@@ -67,6 +67,10 @@ impl Machines {
             return say(&self.server.get(PATH)?);
         }
         let machines: Vec<MachineView> = self.server.read(PATH)?;
+        let conflicts: Vec<String> = machines
+            .iter()
+            .filter_map(|machine| Some(format!("{}: {}", machine.name.as_ref()?, machine.conflict.as_ref()?)))
+            .collect();
         let rows: Vec<_> = machines
             .into_iter()
             .map(|machine| {
@@ -87,7 +91,8 @@ impl Machines {
                 ]
             })
             .collect();
-        say(&table::table(["NAME", "MAC", "ADDRESS", "SERIAL", "MODEL", "SEEN", "NEXT BOOT"], &rows))
+        let table = table::table(["NAME", "MAC", "ADDRESS", "SERIAL", "MODEL", "SEEN", "NEXT BOOT"], &rows);
+        say(&[vec![table], conflicts].concat().join("\n"))
     }
 }
 

@@ -108,7 +108,7 @@ mod tests {
 
     /// How many configs the folders of `fixtures/config` hold.
     const VALID_COUNT: usize = 4;
-    const INVALID_COUNT: usize = 18;
+    const INVALID_COUNT: usize = 19;
 
     fn fixtures(folder: &str) -> PathBuf {
         Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/config").join(folder)

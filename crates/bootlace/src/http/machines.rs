@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use axum::Json;
 use axum::extract::State;
+use bootlace_core::boot::choose::conflict;
 use bootlace_core::config::{Config, Machine};
+use bootlace_core::model::Var;
 use bootlace_core::oneshot::Owner;
 use bootlace_store::JournalReader;
 use bootlace_store::journal::MachineSeen;
@@ -47,8 +49,13 @@ fn views(
         }
     }
     let known = config.machines.iter().map(|machine| {
-        let known = known(machine, by_name.get(machine.name.as_str()).copied());
-        MachineView { next_boot: next(&machine.name), ..known }
+        let seen = by_name.get(machine.name.as_str()).copied();
+        let conflict = seen.and_then(|seen| {
+            let mut facts = seen.facts.clone();
+            facts.set(Var::Mac, seen.hw.to_string().as_str());
+            conflict(&config.machines, &facts)
+        });
+        MachineView { conflict, next_boot: next(&machine.name), ..known(machine, seen) }
     });
     known.chain(others).collect()
 }
@@ -64,6 +71,7 @@ fn known(machine: &Machine, seen: Option<&MachineSeen>) -> MachineView {
         address: reserved.or(last.as_ref().and_then(|last| last.address.clone())),
         last_seen: last.as_ref().and_then(|last| last.last_seen.clone()),
         facts: last.map(|last| last.facts).unwrap_or_default(),
+        conflict: None,
         next_boot: None,
     }
 }
@@ -79,6 +87,7 @@ fn unknown(seen: &MachineSeen) -> MachineView {
         address: seen.address.map(|ip| ip.to_string()),
         last_seen: Some(seen.last_seen.to_string()),
         facts,
+        conflict: None,
         next_boot: None,
     }
 }

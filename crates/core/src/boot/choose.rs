@@ -23,6 +23,7 @@ use crate::oneshot::{Offered, OneShot, Owner, Stage};
 mod machine;
 
 use machine::Recognised;
+pub use machine::conflict;
 
 /// What came of the walk.
 #[derive(Clone, Debug)]

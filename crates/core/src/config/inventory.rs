@@ -22,6 +22,8 @@ pub struct Machines {
     /// By the lower of the two byte orders.
     by_uuid: HashMap<Uuid, usize>,
     by_serial: HashMap<String, usize>,
+    /// Cards that tell nothing: those of docks.
+    shared: BTreeSet<Mac>,
     told_by: BTreeMap<Identity, Group>,
 }
 
@@ -48,11 +50,22 @@ struct Group {
 impl PartialEq for Machines {
     /// The indices follow from the list.
     fn eq(&self, other: &Self) -> bool {
-        self.list == other.list
+        self.list == other.list && self.shared == other.shared
     }
 }
 
 impl Machines {
+    /// The same with cards that are now at this machine and now at that one.
+    #[must_use]
+    pub fn sharing(self, shared: BTreeSet<Mac>) -> Self {
+        Self { shared, ..self }
+    }
+
+    /// Whether a card tells nothing of the machine.
+    pub fn is_shared(&self, mac: Mac) -> bool {
+        self.shared.contains(&mac)
+    }
+
     /// The machine that lists this MAC.
     pub fn by_mac(&self, mac: Mac) -> Option<&Machine> {
         self.by_mac.get(&mac).map(|at| &self.list[*at])
@@ -164,7 +177,8 @@ impl Extend<Machine> for Machines {
     fn extend<I: IntoIterator<Item = Machine>>(&mut self, more: I) {
         let mut list = std::mem::take(&mut self.list);
         list.extend(more);
-        *self = list.into();
+        let shared = std::mem::take(&mut self.shared);
+        *self = Self::from(list).sharing(shared);
     }
 }
 

@@ -31,6 +31,7 @@ pub(super) static TOP: Section = Section {
         "admin",
         "boot",
         "password",
+        "shared_macs",
         "machine",
         "rule",
     ],

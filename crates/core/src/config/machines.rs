@@ -1,7 +1,7 @@
 //! `[[machine]]`.
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::net::Ipv4Addr;
 
@@ -14,7 +14,7 @@ use super::report::{At, Report};
 use super::types::{DhcpMode, Machine, NAME_BYTES_MAX};
 use super::{overrides, scalar};
 use crate::finding::Finding;
-use crate::model::{ClientId, Uuid};
+use crate::model::{ClientId, Uuid, is_placeholder};
 
 /// What tells machines apart, in a common form.
 #[derive(PartialEq, Eq, Hash)]
@@ -123,6 +123,20 @@ fn macs(table: &Table<'_>, seen: &mut Seen, report: &mut Report<'_>) -> Vec<Mac>
     macs
 }
 
+/// `shared_macs`: cards that belong to no machine.
+pub(super) fn shared(top: &Table<'_>, machines: &[Machine], report: &mut Report<'_>) -> BTreeSet<Mac> {
+    let mut shared = BTreeSet::new();
+    for at in top.all_parsed("shared_macs", mac, report) {
+        if let Some(machine) = machines.iter().find(|machine| machine.macs.contains(&at.value)) {
+            let message = format!("the machine `{}` has the MAC {} to itself", machine.name, at.value);
+            let fix = "take it out of one of the two; a machine on a dock is known by its uuid or serial";
+            report.add(Finding::error("config-duplicate", message).fix(fix), &at.span);
+        }
+        shared.insert(at.value);
+    }
+    shared
+}
+
 fn mac(text: &str) -> Result<Mac, scalar::Wrong> {
     let mac: Mac = text.parse().map_err(|_| ("is no MAC address", "write it as 00:12:34:56:78:90"))?;
     // The lowest bit of the first byte marks groups (IEEE 802); all zeros is what broken firmware sends.
@@ -174,6 +188,11 @@ fn serial(table: &Table<'_>, seen: &mut Seen, report: &mut Report<'_>) -> Option
     let serial = text.value.trim();
     if serial.is_empty() {
         report.add(Finding::error("config-value", "an empty serial tells nothing"), &text.span);
+        return None;
+    }
+    if is_placeholder(serial) {
+        let message = "this is what boards without a serial report";
+        report.add(Finding::error("config-value", message).fix("use mac or uuid"), &text.span);
         return None;
     }
     seen.once(Mark::Serial(serial.to_ascii_lowercase()), &text, report);

@@ -178,6 +178,7 @@ fn read(document: &Spanned<DeTable<'_>>, report: &mut Report<'_>) -> Option<Conf
     let network = network::read(&top, report);
     let machine_tables = top.sections("machine", &MACHINE, report);
     let machines = machines::read(&machine_tables, &names, &network, report);
+    let shared = machines::shared(&top, &machines, report);
     let reserved: BTreeSet<_> = machines.iter().filter_map(|machine| machine.address).collect();
     let is_reserved = |address| reserved.contains(&address);
     network::nothing_lent_twice(&network.placed, server.as_ref(), is_reserved, report);
@@ -212,7 +213,7 @@ fn read(document: &Spanned<DeTable<'_>>, report: &mut Report<'_>) -> Option<Conf
         admin: services::admin(&top, report),
         boots,
         passwords,
-        machines: machines.into(),
+        machines: Machines::from(machines).sharing(shared),
         rules,
     })
 }

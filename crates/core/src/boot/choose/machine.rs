@@ -1,11 +1,11 @@
 //! Which `[[machine]]` this is: by MAC, then by client identifier, then by UUID in either byte order,
-//! then by serial.
+//! then by serial. Where these tell of different machines, the trail says so, with how much speaks for each.
 
 use std::collections::BTreeSet;
 
 use crate::config::{Identity, Machine, Machines};
 use crate::finding::Trail;
-use crate::model::{Facts, Var};
+use crate::model::{Facts, Var, is_placeholder};
 
 use super::can_be_asked;
 
@@ -22,17 +22,17 @@ pub(super) fn recognise<'c>(machines: &'c Machines, facts: &Facts, trail: &mut T
     if machines.is_empty() {
         return Recognised::MayBe(Vec::new());
     }
-    let found = by_mac(machines, facts)
-        .or_else(|| by_client_id(machines, facts))
-        .or_else(|| by_uuid(machines, facts))
-        .or_else(|| by_serial(machines, facts));
-    if let Some((machine, why)) = found {
+    let marks = marks(machines, facts);
+    if let Some(Mark { machine, why, .. }) = marks.first() {
         let boot = machine.overrides.boot.as_ref();
         let boot = boot.map_or_else(|| "it sets no boot".to_owned(), |boot| format!("boot {boot}"));
         trail.add(format!("machine {}", machine.name), format!("is it by {why}, {boot}"));
+        if let Some(conflict) = conflict_of(&marks) {
+            trail.add("identity", conflict);
+        }
         return Recognised::Is(machine);
     }
-    let may_report = Reportable::of(facts);
+    let may_report = Reportable::of(machines, facts);
     let samples = machines.samples(|identity| may_report.shows(identity).is_some());
     let candidates: Vec<_> = samples
         .into_iter()
@@ -50,26 +50,56 @@ pub(super) fn recognise<'c>(machines: &'c Machines, facts: &Facts, trail: &mut T
     Recognised::MayBe(candidates)
 }
 
-fn by_mac<'c>(machines: &'c Machines, facts: &Facts) -> Option<(&'c Machine, String)> {
-    let mac = facts.mac()?;
-    Some((machines.by_mac(mac)?, format!("mac {mac}")))
+/// What tells of a machine.
+struct Mark<'c> {
+    machine: &'c Machine,
+    /// How much it counts: a card can be moved, a UUID be a copy of another board's, and anybody types a serial.
+    score: u32,
+    why: String,
 }
 
-fn by_client_id<'c>(machines: &'c Machines, facts: &Facts) -> Option<(&'c Machine, String)> {
-    let id = facts.get(Var::ClientId)?;
-    Some((machines.by_client_id(id)?, format!("client-id {id}")))
+/// What tells of machines, that which counts first.
+fn marks<'c>(machines: &'c Machines, facts: &Facts) -> Vec<Mark<'c>> {
+    let by_mac = facts
+        .mac()
+        .filter(|mac| !machines.is_shared(*mac))
+        .and_then(|mac| Some(Mark { machine: machines.by_mac(mac)?, score: 4, why: format!("mac {mac}") }));
+    let by_client_id = facts.get(Var::ClientId).and_then(|id| {
+        Some(Mark { machine: machines.by_client_id(id)?, score: 3, why: format!("client-id {id}") })
+    });
+    let by_uuid = facts.uuid().and_then(|uuid| {
+        let machine = machines.by_uuid(uuid)?;
+        let order = if machine.uuid == Some(uuid) { "" } else { " in the other byte order" };
+        Some(Mark { machine, score: 3, why: format!("uuid {uuid}{order}") })
+    });
+    let by_serial = facts.get(Var::Serial).filter(|serial| !is_placeholder(serial)).and_then(|serial| {
+        Some(Mark { machine: machines.by_serial(serial)?, score: 2, why: format!("serial {serial}") })
+    });
+    [by_mac, by_client_id, by_uuid, by_serial].into_iter().flatten().collect()
 }
 
-fn by_uuid<'c>(machines: &'c Machines, facts: &Facts) -> Option<(&'c Machine, String)> {
-    let uuid = facts.uuid()?;
-    let machine = machines.by_uuid(uuid)?;
-    let order = if machine.uuid == Some(uuid) { "" } else { " in the other byte order" };
-    Some((machine, format!("uuid {uuid}{order}")))
+/// What speaks for different machines, if anything does: a card was moved, or an entry is wrong.
+pub fn conflict(machines: &Machines, facts: &Facts) -> Option<String> {
+    conflict_of(&marks(machines, facts))
 }
 
-fn by_serial<'c>(machines: &'c Machines, facts: &Facts) -> Option<(&'c Machine, String)> {
-    let serial = facts.get(Var::Serial)?;
-    Some((machines.by_serial(serial)?, format!("serial {serial}")))
+fn conflict_of(marks: &[Mark<'_>]) -> Option<String> {
+    let mut by_machine: Vec<(&str, u32, Vec<&str>)> = Vec::new();
+    for Mark { machine, score, why } in marks {
+        match by_machine.iter_mut().find(|(name, ..)| *name == machine.name) {
+            Some((_, total, whys)) => {
+                *total += score;
+                whys.push(why);
+            }
+            None => by_machine.push((&machine.name, *score, vec![why])),
+        }
+    }
+    if by_machine.len() < 2 {
+        return None;
+    }
+    let told =
+        by_machine.iter().map(|(name, score, whys)| format!("{} of {name} ({score})", whys.join(" and ")));
+    Some(format!("conflict: {}", told.collect::<Vec<_>>().join(", ")))
 }
 
 /// What of a machine's identity can still be reported; the same for all machines.
@@ -81,13 +111,13 @@ struct Reportable {
 }
 
 impl Reportable {
-    fn of(facts: &Facts) -> Self {
+    fn of(machines: &Machines, facts: &Facts) -> Self {
         let open = |var| facts.get(var).is_none() && can_be_asked(var, facts);
         Self {
             mac: open(Var::Mac),
             uuid: open(Var::Uuid),
             serial: open(Var::Serial),
-            mac_is_known: facts.mac().is_some(),
+            mac_is_known: facts.mac().is_some_and(|mac| !machines.is_shared(mac)),
         }
     }
 

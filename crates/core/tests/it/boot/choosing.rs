@@ -263,3 +263,47 @@ fn a_serial_that_anybody_can_say_is_not_enough_for_a_one_shot() {
     };
     assert_eq!((by(WEB1).as_str(), by("52:54:00:00:00:09").as_str()), ("rescue", "local"));
 }
+
+/// web1 by its card, web2 by its board.
+fn two_machines() -> Config {
+    let mut config = config();
+    let mut web2 = machine("web2", &["52:54:00:00:00:02"], Some("rescue"));
+    web2.uuid = Some(UUID.parse().unwrap());
+    web2.serial = Some("X2".to_owned());
+    config.machines.extend([machine("web1", &[WEB1], Some("local")), web2]);
+    config
+}
+
+#[test]
+fn what_tells_of_two_machines_is_a_conflict() {
+    let config = two_machines();
+    let known = facts(&[(Var::Mac, WEB1), (Var::Uuid, UUID), (Var::Serial, "X2")]);
+    let choice = choose(&config, &known, None);
+    assert_eq!(decided(&choice).0, "local", "the card counts first");
+    let line = choice.trail.0.iter().find(|line| line.what == "identity").unwrap();
+    let expected = format!("conflict: mac {WEB1} of web1 (4), uuid {UUID} and serial X2 of web2 (5)");
+    assert_eq!(line.result, expected);
+    assert_eq!(choose::conflict(&config.machines, &known), Some(expected));
+    let agreed = facts(&[(Var::Mac, "52:54:00:00:00:02"), (Var::Uuid, UUID_SWAPPED), (Var::Serial, "x2")]);
+    assert_eq!(choose::conflict(&config.machines, &agreed), None);
+}
+
+#[test]
+fn a_shared_card_and_a_serial_of_nobody_tell_nothing() {
+    let mut config = two_machines();
+    let dock: bootlace_wire::Mac = "52:54:00:00:00:0d".parse().unwrap();
+    config.machines = config.machines.clone().sharing([dock].into());
+    let boot = |pairs: &[(Var, &str)]| decided(&choose(&config, &done(facts(pairs)), None)).0;
+    let on_dock = (Var::Mac, "52:54:00:00:00:0d");
+    assert_eq!(boot(&[on_dock, (Var::Uuid, UUID)]), "rescue", "its board counts");
+    assert_eq!(boot(&[on_dock]), "local");
+    assert_eq!(boot(&[(Var::Mac, "52:54:00:00:00:0e"), (Var::Uuid, UUID)]), "rescue");
+    // Before it has reported, it may be any machine with a board of its own.
+    assert_eq!(asked(&choose(&config, &facts(&[on_dock]), None)), BTreeSet::from([Var::Uuid, Var::Serial]));
+    let mut config = two_machines();
+    let mut nobody = machine("nobody", &[], Some("san"));
+    nobody.serial = Some("Default string".to_owned());
+    config.machines.extend([nobody]);
+    let known = done(facts(&[(Var::Mac, "52:54:00:00:00:0e"), (Var::Serial, "Default string")]));
+    assert_eq!(decided(&choose(&config, &known, None)).0, "local");
+}
