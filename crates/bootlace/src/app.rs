@@ -22,6 +22,7 @@ use bootlace_core::learn::MachineFacts;
 use bootlace_core::session::SessionId;
 use bootlace_store::{Journal, OneShotStore, Store};
 
+use crate::adopted;
 use crate::files::FilePlane;
 use crate::hub::Held;
 use crate::sandbox::Sandbox;
@@ -85,6 +86,7 @@ fn open(path: &Path, interfaces: &[String]) -> Result<Opened> {
     privileges::make_state_dir(&state_dir, user)?;
     privileges::drop_for_binding(user)?;
     let mut store = Store::open(&state_dir)?;
+    adopted::ensure(&state_dir)?;
     let mut table = LeaseTable::new(&config, store.leases()?);
     let learned = store.learned()?;
     let one_shots = OneShotStore::open(&state_dir)?;
@@ -102,6 +104,9 @@ fn open(path: &Path, interfaces: &[String]) -> Result<Opened> {
     let sandbox = shut_in(path, &serving.config, &files);
     let origin =
         Origin { path: path.to_owned(), interfaces: interfaces.to_vec(), sandbox: Arc::new(sandbox) };
+    let mut files = files;
+    let adopted = bootlace_core::config::adopted_file(&state_dir);
+    files.entry(adopted).or_insert_with(|| Ok(String::new()));
     let read = Read::at_start(&origin, &serving, source.text, files);
     Ok(Opened {
         origin,

@@ -1,6 +1,7 @@
 //! The Bootlace server and its tools, as a library for its binary, tests and benches.
 #![deny(unsafe_code)]
 
+pub mod adopted;
 pub mod api;
 pub mod app;
 pub mod cli;

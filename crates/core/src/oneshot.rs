@@ -145,7 +145,8 @@ pub fn payload(boot: &Boot) -> BTreeSet<&str> {
         | BootKind::Chain { .. }
         | BootKind::Ipxe { .. }
         | BootKind::San(_)
-        | BootKind::Install(_) => BTreeSet::new(),
+        | BootKind::Install(_)
+        | BootKind::Wait => BTreeSet::new(),
     }
 }
 

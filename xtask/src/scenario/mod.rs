@@ -4,6 +4,7 @@
 //! that file's `SCENARIOS`, and give it a line in `gate.toml`. It runs in a sandbox of its own, may leave files
 //! in `context.dir()`, and fails by returning an error.
 
+mod adopt;
 mod boots;
 mod clients;
 mod compare;
@@ -66,6 +67,7 @@ const GROUPS: &[&[Scenario]] = &[
     proxy::auto::SCENARIOS,
     names::SCENARIOS,
     next_boot::SCENARIOS,
+    adopt::SCENARIOS,
     installs::SCENARIOS,
     secure::SCENARIOS,
     trees::SCENARIOS,

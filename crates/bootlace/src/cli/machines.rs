@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::Result;
+use bootlace_wire::Mac;
 use clap::{Args, Subcommand};
 use serde_json::json;
 
@@ -12,7 +13,7 @@ use crate::api::{MachineView, NextBootView};
 
 const PATH: &str = "/api/v1/machines";
 
-/// Machines of the config and those that were seen; what one of them boots once.
+/// Machines of the config and those that were seen; what one of them boots once, and names for those that have none.
 #[derive(Args)]
 #[command(args_conflicts_with_subcommands = true)]
 pub(super) struct Machines {
@@ -28,6 +29,21 @@ pub(super) struct Machines {
 enum Verb {
     /// Say what a machine boots the next time, and then no more
     NextBoot(NextBoot),
+    /// Name a machine that was seen
+    Adopt(Adopt),
+}
+
+#[derive(Args)]
+struct Adopt {
+    /// MAC of the machine, as `bootlace machines` and its screen show it
+    mac: Mac,
+    /// Its name from now on
+    name: String,
+    /// What it boots; without, what rules and default say
+    #[arg(long, value_name = "BOOT")]
+    boot: Option<String>,
+    #[command(flatten)]
+    server: Server,
 }
 
 #[derive(Args)]
@@ -58,6 +74,7 @@ impl Machines {
     pub(super) fn run(&self) -> Result<()> {
         match &self.verb {
             Some(Verb::NextBoot(next)) => next.run(),
+            Some(Verb::Adopt(adopt)) => adopt.run(),
             None => self.list(),
         }
     }
@@ -99,6 +116,13 @@ impl Machines {
 fn brief(next: &NextBootView) -> String {
     let why = next.why.as_deref().map(|why| format!(": {why}")).unwrap_or_default();
     format!("{} ({}{why})", next.boot, next.state)
+}
+
+impl Adopt {
+    fn run(&self) -> Result<()> {
+        let adopt = json!({ "mac": self.mac.to_string(), "name": self.name, "boot": self.boot });
+        say(&self.server.post(&format!("{PATH}/adopt"), &adopt.to_string())?)
+    }
 }
 
 impl NextBoot {

@@ -3,6 +3,7 @@
 //!
 //! It listens on `state_dir/admin.sock` and on the admin address, never on the boot port (design: names).
 
+mod adopt;
 mod auth;
 mod boots;
 mod config;
@@ -27,7 +28,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use bootlace_store::StoreError;
 use serde::Serialize;
-use tokio::sync::Semaphore;
+use tokio::sync::{Mutex, Semaphore};
 
 use crate::hub::Hub;
 use crate::services::dhcp::Orders;
@@ -49,12 +50,20 @@ pub struct Admin {
     reads: Arc<Semaphore>,
     /// To whoever owns the store; nobody where DHCP is off.
     orders: Weak<Orders>,
+    adopting: Arc<Mutex<()>>,
 }
 
 impl Admin {
     /// The config in force, where the databases are, and what happens now.
     pub fn new(serving: Arc<ArcSwap<Serving>>, state_dir: Arc<PathBuf>, hub: Arc<Hub>) -> Self {
-        Self { serving, state_dir, hub, reads: Arc::new(Semaphore::new(READS_MAX)), orders: Weak::new() }
+        Self {
+            serving,
+            state_dir,
+            hub,
+            reads: Arc::new(Semaphore::new(READS_MAX)),
+            orders: Weak::new(),
+            adopting: Arc::default(),
+        }
     }
 
     /// The same that has what it changes stored.
@@ -79,6 +88,7 @@ pub fn routes(admin: Admin, guard: Guard) -> Router {
         .route("/api/v1/config", get(config::in_force))
         .route("/api/v1/counters", get(counters::list))
         .route("/api/v1/machines", get(machines::list))
+        .route("/api/v1/machines/adopt", post(adopt::adopt))
         .route("/api/v1/machines/next-boot", post(next_boot::arm))
         .route("/api/v1/machines/next-boot/cancel", post(next_boot::cancel))
         .route("/api/v1/leases", get(leases::list))

@@ -98,7 +98,7 @@ fn owner(config: &Config, name: &str) -> Result<Owner, Failure> {
     Err(unknown("machine", name, near))
 }
 
-fn boot(config: &Config, name: &str) -> Result<BootName, Failure> {
+pub(super) fn boot(config: &Config, name: &str) -> Result<BootName, Failure> {
     let found = config.boots.keys().find(|boot| boot.as_str() == name);
     let near = || nearest(name, config.boots.keys().map(BootName::as_str));
     found.cloned().ok_or_else(|| unknown("boot", name, near()))

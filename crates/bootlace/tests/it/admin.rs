@@ -391,3 +391,52 @@ fn a_boot_for_once_is_armed_shown_and_cancelled() {
     assert_eq!(server.post(PATH, r#"{"machine": "web1"}"#).0, 422);
     assert_eq!(server.post_tcp(PATH, r#"{"machine": "web1", "boot": "rescue"}"#, "Host: localhost\r\n"), 401);
 }
+
+#[test]
+fn a_machine_is_adopted_into_a_file_of_config() {
+    let server = Server::new(None);
+    let state_dir = server.world.state_dir();
+    bootlace::adopted::ensure(&state_dir).unwrap();
+    const PATH: &str = "/api/v1/machines/adopt";
+    let adopt = |mac: &str, name: &str, rest: &str| {
+        server.post(PATH, &format!(r#"{{"mac": "{mac}", "name": "{name}"{rest}}}"#))
+    };
+    let mut facts = Facts::new();
+    facts.set(Var::Serial, "X 9");
+    facts.set(Var::Uuid, "4c4c4544-0039-4e10-804e-b9c04f4d344a");
+    let dhcp = DhcpEvent {
+        message: DhcpMessage::Discover,
+        client: ClientClass::Firmware,
+        firmware: None,
+        interface: "eth0".into(),
+        xid: 1,
+        facts,
+        features: None,
+        answer: DhcpAnswer::Silence("test".into()),
+        trail: Trail::default(),
+    };
+    let peer = Peer { hw: Some(mac(9)), ip: None };
+    server.world.hub.record(Event { at: at(1), peer, kind: EventKind::Dhcp(dhcp) });
+    assert_eq!(adopt("52:54:00:00:00:09", "web9", ""), (200, "52:54:00:00:00:09 is web9\n".into()));
+    assert_eq!(adopt("52:54:00:00:00:0a", "web10", r#", "boot": "rescue""#).0, 200);
+    let file = bootlace_core::config::adopted_file(&state_dir);
+    let expected = "[[machine]]\nname = \"web9\"\nmac = \"52:54:00:00:00:09\"\n\
+                    uuid = \"4c4c4544-0039-4e10-804e-b9c04f4d344a\"\nserial = \"X 9\"\n\
+                    [[machine]]\nname = \"web10\"\nmac = \"52:54:00:00:00:0a\"\nboot = \"rescue\"\n";
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), expected);
+    for (mac, name, rest, said) in [
+        ("52:54:00:00:00:01", "new", "", "this machine is web1 already"),
+        ("52:54:00:00:00:0b", "WEB1", "", "there is a machine web1 already"),
+        ("52:54:00:00:00:0b", "two words", "", "\"two words\" is no name of a host"),
+        ("nonsense", "new", "", "this is no MAC"),
+        (
+            "52:54:00:00:00:0b",
+            "new",
+            r#", "boot": "resque""#,
+            "there is no boot \"resque\"; did you mean rescue?",
+        ),
+    ] {
+        assert_eq!(adopt(mac, name, rest), (400, format!("{said}\n")));
+    }
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), expected, "nothing was added");
+}

@@ -102,7 +102,7 @@ fn needs_of_kind(kind: &BootKind, firmware: Firmware) -> BTreeSet<Feature> {
     let (kernel, loader) =
         if firmware.is_uefi() { (Feature::Efi, Feature::Efi) } else { (Feature::Bzimage, Feature::Pxe) };
     match kind {
-        BootKind::Local(_) | BootKind::Ipxe { .. } => BTreeSet::new(),
+        BootKind::Local(_) | BootKind::Ipxe { .. } | BootKind::Wait => BTreeSet::new(),
         // A shim is fetched only where it is needed, by an iPXE that can.
         BootKind::Linux { kernel: file, initrd, .. }
         | BootKind::Install(crate::config::Install { kernel: file, initrd, .. }) => {

@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use bootlace_wire::Mac;
+
 use crate::config::{BootName, LocalHow, Secret};
 
 mod build;
@@ -62,6 +64,11 @@ pub enum Action {
         entries: Vec<MenuEntry>,
         /// What the timeout takes: one of `entries`.
         default: BootName,
+    },
+    /// Nothing, and the same question again a little later.
+    Wait {
+        /// By which somebody can name the machine.
+        mac: Option<Mac>,
     },
     /// A disk of an iSCSI target.
     San {

@@ -76,6 +76,7 @@ pub(super) fn boot(
         }
         Kind::Menu => BootKind::Menu(menu(name, table, &title, names, report)?),
         Kind::San => BootKind::San(san::san(name, table, report)?),
+        Kind::Wait => BootKind::Wait,
         Kind::Install => BootKind::Install(install::install(name, table, report)?),
     };
     Some(Boot { name: name.value.clone(), title, kind, vars, needs })

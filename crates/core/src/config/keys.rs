@@ -146,10 +146,11 @@ pub(super) enum Kind {
     Menu,
     San,
     Install,
+    Wait,
 }
 
 impl Kind {
-    pub(super) const ALL: [Self; 9] = [
+    pub(super) const ALL: [Self; 10] = [
         Self::Local,
         Self::Linux,
         Self::Chain,
@@ -159,6 +160,7 @@ impl Kind {
         Self::Menu,
         Self::San,
         Self::Install,
+        Self::Wait,
     ];
 
     pub(super) fn name(self) -> &'static str {
@@ -172,6 +174,7 @@ impl Kind {
             Self::Menu => "menu",
             Self::San => "san",
             Self::Install => "install",
+            Self::Wait => "wait",
         }
     }
 
@@ -181,6 +184,7 @@ impl Kind {
             Self::Local => &["how"],
             Self::Linux => &["kernel", "initrd", "cmdline", "shim"],
             Self::Chain => &["url"],
+            Self::Wait => &[],
             Self::Install => &["family", "kernel", "initrd", "cmdline", "shim", "source", "answer"],
             Self::Ipxe => &["script"],
             Self::Pxelinux => &["file", "cmdline", "serial", "menu_title"],

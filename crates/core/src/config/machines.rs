@@ -18,7 +18,7 @@ use crate::model::{ClientId, Uuid, is_placeholder};
 
 /// What tells machines apart, in a common form.
 #[derive(PartialEq, Eq, Hash)]
-enum Mark {
+pub(super) enum Mark {
     Name(String),
     Mac(Mac),
     ClientId(ClientId),
@@ -37,6 +37,21 @@ impl fmt::Display for Mark {
             Self::Serial(serial) => write!(f, "serial {}", serial.escape_debug()),
             Self::Address(address) => write!(f, "address {address}"),
         }
+    }
+}
+
+impl Mark {
+    /// All that tells a machine.
+    pub(super) fn of(machine: &Machine) -> Vec<Self> {
+        let macs = machine.macs.iter().map(|mac| Self::Mac(*mac));
+        let others = [
+            Some(Self::Name(machine.name.to_ascii_lowercase())),
+            machine.client_id.clone().map(Self::ClientId),
+            machine.uuid.map(|uuid| Self::Uuid(uuid.min(uuid.swapped()))),
+            machine.serial.as_ref().map(|serial| Self::Serial(serial.to_ascii_lowercase())),
+            machine.address.map(Self::Address),
+        ];
+        macs.chain(others.into_iter().flatten()).collect()
     }
 }
 

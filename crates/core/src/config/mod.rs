@@ -5,6 +5,7 @@
 //! All findings come back together, each with its place in the file. Texts of other files that the config
 //! names are arguments: [`Draft::wanted`] tells which. A [`Config`] is immutable; reload builds another and swaps it.
 
+mod adopted;
 mod boots;
 mod changes;
 mod file;
@@ -35,6 +36,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use adopted::{adopted_file, adopted_section};
 pub use changes::{Changed, keep_what_needs_restart};
 pub use install::{Answer, Family, Install};
 pub use inventory::{Identity, Machines};
@@ -50,6 +52,12 @@ use names::BootNames;
 use report::{At, Report};
 use toml::Spanned;
 use toml::de::DeTable;
+
+/// A name of a host as the config takes it, in a common form.
+pub fn host_name(text: &str) -> Result<String, &'static str> {
+    let name = scalar::host_name(text).map_err(|(wrong, _)| wrong)?;
+    if name.len() > NAME_BYTES_MAX { Err("is too long") } else { Ok(name) }
+}
 
 /// A span of time as the config writes it: 10s, 30m, 12h, 7d, 2w. The error tells how to write it.
 pub fn duration(text: &str) -> Result<Duration, &'static str> {
@@ -99,7 +107,7 @@ impl<'a> Draft<'a> {
         Self { main, document, mistakes: report.finish().0 }
     }
 
-    /// The files whose text [`Draft::load`] needs: scripts and secrets. Only boots, passwords and iSCSI targets name some; they are read as
+    /// The files whose text [`Draft::load`] needs: scripts, secrets and adopted machines. Only boots, passwords and iSCSI targets name some; they are read as
     /// [`Draft::load`] does, with no file to be had, so that the two cannot differ.
     pub fn wanted(&self) -> BTreeSet<PathBuf> {
         let nothing = Files::new();
@@ -109,6 +117,8 @@ impl<'a> Draft<'a> {
             read_boots(&top, &mut report);
             passwords::read(&top, &mut report);
             iscsi::read(&top, &mut report);
+            let state_dir = state_dir(&top, &mut report);
+            report.file(&adopted_file(&state_dir));
         }
         report.finish().1
     }
@@ -169,6 +179,10 @@ fn path(top: &Table<'_>, key: &str, default: &str, report: &mut Report<'_>) -> P
     services::path(top, key, report).unwrap_or_else(|| report.resolve(default))
 }
 
+fn state_dir(top: &Table<'_>, report: &mut Report<'_>) -> PathBuf {
+    path(top, "state_dir", "/var/lib/bootlace", report)
+}
+
 /// Reads everything that can be read; the result is only worth something when no error was reported.
 fn read(document: &Spanned<DeTable<'_>>, report: &mut Report<'_>) -> Option<Config> {
     let top = Table::document(document).known_only(&TOP, report);
@@ -178,6 +192,11 @@ fn read(document: &Spanned<DeTable<'_>>, report: &mut Report<'_>) -> Option<Conf
     let network = network::read(&top, report);
     let machine_tables = top.sections("machine", &MACHINE, report);
     let machines = machines::read(&machine_tables, &names, &network, report);
+    let state_dir = state_dir(&top, report);
+    let machines = {
+        let adopted = adopted::read(&state_dir, &names, &network, &machines, report);
+        [machines, adopted].concat()
+    };
     let shared = machines::shared(&top, &machines, report);
     let reserved: BTreeSet<_> = machines.iter().filter_map(|machine| machine.address).collect();
     let is_reserved = |address| reserved.contains(&address);
@@ -197,7 +216,7 @@ fn read(document: &Spanned<DeTable<'_>>, report: &mut Report<'_>) -> Option<Conf
         interfaces: services::interfaces(&top, report),
         server: server.map(|server| server.value),
         hostname: top.parsed("hostname", scalar::host_name, report).map(|name| name.value),
-        state_dir: path(&top, "state_dir", "/var/lib/bootlace", report),
+        state_dir,
         boot_dir: path(&top, "boot_dir", "/srv/boot", report),
         follow: services::follow(&top, report),
         templates,

@@ -78,6 +78,16 @@ impl<'a> Report<'a> {
         self.files.get(path)
     }
 
+    /// Adds a finding without a place.
+    pub(super) fn warn(&mut self, finding: Finding) {
+        self.findings.push(finding);
+    }
+
+    /// Adds what was found in another file.
+    pub(super) fn take(&mut self, other: Report<'_>) {
+        self.findings.extend(other.finish().0);
+    }
+
     /// All findings in the order of the file, and the files that were asked for.
     pub(super) fn finish(mut self) -> (Vec<Finding>, BTreeSet<PathBuf>) {
         let in_main = |finding: &Finding| {

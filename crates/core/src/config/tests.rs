@@ -25,6 +25,8 @@ fn source(text: &str) -> Source {
 fn named_files(main: &Source) -> Files {
     let text = |path: &PathBuf| match path.extension() {
         Some(extension) if extension == "ipxe" => "#!ipxe\nexit\n".to_owned(),
+        // Adopted machines: none.
+        Some(extension) if extension == "toml" => String::new(),
         _ => format!("a-secret-{:.7}\n", path.file_stem().unwrap().display()),
     };
     wanted(main).into_iter().map(|path| (path.clone(), Ok(text(&path)))).collect()
@@ -140,8 +142,43 @@ fn wanted_names_scripts_and_secrets_even_of_a_broken_config() {
         "colour = 1\ntemplates = \"../t\"\n[boot.a]\nkind = \"ipxe\"\nscript = \"a.ipxe\"\n\
          [boot.b]\nkind = \"san\"\npassword_file = \"/run/secret\"\n[password.1]\nfile = \"p\"\nrounds = 0\n",
     );
-    let expected = ["/etc/bootlace/../t/a.ipxe", "/etc/bootlace/p", "/run/secret"].map(PathBuf::from);
+    let adopted = "/var/lib/bootlace/adopted/machines.toml";
+    let expected =
+        ["/etc/bootlace/../t/a.ipxe", "/etc/bootlace/p", "/run/secret", adopted].map(PathBuf::from);
     assert_eq!(wanted(&main), BTreeSet::from(expected));
+}
+
+#[test]
+fn adopted_machines_count_as_far_as_the_config_has_none() {
+    let main = source(
+        "state_dir = \"/s\"\n[boot.rescue]\nkind = \"linux\"\nkernel = \"k\"\n\
+         [[machine]]\nname = \"web1\"\nmac = \"52:54:00:00:00:01\"\nserial = \"X1\"\n",
+    );
+    let loaded = |adopted: &str| {
+        let path = adopted_file(Path::new("/s"));
+        load(&main, &Files::from([(path, Ok(adopted.to_owned()))]))
+    };
+    let sections = [
+        adopted_section("web2", "52:54:00:00:00:02".parse().unwrap(), None, Some("a \"b\""), Some("rescue")),
+        adopted_section("web3", "52:54:00:00:00:03".parse().unwrap(), None, Some("x1"), None),
+        adopted_section("WEB1", "52:54:00:00:00:04".parse().unwrap(), None, Some("None"), None),
+    ];
+    let Loaded { config, warnings } = loaded(&sections.concat()).unwrap();
+    let names: Vec<_> = config.machines.iter().map(|machine| machine.name.as_str()).collect();
+    assert_eq!(names, ["web1", "web2"]);
+    let web2 = config.machines.by_serial("a \"b\"").unwrap();
+    assert_eq!((web2.name.as_str(), &web2.overrides.boot), ("web2", &Some(boot("rescue"))));
+    let told: Vec<_> = warnings.iter().map(|warning| (warning.code, warning.message.as_str())).collect();
+    let skipped =
+        |name: &str| format!("the adopted machine `{name}` does not count: the config has it as `web1`");
+    assert_eq!(told, [("config-adopted", skipped("web3").as_str()), ("config-adopted", &skipped("WEB1"))]);
+    let broken = loaded("[[machine]]\nname = \"web2\"\nmac = \"x\"\n[dhcp]\n").unwrap_err();
+    let places: Vec<_> = broken.iter().filter_map(|finding| finding.place.as_ref()).collect();
+    assert!(
+        broken.len() == 2 && places.iter().all(|place| place.file == "/s/adopted/machines.toml"),
+        "{broken:?}"
+    );
+    assert!(loaded("").unwrap().config.machines.len() == 1 && load(&main, &Files::new()).is_ok());
 }
 
 #[test]
@@ -227,6 +264,9 @@ fn the_reference_lists_every_key_and_no_other() {
     for line in REFERENCE.lines() {
         if let Some(title) = line.strip_prefix("## ").or(line.strip_prefix("### ")) {
             section = title.replace('`', "").to_lowercase();
+            if section.starts_with("kind ") {
+                documented.insert(section.clone(), BTreeSet::new());
+            }
         } else if let Some(key) = line.strip_prefix("| `").and_then(|row| row.split('`').next()) {
             documented.entry(section.clone()).or_insert_with(BTreeSet::new).insert(key.to_owned());
         }

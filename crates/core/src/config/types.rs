@@ -414,6 +414,8 @@ pub enum BootKind {
     San(San),
     /// An installation that asks nobody anything.
     Install(Install),
+    /// Nothing, until the machine is known.
+    Wait,
 }
 
 /// `kind = "pxelinux"`.

@@ -63,7 +63,7 @@ impl Booting<'_> {
     fn is_for_grub(&self) -> Result<(), String> {
         let Some(boot) = self.decided() else { return Ok(()) };
         match self.config.boot(boot).kind {
-            BootKind::San { .. } | BootKind::Ipxe { .. } | BootKind::Pxelinux(_) => {
+            BootKind::San { .. } | BootKind::Ipxe { .. } | BootKind::Pxelinux(_) | BootKind::Wait => {
                 Err(format!("boot {boot} is nothing for GRUB"))
             }
             BootKind::Local(_)

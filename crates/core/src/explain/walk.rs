@@ -13,7 +13,7 @@ use crate::boot::install::HIDDEN_TOKEN;
 use crate::boot::loader::signed_ipxe::Pair;
 use crate::boot::loader::{candidates, signed_boot};
 use crate::boot::template::Server;
-use crate::config::{Cidr, DhcpMode};
+use crate::config::{BootKind, BootName, Cidr, DhcpMode};
 use crate::dhcp::{Decision, Received, Role, Service, SessionView, classify, decide};
 use crate::event::{
     ClientClass, DhcpAnswer, Event, EventKind, FileEvent, FileOutcome, Given, Peer, Protocol, ScriptEvent,
@@ -193,6 +193,9 @@ impl Walk<'_> {
                 if let Some(script) = resolution.script {
                     self.record(EventKind::Script(script));
                 }
+                if self.session.boot.as_ref().is_some_and(|(boot, _)| self.waits(boot)) {
+                    return "waits on its screen until it is adopted".to_owned();
+                }
                 let end = self.run(&body, url);
                 if problem { format!("says on its screen what is wrong, and {end}") } else { end }
             }
@@ -289,6 +292,10 @@ impl Walk<'_> {
             ipxe::End::Stops(what) => format!("ends in {what}"),
             ipxe::End::Lost(why) => format!("cannot be followed further: {why}"),
         }
+    }
+
+    fn waits(&self, boot: &BootName) -> bool {
+        matches!(self.world.config.boot(boot).kind, BootKind::Wait)
     }
 
     /// A file by its name; whether it is there.

@@ -7,17 +7,18 @@ use super::sandbox::{Sandbox, stderr};
 use super::{PAGES, blocks, page, path};
 
 /// Configs that stand in pages; the same texts lie in `examples/`, less comments at their head.
-const CONFIGS_SHOWN: usize = 5;
-const EXAMPLES: usize = 6;
+const CONFIGS_SHOWN: usize = 6;
+const EXAMPLES: usize = 7;
 /// Blocks with a command and what it says.
 const OUTPUTS_SHOWN: usize = 2;
 /// Commands of the pages that ask a running server. Without one they say where they looked for it, which shows
 /// that they were understood; what they answer is shown by the demo and the lab's scenarios.
-const ASKED_OF_A_SERVER: [&str; 8] = [
+const ASKED_OF_A_SERVER: [&str; 9] = [
     "boots",
     "boots 1",
     "leases",
     "machines",
+    "machines adopt 52:54:00:12:34:56 web2 --boot rescue",
     "machines next-boot web1 debian-12 --expires 2h",
     "machines next-boot web1 rescue",
     "machines next-boot web1 rescue --confirm X1 --expires 2h",

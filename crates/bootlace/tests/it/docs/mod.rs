@@ -11,10 +11,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// What users read first. Every fenced block in them is looked at.
-const PAGES: [&str; 15] = [
+const PAGES: [&str; 16] = [
     "README.md",
     "ARCHITECTURE.md",
     "CHANGELOG.md",
+    "docs/adopt.md",
     "docs/config.md",
     "docs/doctor.md",
     "docs/installs.md",

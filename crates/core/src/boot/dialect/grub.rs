@@ -111,6 +111,7 @@ pub fn render(plan: &Plan, context: &ConfigContext) -> Result<String, String> {
         Action::Script { .. } => return Err("a script for iPXE is nothing that GRUB can run".to_owned()),
         Action::Pxelinux(_) => return Err("pxelinux is no program that GRUB can start".to_owned()),
         Action::San { .. } => return Err("GRUB attaches no iSCSI disk".to_owned()),
+        Action::Wait { .. } => return Err("only iPXE waits until a machine is known".to_owned()),
     };
     text.say(&format!("Bootlace: boot {}", plan.boot));
     text.chain(&commands);

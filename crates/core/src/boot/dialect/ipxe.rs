@@ -6,6 +6,8 @@
 
 use std::time::Duration;
 
+use bootlace_wire::Mac;
+
 use super::screen::{self, MESSAGE_SECS};
 use crate::boot::escape::{query_value, script_word, script_words};
 use crate::boot::plan::{Action, Arg, ChapLogin, MenuEntry, Plan, Source, Tree};
@@ -116,6 +118,10 @@ pub fn render(plan: &Plan, context: &ScriptContext<'_>) -> String {
             local(&mut script, how, platform);
             return script.text;
         }
+        Action::Wait { mac } => {
+            wait(&mut script, context, *mac);
+            return script.text;
+        }
         Action::Menu { title, timeout, entries, default } => {
             menu(&mut script, context, (title, *timeout), entries, default);
         }
@@ -161,6 +167,21 @@ pub fn chain_loader(loader: &str, lacks: &str, server: &Server, platform: Platfo
     script.say(&format!("Bootlace: {loader} could not be loaded"));
     script.wait_and_leave(platform);
     script.text
+}
+
+/// How long a machine that nobody knows waits before it asks again.
+const WAIT_SECS: u32 = 10;
+
+/// Ctrl-C leaves.
+fn wait(script: &mut Script, context: &ScriptContext<'_>, mac: Option<Mac>) {
+    let platform = context.platform;
+    let id = mac.map_or_else(|| "MAC".to_owned(), |mac| mac.to_string());
+    script.say("Bootlace: this machine is not known yet. It waits until somebody says on the server:");
+    script.say(&format!("bootlace machines adopt {id} NAME"));
+    script.line(&format!("sleep {WAIT_SECS} || {}", leave(platform)));
+    script.line(&format!("chain --replace --autofree {}/boot.ipxe ||", context.server.url));
+    script.say("Bootlace: the server does not answer");
+    script.wait_and_leave(platform);
 }
 
 fn announce(script: &mut Script, plan: &Plan) {

@@ -148,6 +148,7 @@ pub fn render(plan: &Plan, context: &ConfigContext<'_>) -> Result<String, String
         Action::Efi { .. } => return Err("pxelinux starts no EFI program".to_owned()),
         Action::Pxelinux(Tree { file, .. }) => return Err(format!("{file} runs already")),
         Action::San { .. } => return Err("pxelinux attaches no iSCSI disk".to_owned()),
+        Action::Wait { .. } => return Err("only iPXE waits until a machine is known".to_owned()),
     }
     Ok(text.0)
 }

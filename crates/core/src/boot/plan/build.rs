@@ -75,7 +75,7 @@ fn templates(boot: &Boot) -> Vec<&Template> {
         }
     }
     match &boot.kind {
-        BootKind::Local(_) | BootKind::Menu(_) => Vec::new(),
+        BootKind::Local(_) | BootKind::Menu(_) | BootKind::Wait => Vec::new(),
         BootKind::Pxelinux(Pxelinux { cmdline, serial, menu_title, .. }) => vec![cmdline, serial, menu_title],
         BootKind::Linux { kernel, initrd, cmdline, shim } => {
             let files = slice::from_ref(kernel).iter().chain(initrd).chain(shim);
@@ -122,6 +122,7 @@ pub fn build(
         BootKind::Menu(menu) => builder.menu(menu),
         BootKind::San(san) => builder.san(san)?,
         BootKind::Install(install) => builder.install(install, choice, token)?,
+        BootKind::Wait => Action::Wait { mac: facts.mac() },
     };
     Ok(Plan { boot: boot.name.clone(), action })
 }
