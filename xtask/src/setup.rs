@@ -41,6 +41,9 @@ struct Package {
     /// Another package that does as well, and that cannot be installed beside it.
     #[serde(default)]
     or: Option<String>,
+    /// A package that it has to have the version of, as both are built of one source.
+    #[serde(default)]
+    version_of: Option<String>,
     /// Services that its installation would start now and at every boot.
     #[serde(default)]
     services: Vec<String>,
@@ -76,9 +79,17 @@ pub(crate) fn run(needs: &[Need]) -> Result<()> {
     }
     println!("installing {}", names.join(" "));
     apt_get(&["-qq", "update"])?;
+    let others = of_other_versions(&all.package, &missing)?;
+    for other in &others {
+        println!("taking {other} in the place of another version, which cannot be there beside the rest");
+    }
     let quiet = NoServices::begin(&missing)?;
     let mut arguments = vec!["-qq", "install", "-y", "--no-install-recommends"];
+    if !others.is_empty() {
+        arguments.push("--allow-downgrades");
+    }
     arguments.extend(&names);
+    arguments.extend(others.iter().map(String::as_str));
     let result = apt_get(&arguments);
     drop(quiet);
     result
@@ -94,6 +105,31 @@ fn installed(packages: &[Package]) -> Result<BTreeSet<String>> {
         .context("run dpkg-query: the tests need a Debian system")?;
     let text = String::from_utf8(output.stdout).context("dpkg-query speaks UTF-8")?;
     Ok(text.lines().filter_map(|line| line.strip_prefix("installed ")).map(str::to_owned).collect())
+}
+
+/// Packages that are installed in another version than that in which what belongs to them is about to be installed: left of a
+/// source that the host no longer has, which apt does not resolve by itself.
+fn of_other_versions(all: &[Package], missing: &[&Package]) -> Result<Vec<String>> {
+    let mut others = Vec::new();
+    for package in all {
+        let Some(main) = missing.iter().find(|main| package.version_of.as_ref() == Some(&main.name)) else {
+            continue;
+        };
+        let here = policy(&package.name, "Installed:")?;
+        let (Some(here), Some(coming)) = (here, policy(&main.name, "Candidate:")?) else { continue };
+        if here != coming {
+            others.push(format!("{}={coming}", package.name));
+        }
+    }
+    Ok(others)
+}
+
+/// What `apt-cache policy` says of a package.
+fn policy(package: &str, what: &str) -> Result<Option<String>> {
+    let output = Command::new("apt-cache").args(["policy", package]).env("LC_ALL", "C").output();
+    let text = String::from_utf8_lossy(&output.context("run apt-cache")?.stdout).into_owned();
+    let version = text.lines().find_map(|line| line.trim().strip_prefix(what));
+    Ok(version.map(str::trim).filter(|version| *version != "(none)").map(str::to_owned))
 }
 
 fn apt_get(arguments: &[&str]) -> Result<()> {
