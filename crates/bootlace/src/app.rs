@@ -130,6 +130,9 @@ fn open(path: &Path, interfaces: &[String]) -> Result<Opened> {
 fn shut_in(path: &Path, config: &Config, files: &Files) -> Sandbox {
     let mut readable = watched::config_folders(path, config, files);
     readable.insert(config.boot_dir.clone());
+    if config.disk_boots().next().is_some() {
+        readable.insert(config.images.clone());
+    }
     readable.extend(config.follow.iter().cloned());
     Sandbox::enter(config.sandbox, &config.state_dir, &readable)
 }

@@ -20,10 +20,15 @@ use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, apply_filter};
 /// Up to truncation and ioctl on devices (Linux 6.10). Of what later versions have, a boot server needs all.
 const ABI_KNOWN: ABI = ABI::V5;
 
-/// What the running server and its libraries read beside their own: neighbours, and how many threads the runtime
-/// is to have.
-const SYSTEM: [&str; 4] =
-    ["/proc/self/net", "/proc/self/cgroup", "/sys/fs/cgroup", "/sys/devices/system/cpu"];
+/// What the running server and its libraries read beside their own: neighbours, how many threads the runtime
+/// is to have, and which start of the host this is.
+const SYSTEM: [&str; 5] = [
+    "/proc/self/net",
+    "/proc/self/cgroup",
+    "/sys/fs/cgroup",
+    "/sys/devices/system/cpu",
+    "/proc/sys/kernel/random/boot_id",
+];
 
 /// Answered with EPERM: other programs, other processes, mounts, namespaces, the kernel itself, and calls that serve
 /// attackers more often than servers.

@@ -5,8 +5,10 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use bootlace_core::boot::disk::DiskNames;
 use bootlace_core::boot::loader::signed_ipxe::Pair;
 use bootlace_core::boot::loader::{Loader, LoaderInventory, known_files};
+use bootlace_core::boot::plan::Entrusted;
 use bootlace_core::config::{BootKind, BootName, Config};
 use bootlace_core::event::{DecidedBy, Event, EventKind, Peer, ScriptEvent, ScriptStep};
 use bootlace_core::files::{FileRequest, Identity, Resolution, reported_mac, resolve, token_in};
@@ -17,6 +19,7 @@ use bootlace_wire::HwAddr;
 use crate::files::FilePlane;
 use crate::hub::{self, Hub, Who};
 use crate::resolver::{Ask, Change, Decided, Purpose, Resolver, Taking};
+use crate::services::iscsi::{MachineDisks, NotServed};
 
 /// A config and what was there when it came into force.
 pub struct Serving {
@@ -74,13 +77,16 @@ pub fn named_loaders(config: &Config) -> impl Iterator<Item = &Loader> {
 
 /// The resolver of a running server: names are decided by the config in force and by what the hub knows of the
 /// peer; events go to the hub.
-pub fn resolver(serving: Arc<ArcSwap<Serving>>, hub: Arc<Hub>) -> Resolver {
+pub fn resolver(serving: Arc<ArcSwap<Serving>>, hub: Arc<Hub>, disks: Option<Arc<MachineDisks>>) -> Resolver {
     let (recorder, book, taker) = (Arc::clone(&hub), Arc::clone(&hub), Arc::clone(&hub));
     let (taken_from, begun_by) = (Arc::clone(&serving), Arc::clone(&serving));
     Resolver::deciding(
         move |ask| {
             let serving = serving.load();
-            Decided { resolution: find(&serving, &hub, ask), plane: Arc::clone(&serving.plane) }
+            Decided {
+                resolution: find(&serving, &hub, disks.as_ref(), ask),
+                plane: Arc::clone(&serving.plane),
+            }
         },
         move |peer, kind| {
             let now = hub::now();
@@ -152,7 +158,7 @@ fn is_install(serving: &Serving, boot: &BootName) -> bool {
     matches!(serving.config.boots.get(boot).map(|boot| &boot.kind), Some(BootKind::Install(_)))
 }
 
-fn find(serving: &Serving, hub: &Hub, ask: &Ask<'_>) -> Resolution {
+fn find(serving: &Serving, hub: &Hub, disks: Option<&Arc<MachineDisks>>, ask: &Ask<'_>) -> Resolution {
     let now = hub::now();
     let ip = *ask.peer.ip();
     let claimed = reported_mac(ask.name, ask.query).map(HwAddr::from);
@@ -193,13 +199,22 @@ fn find(serving: &Serving, hub: &Hub, ask: &Ask<'_>) -> Resolution {
         _ => asker,
     };
     let installs = || serving.config.boots.values().any(|boot| matches!(boot.kind, BootKind::Install(_)));
+    let has_disks = serving.config.disk_boots().next().is_some();
     let asker = match asker {
-        None if identity == Identity::Confirmed && ask.purpose == Purpose::Fetch && installs() => {
+        None if identity == Identity::Confirmed
+            && ask.purpose == Purpose::Fetch
+            && (installs() || has_disks) =>
+        {
             hw.and_then(|hw| hub.taker(hw, now))
         }
         asker => asker,
     };
     let token = hw.zip(asker).filter(|_| installs()).and_then(|(hw, taker)| hub.installs().token(hw, taker));
+    let names: Option<Box<dyn DiskNames>> = match (hw.zip(asker), disks) {
+        (Some((hw, taker)), Some(disks)) if has_disks => Some(Box::new(disks.for_boot(hw, taker))),
+        (Some(_), None) if has_disks => Some(Box::new(NotServed)),
+        _ => None,
+    };
     let one_shots = hub.one_shots().all();
     // Whoever only says that it is a machine takes nothing away from it.
     let all = (identity == Identity::Confirmed).then_some(&*one_shots);
@@ -223,7 +238,7 @@ fn find(serving: &Serving, hub: &Hub, ask: &Ask<'_>) -> Resolution {
         booting: boot.as_ref(),
         peer: ip,
         next: Offered { all, asker, now },
-        token: token.as_deref(),
+        entrusted: Entrusted { token: token.as_deref(), disks: names.as_deref() },
         bearer: bearer.map(|bearer| bearer.map(drop)),
         loaders: &serving.loaders,
     };

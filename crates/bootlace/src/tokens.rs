@@ -1,4 +1,4 @@
-//! Tokens for the answers of installers. A token says which boot of which machine it is of, and only this server can make one, so
+//! Tokens for the answers of installers, and what else nobody but this server can make. A token says which boot of which machine it is of, and only this server can make one, so
 //! none has to be stored, and a restart in the middle of an installation changes nothing.
 //!
 //! The alternatives were random tokens in the store, each with a commit before its script leaves, and random ones in
@@ -34,6 +34,28 @@ const TAG_BYTES: usize = 16;
 /// Makes tokens, and knows its own.
 #[derive(Clone)]
 pub struct Tokens([u8; KEY_BYTES]);
+
+/// What something is derived for. Nothing of one purpose tells anything of another's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// What tells the disks of two boots apart.
+    DiskOfBoot,
+    /// That a disk's name is one of ours.
+    DiskName,
+    /// The secret of a disk.
+    DiskSecret,
+}
+
+impl Purpose {
+    /// Longer than what a token is made of, so that neither is ever the other.
+    fn label(self) -> &'static [u8] {
+        match self {
+            Self::DiskOfBoot => b"bootlace: the boot that a disk is named for",
+            Self::DiskName => b"bootlace: the name of a machine's disk",
+            Self::DiskSecret => b"bootlace: the secret of a machine's disk",
+        }
+    }
+}
 
 /// What a token says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -115,6 +137,16 @@ impl Tokens {
         Ok(Bearer { hw: HwMac(mac).into(), taker })
     }
 
+    /// Bytes that only this server can make of `parts`, and always the same.
+    pub fn derive(&self, purpose: Purpose, parts: &[&[u8]]) -> [u8; 32] {
+        let mut mac = self.mac(purpose.label());
+        for part in parts {
+            mac.update(&(part.len() as u64).to_be_bytes());
+            mac.update(part);
+        }
+        mac.finalize().into_bytes().into()
+    }
+
     fn mac(&self, claim: &[u8]) -> Hmac<Sha256> {
         let mut mac = Hmac::<Sha256>::new(&self.0.into());
         mac.update(claim);
@@ -151,6 +183,19 @@ mod tests {
     fn bearer() -> Bearer {
         let taker = Taker { session: SessionId(7), started: NOW };
         Bearer { hw: HwMac([0x52, 0x54, 0, 1, 2, 3]).into(), taker }
+    }
+
+    #[test]
+    fn what_is_derived_is_of_its_purpose_and_parts() {
+        let tokens = Tokens([1; KEY_BYTES]);
+        let one = tokens.derive(Purpose::DiskName, &[b"ab", b"c"]);
+        assert_eq!(one, tokens.derive(Purpose::DiskName, &[b"ab", b"c"]));
+        assert_ne!(one, tokens.derive(Purpose::DiskName, &[b"a", b"bc"]));
+        assert_ne!(one, tokens.derive(Purpose::DiskSecret, &[b"ab", b"c"]));
+        assert_ne!(one, Tokens([2; KEY_BYTES]).derive(Purpose::DiskName, &[b"ab", b"c"]));
+        for purpose in [Purpose::DiskOfBoot, Purpose::DiskName, Purpose::DiskSecret] {
+            assert!(purpose.label().len() > CLAIM_BYTES);
+        }
     }
 
     #[test]

@@ -13,6 +13,7 @@ use bootlace_wire::tftp::clean_name;
 use crate::boot::choose::choose;
 use crate::boot::features::IpxeFeatures;
 use crate::boot::loader::{LoaderInventory, signed_ipxe};
+use crate::boot::plan::Entrusted;
 use crate::config::{BootName, Config};
 use crate::event::{Protocol, ScriptEvent};
 use crate::model::{Facts, Text};
@@ -57,8 +58,8 @@ pub struct FileRequest<'a> {
     pub peer: Ipv4Addr,
     /// One-shots that it may get.
     pub next: Offered<'a>,
-    /// The token of its session for the answers of an installer, for who is known to be who it says.
-    pub token: Option<&'a str>,
+    /// What it gets if it is known to be who it says.
+    pub entrusted: Entrusted<'a>,
     /// Whether the token in the name that is asked for is that of this peer, and why not; of names without one, nothing.
     pub bearer: Option<Result<(), &'static str>>,
     /// The loaders that exist.

@@ -145,6 +145,7 @@ pub fn payload(boot: &Boot) -> BTreeSet<&str> {
         | BootKind::Chain { .. }
         | BootKind::Ipxe { .. }
         | BootKind::San(_)
+        | BootKind::Disk(_)
         | BootKind::Install(_)
         | BootKind::Wait => BTreeSet::new(),
     }

@@ -61,6 +61,8 @@ pub enum Operation {
         /// What it has there from now on.
         bytes: Vec<u8>,
     },
+    /// A file lost all its bytes.
+    Truncate(PathBuf),
     /// A folder got another name in the same place.
     Rename {
         /// Its name before.
@@ -149,6 +151,16 @@ impl File {
         Ok(Self { file, path, recorder: recorder.clone() })
     }
 
+    /// Opens one, which is empty if it was not there.
+    pub(crate) fn open_or_create(path: PathBuf, recorder: &Recorder) -> Result<Self> {
+        match Self::create(path.clone(), recorder) {
+            Err(Error::Medium(error)) if error.kind() == io::ErrorKind::AlreadyExists => {
+                Self::open(path, recorder)
+            }
+            made => made,
+        }
+    }
+
     /// A file without a name that is gone when it is closed.
     pub(crate) fn in_memory() -> Result<Self> {
         let file = rustix::fs::memfd_create("bootlace-overlay", rustix::fs::MemfdFlags::CLOEXEC)?;
@@ -166,6 +178,12 @@ impl File {
     /// Bytes that the file has.
     pub(crate) fn len(&self) -> Result<u64> {
         Ok(self.file.metadata()?.len())
+    }
+
+    /// Takes all bytes away.
+    pub(crate) fn truncate(&self) -> Result<()> {
+        self.recorder.note(|| Operation::Truncate(self.path.clone()));
+        Ok(self.file.set_len(0)?)
     }
 
     /// Fills `into`; where the file ends before, that is an error.

@@ -1,8 +1,9 @@
-//! The overlays of machines: one folder for each machine, in it one for each generation.
+//! The overlays of machines: one folder for each disk of a machine, in it one for each generation.
 //!
 //! A script that names a disk only *names* a generation, any number of times. The first login to it makes it, and that
 //! alone retires what was before. The highest number counts, so a power loss between the two leaves the new one.
 
+use std::fmt;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -11,13 +12,13 @@ use std::time::Duration;
 
 use crate::map::Header;
 use crate::overlay::check_size;
-use crate::{Barrier, Error, Image, ImageId, Overlay, Recorder, Result, Space};
+use crate::{Barrier, Error, HostBoot, Image, ImageId, Overlay, Recorder, Result, Space};
 
 /// Generations of one machine that a folder is read for: far more than a power loss can leave.
 pub const GENERATIONS_MAX: usize = 1000;
 
-/// Bytes of a machine's name in the file system.
-const MACHINE_BYTES_MAX: usize = 64;
+/// Bytes of a disk's name in the file system: a machine's name and a boot's, of 64 each, have room.
+const MACHINE_BYTES_MAX: usize = 200;
 
 /// The ending of a folder that is not complete yet.
 const UNFINISHED: &str = "new";
@@ -44,15 +45,18 @@ pub struct Generation {
     pub token: u64,
 }
 
-impl Generation {
-    fn name(self) -> String {
-        format!("{}-{:016x}", self.number, self.token)
+impl fmt::Display for Generation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{:016x}", self.number, self.token)
     }
+}
 
-    fn parse(name: &str) -> Option<Self> {
-        let (number, token) = name.split_once('-')?;
+impl Generation {
+    /// One that was written by `Display`, and written so in no other way.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (number, token) = text.split_once('-')?;
         let generation = Self { number: number.parse().ok()?, token: u64::from_str_radix(token, 16).ok()? };
-        (generation.name() == name).then_some(generation)
+        (generation.to_string() == text).then_some(generation)
     }
 }
 
@@ -60,27 +64,29 @@ impl Generation {
 #[derive(Debug)]
 pub struct Generations {
     folder: PathBuf,
+    boot: Option<HostBoot>,
     recorder: Recorder,
     /// Logins take turns: of two to a new generation, one makes it.
     turn: Mutex<()>,
 }
 
 impl Generations {
-    /// Those in `folder`, which is there.
-    pub fn new(folder: PathBuf) -> Self {
-        Self::recorded(folder, Recorder::default())
+    /// Those in `folder`, which is there. What was written and not flushed survives the process until `boot` is over.
+    pub fn new(folder: PathBuf, boot: Option<HostBoot>) -> Self {
+        Self::recorded(folder, boot, Recorder::default())
     }
 
     /// The same, and what is done to files is taken down.
-    pub fn recorded(folder: PathBuf, recorder: Recorder) -> Self {
-        Self { folder, recorder, turn: Mutex::default() }
+    pub fn recorded(folder: PathBuf, boot: Option<HostBoot>, recorder: Recorder) -> Self {
+        Self { folder, boot, recorder, turn: Mutex::default() }
     }
 
     /// The generation that a boot is to use. It changes nothing. `token` is one of the session's, so that every
-    /// request of a session gets the same name; `now_secs` is in seconds since 1970.
+    /// request of a session gets the same name, also after the first login; `now_secs` is in seconds since 1970.
     pub fn name(&self, machine: &str, mode: Mode, token: u64, now_secs: u64) -> Result<Generation> {
         let Some(current) = self.current(machine)? else { return Ok(Generation { number: 1, token }) };
         let keep = match mode {
+            _ if current.token == token => true,
             Mode::Persistent => true,
             Mode::Reset | Mode::Ram => false,
             Mode::ResetAfter(age) => {
@@ -113,7 +119,7 @@ impl Generations {
     ) -> Result<Overlay> {
         check_size(size)?;
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
-        let folder = self.machine(machine)?.join(generation.name());
+        let folder = self.machine(machine)?.join(generation.to_string());
         match self.current(machine)? {
             Some(current) if current == generation => {}
             Some(current) if current.number >= generation.number => return Err(Error::Superseded),
@@ -122,7 +128,7 @@ impl Generations {
         // Also when it was found: the process that made it may have been killed before this.
         self.recorder.sync_folder(&self.folder, Barrier::CreateMachine)?;
         self.recorder.sync_folder(&self.machine(machine)?, Barrier::CreateName)?;
-        let overlay = Overlay::open(&folder, image, space, &self.recorder)?;
+        let overlay = Overlay::open(&folder, image, space, self.boot, &self.recorder)?;
         self.retire_before(machine, generation)?;
         Ok(overlay)
     }
@@ -157,14 +163,14 @@ impl Generations {
         let home = self.machine(machine)?;
         for old in self.list(machine)? {
             if old.number < generation.number {
-                self.recorder.remove_folder(&home.join(old.name()))?;
+                self.recorder.remove_folder(&home.join(old.to_string()))?;
             }
         }
         Ok(())
     }
 
     fn header(&self, machine: &str, generation: Generation) -> Result<Header> {
-        Overlay::header(&self.machine(machine)?.join(generation.name()))
+        Overlay::header(&self.machine(machine)?.join(generation.to_string()))
     }
 
     fn list(&self, machine: &str) -> Result<Vec<Generation>> {
@@ -184,7 +190,7 @@ impl Generations {
 
     /// The folder of a machine, whose name comes from the config or is an address.
     fn machine(&self, name: &str) -> Result<PathBuf> {
-        let usual = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+        let usual = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'+');
         let safe = (1..=MACHINE_BYTES_MAX).contains(&name.len())
             && !name.starts_with('.')
             && name.bytes().all(usual);

@@ -16,6 +16,7 @@ mod image;
 mod map;
 mod overlay;
 mod raw;
+mod recent;
 
 pub use disk::{Disk, Extent, Provisioning};
 pub use error::{Error, Result};
@@ -25,6 +26,7 @@ pub use image::{IMAGE_HASH_CHUNK, Image, ImageId};
 pub use map::{DISK_BYTES_MAX, check as check_map};
 pub use overlay::{Overlay, Space};
 pub use raw::{Access, RawFile};
+pub use recent::HostBoot;
 
 /// Bytes of one logical block, the unit of all offsets and lengths: what BIOS disk services and GRUB can read.
 pub const BLOCK_BYTES: u64 = 512;

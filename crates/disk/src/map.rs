@@ -106,6 +106,11 @@ impl Map {
         self.dirty.len()
     }
 
+    /// Granules, more than the disk has: the last page is whole.
+    pub(crate) fn granules(&self) -> u64 {
+        self.words.len() as u64 * GRANULES_PER_WORD
+    }
+
     /// Where a granule's bytes are. Whoever sees `Data` also sees the data.
     pub(crate) fn get(&self, granule: u64) -> State {
         let (word, shift) = place(granule);

@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::files::File;
 use crate::map::{DISK_BYTES_MAX, Header, Map, SLOT_BYTES, State, slots_at};
+use crate::recent::{HostBoot, Recent};
 use crate::{BLOCK_BYTES, Barrier, Error, Extent, GRANULE_BYTES, Image, Provisioning, Recorder, Result};
 
 /// Granules that one lock is for at a time: 256 KiB of the disk.
@@ -21,6 +22,7 @@ const LOCKS: usize = 32;
 
 const DATA: &str = "data";
 const MAP: &str = "map";
+const RECENT: &str = "recent";
 const GRANULE: usize = GRANULE_BYTES as usize;
 
 /// How much an overlay may hold.
@@ -42,6 +44,8 @@ pub struct Overlay {
     /// Granules with data; never fewer than the map tells.
     used: AtomicU64,
     data: File,
+    /// None in memory, and on hosts that do not tell when they were started.
+    recent: Option<Recent>,
     /// Writers of one granule take turns.
     locks: Vec<Mutex<()>>,
     /// Flushes that were asked for.
@@ -83,7 +87,13 @@ impl Overlay {
     }
 
     /// Opens the overlay in a folder.
-    pub(crate) fn open(folder: &Path, image: Arc<Image>, space: Space, recorder: &Recorder) -> Result<Self> {
+    pub(crate) fn open(
+        folder: &Path,
+        image: Arc<Image>,
+        space: Space,
+        boot: Option<HostBoot>,
+        recorder: &Recorder,
+    ) -> Result<Self> {
         let file = File::open(folder.join(MAP), recorder)?;
         file.lock()?;
         let header = read_header(&file)?;
@@ -104,8 +114,13 @@ impl Overlay {
             let (even, odd) = slots.split_at(SLOT_BYTES);
             *sequence = map.load(page, [even, odd])?;
         }
+        let recent = |boot| Recent::open(&folder.join(RECENT), boot, &map, recorder);
+        let recent = boot.map(recent).transpose()?;
         let data = File::open(folder.join(DATA), recorder)?;
-        Ok(Self::new(image, header.size, space, map, data, Some(MapFile { file, sequences })))
+        let file = Some(MapFile { file, sequences });
+        let mut overlay = Self::new(image, header.size, space, map, data, file);
+        overlay.recent = recent;
+        Ok(overlay)
     }
 
     /// An empty overlay in memory, which is gone when it is closed.
@@ -122,6 +137,7 @@ impl Overlay {
             used: AtomicU64::new(map.data_granules()),
             map,
             data,
+            recent: None,
             locks: (0..LOCKS).map(|_| Mutex::default()).collect(),
             asked: AtomicU64::new(0),
             flushing: Mutex::new(Flushing { done: 0, map: file }),
@@ -261,6 +277,13 @@ impl Overlay {
             self.used.fetch_sub(new, Ordering::Relaxed);
             return written;
         }
+        if new > 0
+            && let Some(recent) = &self.recent
+            && let Err(error) = recent.note(granules.clone(), State::Data)
+        {
+            self.used.fetch_sub(new, Ordering::Relaxed);
+            return Err(error);
+        }
         for granule in granules {
             if self.map.get(granule) != State::Data {
                 self.map.set(granule, State::Data);
@@ -292,6 +315,9 @@ impl Overlay {
 
     /// Makes granules of one lock, which the caller has, zeroes without data.
     fn discard_locked(&self, granules: Range<u64>) -> Result<()> {
+        if let Some(recent) = &self.recent {
+            recent.note(granules.clone(), State::Zero)?;
+        }
         let mut freed = 0;
         for granule in granules.clone() {
             let state = self.map.get(granule);

@@ -39,6 +39,16 @@ impl Disk {
         Ok(Self::Image(path.to_owned()))
     }
 
+    /// A disk from which a BIOS boots a program that counts how often it was started: it writes the number, of one digit, into its own
+    /// sector, prints `text` and the number, and halts.
+    pub fn that_counts(text: &str, path: &Path) -> Result<Self> {
+        let sector = counting_sector(text)?;
+        File::create(path)
+            .and_then(|mut file| file.write_all(&sector).and_then(|()| file.set_len(DISK_LEN)))
+            .with_context(|| format!("write {}", path.display()))?;
+        Ok(Self::Image(path.to_owned()))
+    }
+
     /// A disk from which the shell of a UEFI firmware prints `text`, after everything else failed to boot.
     pub fn whose_shell_says(text: &str, dir: &Path) -> Result<Self> {
         fs::create_dir_all(dir).with_context(|| format!("make {}", dir.display()))?;
@@ -86,6 +96,48 @@ fn boot_sector(text: &str) -> Result<Vec<u8>> {
     Ok(code)
 }
 
+fn counting_sector(text: &str) -> Result<Vec<u8>> {
+    #[rustfmt::skip]
+    let mut code = vec![
+        0x31, 0xc0,             //       xor ax, ax
+        0x8e, 0xd8,             //       mov ds, ax
+        0xfe, 0x06, 0x00, 0x00, //       inc byte [number] (filled in below)
+        0xbe, 0x00, 0x00,       //       mov si, packet (filled in below)
+        0xb8, 0x00, 0x43,       //       mov ax, 0x4300: extended write, without verifying
+        0xcd, 0x13,             //       int 0x13: to the drive in dl, which it was started from
+        0x72, 0x12,             //       jc halt
+        0xbe, 0x00, 0x00,       //       mov si, text (filled in below)
+        0xfc,                   //       cld
+        0xac,                   // next: lodsb
+        0x84, 0xc0,             //       test al, al
+        0x74, 0x09,             //       jz halt
+        0xb4, 0x0e,             //       mov ah, 0x0e: teletype output
+        0xbb, 0x07, 0x00,       //       mov bx, 7: page 0, grey
+        0xcd, 0x10,             //       int 0x10
+        0xeb, 0xf2,             //       jmp next
+        0xfb,                   // halt: sti, since SeaBIOS sends its last characters with the clock's tick
+        0xf4,                   //       hlt
+        0xeb, 0xfd,             //       jmp halt + 1
+    ];
+    let place = |code: &[u8]| u16::try_from(ORIGIN + code.len()).map(u16::to_le_bytes);
+    let packet_at = place(&code)?;
+    // A block, from where the sector is, to the first block of the disk.
+    code.extend([0x10, 0, 1, 0]);
+    code.extend((ORIGIN as u32).to_le_bytes());
+    code.extend(0_u64.to_le_bytes());
+    let text_at = place(&code)?;
+    code.extend(text.bytes());
+    let number_at = place(&code)?;
+    code.extend(b"0\r\n\0");
+    ensure!(code.len() <= SIGNATURE_AT, "{text:?} does not fit into a boot sector");
+    code[6..8].copy_from_slice(&number_at);
+    code[9..11].copy_from_slice(&packet_at);
+    code[19..21].copy_from_slice(&text_at);
+    code.resize(SECTOR_LEN, 0);
+    code[SIGNATURE_AT..SECTOR_LEN].copy_from_slice(&[0x55, 0xaa]);
+    Ok(code)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -97,5 +149,16 @@ mod tests {
         let text_at = usize::from(u16::from_le_bytes([disk[5], disk[6]])) - ORIGIN;
         assert_eq!(disk[text_at..text_at + 8], *b"hello\r\n\0");
         assert!(boot_sector(&"x".repeat(512)).is_err());
+    }
+
+    #[test]
+    fn a_counting_sector_points_into_itself() {
+        let disk = counting_sector("starts: ").unwrap();
+        let at = |place: usize| usize::from(u16::from_le_bytes([disk[place], disk[place + 1]])) - ORIGIN;
+        assert_eq!(disk[at(9)..at(9) + 8], [0x10, 0, 1, 0, 0, 0x7c, 0, 0]);
+        assert_eq!(disk[at(19)..at(6)], *b"starts: ");
+        assert_eq!(disk[at(6)..at(6) + 4], *b"0\r\n\0");
+        // Where the jumps lead.
+        assert_eq!((disk[18 + 0x12], disk[27 + 9], disk[36 - 14]), (0xfb, 0xfb, 0xac));
     }
 }

@@ -10,6 +10,7 @@ mod clients;
 mod compare;
 pub(crate) mod conformance;
 mod context;
+mod disks;
 mod dnsmasq;
 mod doctor;
 mod firmware;
@@ -62,6 +63,7 @@ const GROUPS: &[&[Scenario]] = &[
     firmware::SCENARIOS,
     kinds::SCENARIOS,
     iscsi::SCENARIOS,
+    disks::SCENARIOS,
     proxy::SCENARIOS,
     images::SCENARIOS,
     proxy::auto::SCENARIOS,

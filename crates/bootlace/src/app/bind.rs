@@ -71,7 +71,7 @@ impl Bound {
             for address in interface.addresses.iter().filter(|_| http_owner == Owner::Ourselves) {
                 http.push(listen("HTTP", SocketAddrV4::new(address.ip, config.http.port).into())?);
             }
-            for address in interface.addresses.iter().filter(|_| !config.iscsi.targets.is_empty()) {
+            for address in interface.addresses.iter().filter(|_| config.has_disks()) {
                 iscsi.push(listen("iSCSI", SocketAddrV4::new(address.ip, config.iscsi.port).into())?);
             }
         }

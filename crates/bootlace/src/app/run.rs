@@ -29,6 +29,8 @@ use crate::one_shots::Book;
 use crate::services::http::BootHttp;
 use crate::services::stand_in::StandIns;
 use crate::services::{dhcp, iscsi, ndp, tftp};
+use crate::serving::Serving;
+use crate::tokens::Tokens;
 use crate::{logging, net, serving};
 
 /// How long everything together may take to end: more than what the services grant their transfers.
@@ -65,9 +67,11 @@ pub(super) fn run(opened: Opened) -> Result<()> {
         Hub::new(next_session, held(&table), writer)
             .knowing(learned)
             .with_one_shots(one_shots)
-            .with_tokens(tokens),
+            .with_tokens(tokens.clone()),
     );
-    let resolver = Arc::new(serving::resolver(Arc::clone(&serving), Arc::clone(&hub)));
+    let machine_disks = machine_disks(&serving, tokens)?;
+    let disks = disks.with_machines(machine_disks.clone());
+    let resolver = Arc::new(serving::resolver(Arc::clone(&serving), Arc::clone(&hub), machine_disks));
     let names: Vec<String> = bound.interfaces.iter().map(|interface| interface.name.clone()).collect();
     let Bound {
         dhcp: dhcp_sockets,
@@ -189,6 +193,16 @@ pub(super) fn run(opened: Opened) -> Result<()> {
     }
     tracing::info!("stopped");
     served
+}
+
+/// None where nothing listens for them: then the first one takes a restart.
+fn machine_disks(
+    serving: &Arc<ArcSwap<Serving>>,
+    tokens: Tokens,
+) -> Result<Option<Arc<iscsi::MachineDisks>>> {
+    let has_disks = serving.load().config.has_disks();
+    let open = || iscsi::MachineDisks::open(Arc::clone(serving), tokens);
+    has_disks.then(open).transpose().context("cannot keep the disks of machines")
 }
 
 /// The DHCP thread, and how each learns of the other's end.

@@ -14,6 +14,7 @@ use clap::Args;
 use super::render::{self, Colour};
 use super::{ConfigFile, say};
 use crate::files::FilePlane;
+use crate::services::iscsi::{find_image, missing_image};
 use crate::serving::{Edition, Serving, named_loaders};
 use crate::sources::{self, Checked};
 
@@ -35,6 +36,7 @@ impl Check {
             Ok(loaded) => {
                 let mut findings = loaded.warnings;
                 findings.extend(of_disks(&loaded.config));
+                findings.extend(of_images(&loaded.config));
                 findings.extend(of_files(loaded.config));
                 findings
             }
@@ -67,6 +69,16 @@ fn of_disks(config: &Config) -> impl Iterator<Item = Finding> {
         let fix = format!("make one, for example with `truncate -s 10G {}`", target.file.display());
         Some(Finding::warning("disk-file", message).fix(fix))
     })
+}
+
+/// Machines whose image is missing say so on their screens.
+fn of_images(config: &Config) -> impl Iterator<Item = Finding> {
+    config.disk_boots().filter(|(_, disk)| find_image(&config.images, &disk.image).is_none()).map(
+        |(boot, disk)| {
+            let message = format!("boot {boot}: {}", missing_image(&config.images, &disk.image));
+            Finding::warning("image-missing", message).fix("put it there, as NAME.img or NAME.qcow2")
+        },
+    )
 }
 
 /// What will be missed when machines ask: only warnings, since files may come later.

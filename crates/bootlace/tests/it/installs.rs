@@ -144,15 +144,21 @@ async fn a_token_outlives_the_server() {
             bootlace::one_shots::Book::keep(bootlace_store::OneShotStore::open(&state).unwrap()).unwrap();
         Arc::new(hub.with_one_shots(book).with_tokens(tokens))
     };
-    let before =
-        Peers { resolver: resolver(Arc::clone(&world.serving), serve(tokens())), world: World::with(CONFIG) };
+    let before = Peers {
+        resolver: resolver(Arc::clone(&world.serving), serve(tokens()), None),
+        world: World::with(CONFIG),
+    };
     let token = token(&before.fetch(61, "script", REPORT).await);
-    let after =
-        Peers { resolver: resolver(Arc::clone(&world.serving), serve(tokens())), world: World::with(CONFIG) };
+    let after = Peers {
+        resolver: resolver(Arc::clone(&world.serving), serve(tokens()), None),
+        world: World::with(CONFIG),
+    };
     let text = get(&after, 61, &format!("answer/{token}/preseed.cfg")).await.unwrap();
     assert!(text.starts_with("serial \npassword $6$"), "what it reported is forgotten: {text}");
     assert_eq!(get(&after, 61, &format!("done/{token}")).await, Ok("done\n".into()));
-    let other =
-        Peers { resolver: resolver(Arc::clone(&world.serving), serve(Tokens::random().unwrap())), world };
+    let other = Peers {
+        resolver: resolver(Arc::clone(&world.serving), serve(Tokens::random().unwrap()), None),
+        world,
+    };
     assert!(get(&other, 61, &format!("done/{token}")).await.is_err(), "another server's");
 }

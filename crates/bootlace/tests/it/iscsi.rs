@@ -1,21 +1,18 @@
 //! Targets as initiators see them: PDUs over real sockets.
 
 use std::fs;
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
-use std::time::Duration;
 
 use bootlace::counters::{Counter, Counters};
 use bootlace::services::iscsi::{Disks, limits, serve};
 use bootlace_core::config::{InitiatorPattern, IscsiConfig, IscsiTarget, TargetMode};
-use bootlace_wire::iscsi::{Digests, Pdu};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 
-/// Only ends what hangs.
-const HANG: Duration = Duration::from_secs(60);
+use crate::initiator::{CHECK_CONDITION, GOOD, Initiator};
+
 const OWN: &str = "iqn.2026-01.example:own";
 const SHARED: &str = "iqn.2026-01.example:shared";
 const PRIVATE: &str = "iqn.2026-01.example:private";
@@ -62,9 +59,7 @@ impl Server {
     }
 
     fn connect(&self) -> Initiator {
-        let stream = TcpStream::connect(self.addr).unwrap();
-        stream.set_read_timeout(Some(HANG)).unwrap();
-        Initiator { stream, unread: Vec::new(), number: 1 }
+        Initiator::connect(self.addr)
     }
 
     fn login(&self, initiator: &str, isid: u8, target: &str) -> (Initiator, u16) {
@@ -79,86 +74,6 @@ impl Server {
         connection
     }
 }
-
-struct Answer {
-    header: [u8; 48],
-    data: Vec<u8>,
-}
-
-struct Initiator {
-    stream: TcpStream,
-    unread: Vec<u8>,
-    number: u32,
-}
-
-impl Initiator {
-    fn send(&mut self, mut header: [u8; 48], data: &[u8]) {
-        header[5..8].copy_from_slice(&(data.len() as u32).to_be_bytes()[1..]);
-        header[24..28].copy_from_slice(&self.number.to_be_bytes());
-        let mut bytes = [&header[..], data].concat();
-        bytes.resize(bytes.len().next_multiple_of(4), 0);
-        self.stream.write_all(&bytes).unwrap();
-    }
-
-    /// The next answer; `None` when the server has closed the connection.
-    fn answer(&mut self) -> Option<Answer> {
-        loop {
-            let pdu = Pdu::parse(&self.unread, Digests::default(), u32::MAX).unwrap();
-            if let Some(pdu) = pdu {
-                let answer = Answer { header: pdu.header.0, data: pdu.data.to_vec() };
-                let used = pdu.bytes;
-                self.unread.drain(..used);
-                return Some(answer);
-            }
-            let mut buffer = [0; 4096];
-            match self.stream.read(&mut buffer) {
-                Ok(0) => return None,
-                Ok(count) => self.unread.extend(&buffer[..count]),
-                Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => return None,
-                Err(error) => panic!("{error}"),
-            }
-        }
-    }
-
-    /// Logs in and tells the status.
-    fn login(&mut self, isid: u8, keys: &str) -> u16 {
-        let mut header = [0; 48];
-        (header[0], header[1], header[13]) = (0x43, 0x87, isid);
-        self.send(header, keys.as_bytes());
-        let answer = self.answer().expect("an answer").header;
-        u16::from_be_bytes([answer[36], answer[37]])
-    }
-
-    /// A command with immediate data: status and data of the answer.
-    fn command(&mut self, flags: u8, announced: u32, cdb: &[u8], data: &[u8]) -> Option<(u8, Vec<u8>)> {
-        let mut header = [0; 48];
-        (header[0], header[1], header[19]) = (0x01, flags, 1);
-        header[20..24].copy_from_slice(&announced.to_be_bytes());
-        header[32..32 + cdb.len()].copy_from_slice(cdb);
-        self.send(header, data);
-        self.number += 1;
-        let answer = self.answer()?;
-        Some((answer.header[3], answer.data))
-    }
-
-    /// TEST UNIT READY: its status, and the additional sense code of one that fails.
-    fn ready(&mut self) -> Option<(u8, u8)> {
-        let (status, data) = self.command(0x80, 0, &[0], &[])?;
-        Some((status, data.get(14).copied().unwrap_or(0)))
-    }
-
-    fn write(&mut self, block: u8, byte: u8) -> u8 {
-        let cdb = [0x2a, 0, 0, 0, 0, block, 0, 0, 1, 0];
-        self.command(0xa0, 512, &cdb, &[byte; 512]).expect("an answer").0
-    }
-
-    fn read(&mut self, block: u8) -> Vec<u8> {
-        self.command(0xc0, 512, &[0x28, 0, 0, 0, 0, block, 0, 0, 1, 0], &[]).expect("an answer").1
-    }
-}
-
-const GOOD: u8 = 0;
-const CHECK_CONDITION: u8 = 2;
 
 #[test]
 fn what_is_written_is_on_the_disk() {

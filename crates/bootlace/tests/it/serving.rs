@@ -29,7 +29,7 @@ impl Peers {
 
     pub(crate) fn of(world: World) -> Self {
         let serving = Arc::clone(&world.serving);
-        Self { resolver: resolver(serving, Arc::clone(&world.hub)), world }
+        Self { resolver: resolver(serving, Arc::clone(&world.hub), None), world }
     }
 
     pub(crate) async fn ask(&self, from: u8, name: &str, query: &str, purpose: Purpose) -> String {
@@ -236,7 +236,7 @@ async fn who_asks_by_the_name_of_another_machine_is_noted_and_gets_no_secret() {
 async fn a_machine_of_a_client_identifier_is_known_by_its_lease_after_a_restart() {
     let world = World::with(&CONFIG.replace("mac = \"52:54:00:00:00:01\"", "client_id = \"node-7\""));
     let serving = Arc::clone(&world.serving);
-    let peers = Peers { resolver: resolver(serving, Arc::clone(&world.hub)), world };
+    let peers = Peers { resolver: resolver(serving, Arc::clone(&world.hub), None), world };
     let LeaseChange::Put(lease) = lease(61, 1, LeaseState::Bound, Timestamp::NEVER) else { panic!() };
     let told = |id: &[u8]| {
         let lease = Lease { client_id: Some(id.to_vec()), ..lease.clone() };

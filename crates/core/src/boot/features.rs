@@ -112,7 +112,7 @@ fn needs_of_kind(kind: &BootKind, firmware: Firmware) -> BTreeSet<Feature> {
         BootKind::Pxelinux(_) => [loader, Feature::Http].into(),
         BootKind::Efi { file } => transport(file).into_iter().chain([Feature::Efi]).collect(),
         BootKind::Menu(_) => [Feature::Menu, Feature::Http].into(),
-        BootKind::San(_) => [Feature::Iscsi].into(),
+        BootKind::San(_) | BootKind::Disk(_) => [Feature::Iscsi].into(),
     }
 }
 

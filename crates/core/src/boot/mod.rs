@@ -2,6 +2,7 @@
 
 pub mod choose;
 pub mod dialect;
+pub mod disk;
 pub(crate) mod escape;
 pub mod features;
 mod glob;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bootlace_wire::Mac;
 
+use super::disk::DiskNames;
 use crate::config::{BootName, LocalHow, Secret};
 
 mod build;
@@ -66,10 +67,7 @@ pub enum Action {
         default: BootName,
     },
     /// Nothing, and the same question again a little later.
-    Wait {
-        /// By which somebody can name the machine.
-        mac: Option<Mac>,
-    },
+    Wait(Waiting),
     /// A disk of an iSCSI target.
     San {
         /// RFC 4173 URI.
@@ -79,6 +77,24 @@ pub enum Action {
         /// Login.
         chap: Option<ChapLogin>,
     },
+}
+
+/// What a machine waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Waiting {
+    /// That somebody names it: by this MAC.
+    Name(Option<Mac>),
+    /// That the image of its disk was read through.
+    Disk,
+}
+
+/// What only a machine gets that is known to be the one that it says.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Entrusted<'a> {
+    /// The token of its session for the answers of an installer.
+    pub token: Option<&'a str>,
+    /// Who names its disks.
+    pub disks: Option<&'a dyn DiskNames>,
 }
 
 /// pxelinux, and what its configs can include for this machine.

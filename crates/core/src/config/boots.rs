@@ -12,7 +12,7 @@ use super::names::BootNames;
 use super::overrides::vars;
 use super::report::{At, Report};
 use super::types::{Boot, BootKind, BootName, LocalHow, Location, Menu, Pxelinux};
-use super::{install, later, san, scalar, templates};
+use super::{disk, install, san, scalar, templates};
 use crate::boot::plan::{reads_passwords, reads_vars};
 use crate::boot::template::{Language, Template};
 use crate::finding::Finding;
@@ -76,6 +76,7 @@ pub(super) fn boot(
         }
         Kind::Menu => BootKind::Menu(menu(name, table, &title, names, report)?),
         Kind::San => BootKind::San(san::san(name, table, report)?),
+        Kind::Disk => BootKind::Disk(disk::disk(name, table, report)?),
         Kind::Wait => BootKind::Wait,
         Kind::Install => BootKind::Install(install::install(name, table, report)?),
     };
@@ -97,8 +98,7 @@ fn kind(name: &At<BootName>, table: &Table<'_>, report: &mut Report<'_>) -> Opti
     let text = table.text("kind", report)?;
     let kind = Kind::by_name(text.value);
     if kind.is_none() {
-        let finding = later::kind(text.value).unwrap_or_else(|| super::one_of("kind", text.value, &all()));
-        report.add(finding, &text.span);
+        report.add(super::one_of("kind", text.value, &all()), &text.span);
     }
     kind
 }

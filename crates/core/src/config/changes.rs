@@ -67,6 +67,11 @@ pub fn keep_what_needs_restart(old: &Config, new: &mut Config) -> Vec<&'static s
     keep("http.port", &old.http.port, &mut new.http.port, &mut keys);
     keep("ipxe.ipv6_wait", &old.ipv6_wait, &mut new.ipv6_wait, &mut keys);
     keep("iscsi", &old.iscsi, &mut new.iscsi, &mut keys);
+    keep("images", &old.images, &mut new.images, &mut keys);
+    if new.has_disks() && !old.has_disks() {
+        // Nothing listens for them.
+        keys.push("boot.kind = \"disk\"");
+    }
     keep("admin.listen", &old.admin.listen, &mut new.admin.listen, &mut keys);
     keep("admin.token_file", &old.admin.token_file, &mut new.admin.token_file, &mut keys);
     keys
@@ -147,6 +152,10 @@ boot = "a"
             "interfaces state_dir user sandbox dhcp.mode tftp.enabled tftp.port tftp.single_port tftp.ports http.port \
              ipxe.ipv6_wait iscsi admin.listen admin.token_file"
         );
+        new.iscsi.targets.clear();
+        let text = format!("{OLD}[boot.d]\nkind = \"disk\"\nimage = \"i\"\n");
+        assert_eq!(keep_what_needs_restart(&old, &mut config(&text)), ["boot.kind = \"disk\""]);
+        assert!(keep_what_needs_restart(&config(&text), &mut config(&text)).is_empty());
         assert_eq!(new.dhcp.mode, DhcpMode::Server);
         assert_eq!(new.state_dir, Path::new("state"));
         assert_eq!(Changed::between(&old, &new).boots, 2, "the rest takes effect");

@@ -71,13 +71,6 @@ pub struct IscsiTarget {
     pub chap: Option<Chap>,
 }
 
-impl IscsiTarget {
-    /// Whether an initiator may use it, and so see it.
-    pub fn admits(&self, initiator: &str) -> bool {
-        self.initiators.as_ref().is_none_or(|list| list.iter().any(|pattern| pattern.matches(initiator)))
-    }
-}
-
 /// Reads `[iscsi]`.
 pub(super) fn read(top: &Table<'_>, report: &mut Report<'_>) -> IscsiConfig {
     let Some(table) = top.section("iscsi", &ISCSI, report) else {
@@ -127,7 +120,7 @@ fn target(
     });
     let shared = table.flag("shared", report).unwrap_or(mode == TargetMode::ReadOnly);
     let chap = san::chap(table, report);
-    no_short_secret(table, chap.as_ref(), report);
+    no_unusable_secret(table, chap.as_ref(), report);
     Some(IscsiTarget { name: name?.value, file: file?, mode, initiators, shared, chap })
 }
 
@@ -167,7 +160,7 @@ fn pattern(text: &str) -> Result<InitiatorPattern, scalar::Wrong> {
 }
 
 /// As a target we take no secret that could be found by trying, and none that answers in both directions.
-fn no_short_secret(table: &Table<'_>, chap: Option<&Chap>, report: &mut Report<'_>) {
+pub(super) fn no_unusable_secret(table: &Table<'_>, chap: Option<&Chap>, report: &mut Report<'_>) {
     use bootlace_wire::iscsi::limits::{SECRET_BYTES_MAX, SECRET_BYTES_MIN};
     let Some(chap) = chap else { return };
     let reverse = chap.reverse.as_ref().map(|(_, secret)| secret);

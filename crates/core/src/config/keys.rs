@@ -17,6 +17,7 @@ pub(super) static TOP: Section = Section {
         "hostname",
         "state_dir",
         "boot_dir",
+        "images",
         "follow",
         "templates",
         "default",
@@ -145,12 +146,13 @@ pub(super) enum Kind {
     Efi,
     Menu,
     San,
+    Disk,
     Install,
     Wait,
 }
 
 impl Kind {
-    pub(super) const ALL: [Self; 10] = [
+    pub(super) const ALL: [Self; 11] = [
         Self::Local,
         Self::Linux,
         Self::Chain,
@@ -159,6 +161,7 @@ impl Kind {
         Self::Efi,
         Self::Menu,
         Self::San,
+        Self::Disk,
         Self::Install,
         Self::Wait,
     ];
@@ -173,6 +176,7 @@ impl Kind {
             Self::Efi => "efi",
             Self::Menu => "menu",
             Self::San => "san",
+            Self::Disk => "disk",
             Self::Install => "install",
             Self::Wait => "wait",
         }
@@ -187,6 +191,16 @@ impl Kind {
             Self::Wait => &[],
             Self::Install => &["family", "kernel", "initrd", "cmdline", "shim", "source", "answer"],
             Self::Ipxe => &["script"],
+            Self::Disk => &[
+                "image",
+                "mode",
+                "space",
+                "chap",
+                "username",
+                "password_file",
+                "reverse_username",
+                "reverse_password_file",
+            ],
             Self::Pxelinux => &["file", "cmdline", "serial", "menu_title"],
             Self::Efi => &["file"],
             Self::Menu => &["timeout", "entries", "default"],

@@ -8,12 +8,12 @@
 mod adopted;
 mod boots;
 mod changes;
+mod disk;
 mod file;
 mod install;
 mod inventory;
 mod iscsi;
 mod keys;
-mod later;
 mod machines;
 mod names;
 mod network;
@@ -38,6 +38,7 @@ use std::time::Duration;
 
 pub use adopted::{adopted_file, adopted_section};
 pub use changes::{Changed, keep_what_needs_restart};
+pub use disk::{DiskBoot, DiskChap, DiskMode, RAM_SPACE_DEFAULT};
 pub use install::{Answer, Family, Install};
 pub use inventory::{Identity, Machines};
 pub use iscsi::{InitiatorPattern, IscsiConfig, IscsiTarget, TARGETS_MAX, TargetMode};
@@ -218,6 +219,7 @@ fn read(document: &Spanned<DeTable<'_>>, report: &mut Report<'_>) -> Option<Conf
         hostname: top.parsed("hostname", scalar::host_name, report).map(|name| name.value),
         state_dir,
         boot_dir: path(&top, "boot_dir", "/srv/boot", report),
+        images: path(&top, "images", "/srv/images", report),
         follow: services::follow(&top, report),
         templates,
         default: default.unwrap_or(implicit),

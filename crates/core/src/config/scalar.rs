@@ -87,6 +87,20 @@ pub(super) fn duration(text: &str) -> Result<Duration, Wrong> {
     Ok(Duration::from_secs(secs))
 }
 
+/// `512 MiB`, `20GiB`, `1 TiB`.
+pub(super) fn bytes(text: &str) -> Result<u64, Wrong> {
+    const WRONG: Wrong = ("is no number of bytes", "write a number and a unit: 512 MiB, 20 GiB or 1 TiB");
+    let unit_at = text.find(|c: char| !c.is_ascii_digit()).ok_or(WRONG)?;
+    let (number, unit) = text.split_at(unit_at);
+    let shift = match unit.trim_start() {
+        "MiB" => 20,
+        "GiB" => 30,
+        "TiB" => 40,
+        _ => return Err(WRONG),
+    };
+    number.parse::<u64>().ok().and_then(|n| n.checked_mul(1 << shift)).ok_or(WRONG)
+}
+
 /// An IPv4 address that one machine can have.
 pub(super) fn address(text: &str) -> Result<Ipv4Addr, Wrong> {
     let address: Ipv4Addr = text.parse().map_err(|_| ("is no IPv4 address", "write it as 10.188.0.10"))?;

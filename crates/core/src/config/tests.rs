@@ -130,6 +130,20 @@ fn the_other_spellings_mean_the_same() {
     let chap = san.chap.as_ref().unwrap();
     assert_eq!((chap.username.as_str(), chap.password.expose()), ("machine", "a-secret-chap"));
     assert_eq!(chap.reverse.as_ref().unwrap().1.expose(), "a-secret-reverse");
+    let disk = |name: &str| match &config.boot(&boot(name)).kind {
+        BootKind::Disk(disk) => disk.clone(),
+        other => panic!("{other:?}"),
+    };
+    let own = disk("own");
+    assert_eq!((own.image.as_str(), own.mode, own.space), ("debian-12", DiskMode::Persistent, None));
+    assert_eq!(own.chap, DiskChap::PerBoot);
+    let fresh = disk("own-fresh");
+    assert_eq!((fresh.mode, fresh.space, fresh.chap), (DiskMode::Reset, Some(20 << 30), DiskChap::Off));
+    let weekly = disk("own-weekly");
+    assert_eq!(weekly.mode, DiskMode::ResetAfter(Duration::from_secs(7 * 24 * 3600)));
+    assert!(matches!(&weekly.chap, DiskChap::Static(chap) if chap.reverse.is_some()));
+    assert_eq!((disk("own-ram").mode, disk("own-ram").space), (DiskMode::Ram, Some(RAM_SPACE_DEFAULT)));
+    assert_eq!(config.images, Path::new("/srv/images"));
     let BootKind::Local(LocalHow::Efi(path)) = &config.boot(&boot("efi-path")).kind else { panic!() };
     assert_eq!(path, r"\EFI\debian\grubx64.efi");
     let serial = config.machines.iter().find_map(|machine| machine.serial.as_deref());

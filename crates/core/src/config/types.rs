@@ -10,6 +10,7 @@ use std::time::Duration;
 use bootlace_wire::Mac;
 use bootlace_wire::dhcp::{Code, Feature};
 
+use super::disk::{DiskBoot, DiskChap};
 use super::install::Install;
 use super::inventory::Machines;
 use super::iscsi::IscsiConfig;
@@ -33,6 +34,8 @@ pub struct Config {
     pub state_dir: PathBuf,
     /// Read-only files for TFTP and HTTP.
     pub boot_dir: PathBuf,
+    /// Folder of the images of disks.
+    pub images: PathBuf,
     /// Folders that symbolic links in `boot_dir` may lead into, and where loaders are looked for.
     pub follow: Vec<PathBuf>,
     /// Folder of template files.
@@ -68,7 +71,7 @@ pub struct Config {
 }
 
 /// What stands for a secret that is not shown; scripts write it as it is.
-const HIDDEN: &str = "_secret_";
+pub(crate) const HIDDEN: &str = "_secret_";
 
 impl Config {
     /// A boot that the check has made sure exists: every [`BootName`] inside a `Config` is a key of `boots`.
@@ -76,11 +79,28 @@ impl Config {
         &self.boots[name]
     }
 
+    /// The boots that give a machine a disk of its own.
+    pub fn disk_boots(&self) -> impl Iterator<Item = (&BootName, &DiskBoot)> {
+        self.boots.values().filter_map(|boot| match &boot.kind {
+            BootKind::Disk(disk) => Some((&boot.name, disk)),
+            _ => None,
+        })
+    }
+
+    /// Whether there is anything to serve by iSCSI.
+    pub fn has_disks(&self) -> bool {
+        !self.iscsi.targets.is_empty() || self.disk_boots().next().is_some()
+    }
+
     /// With a word in the place of every login's secret, as passwords have one until their hashes are made: for whoever
     /// only looks at what would be sent.
     pub fn without_secrets(mut self) -> Self {
         for boot in self.boots.values_mut() {
-            let BootKind::San(San { chap: Some(chap), .. }) = &mut boot.kind else { continue };
+            let (BootKind::San(San { chap: Some(chap), .. })
+            | BootKind::Disk(DiskBoot { chap: DiskChap::Static(chap), .. })) = &mut boot.kind
+            else {
+                continue;
+            };
             let reverse = chap.reverse.iter_mut().map(|(_, secret)| secret);
             reverse.chain([&mut chap.password]).for_each(|secret| *secret = Secret::new(HIDDEN.to_owned()));
         }
@@ -412,6 +432,8 @@ pub enum BootKind {
     Menu(Menu),
     /// A disk of an external iSCSI target.
     San(San),
+    /// A disk of this server's.
+    Disk(DiskBoot),
     /// An installation that asks nobody anything.
     Install(Install),
     /// Nothing, until the machine is known.

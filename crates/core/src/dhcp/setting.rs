@@ -63,9 +63,11 @@ impl Booting<'_> {
     fn is_for_grub(&self) -> Result<(), String> {
         let Some(boot) = self.decided() else { return Ok(()) };
         match self.config.boot(boot).kind {
-            BootKind::San { .. } | BootKind::Ipxe { .. } | BootKind::Pxelinux(_) | BootKind::Wait => {
-                Err(format!("boot {boot} is nothing for GRUB"))
-            }
+            BootKind::San(_)
+            | BootKind::Disk(_)
+            | BootKind::Ipxe { .. }
+            | BootKind::Pxelinux(_)
+            | BootKind::Wait => Err(format!("boot {boot} is nothing for GRUB")),
             BootKind::Local(_)
             | BootKind::Linux { .. }
             | BootKind::Install(_)

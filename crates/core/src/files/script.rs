@@ -11,7 +11,7 @@ use super::{FileRequest, Identity, Resolution, Resource};
 use crate::boot::choose::{Choice, Outcome, choose};
 use crate::boot::dialect::ipxe::{self, Platform, ScriptContext};
 use crate::boot::features;
-use crate::boot::plan::{self, Plan, PlanError};
+use crate::boot::plan::{self, Entrusted, Plan, PlanError};
 use crate::boot::rules::{can_be_asked, list};
 use crate::boot::template::Server;
 use crate::config::{BootKind, BootName, Config};
@@ -101,8 +101,8 @@ impl<'a> Answer<'a> {
         Self { config, request, name, server, facts, reported, identity: request.identity }
     }
 
-    fn token(&self) -> Option<&'a str> {
-        of_confirmed(self.identity, self.request.token)
+    fn entrusted(&self) -> Entrusted<'a> {
+        of_confirmed(self.identity, self.request.entrusted)
     }
 
     fn next(&self) -> Offered<'a> {
@@ -195,7 +195,7 @@ impl<'a> Answer<'a> {
     }
 
     fn plan(&self, choice: &Choice<'_>, boot: &BootName) -> Result<Plan, PlanError> {
-        let plan = plan::build(self.config, choice, boot, &self.facts, &self.server, self.token())?;
+        let plan = plan::build(self.config, choice, boot, &self.facts, &self.server, self.entrusted())?;
         let mac = self.request.facts.mac();
         secret::check(self.config, boot, choice, self.identity, mac).map(|()| plan)
     }

@@ -46,6 +46,8 @@ fn has_another_card(choice: &Choice<'_>, mac: Option<Mac>) -> bool {
 fn secret_of(boot: &Boot) -> Option<&'static str> {
     match &boot.kind {
         BootKind::San(San { chap: Some(_), .. }) => Some("password_file"),
+        // Its name is enough to use it.
+        BootKind::Disk(_) => Some("kind"),
         _ if plan::reads_passwords(boot).is_empty() => None,
         BootKind::Linux { .. } | BootKind::Pxelinux(_) => Some("cmdline"),
         BootKind::Install(_) => Some("answer"),

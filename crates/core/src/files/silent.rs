@@ -102,9 +102,12 @@ pub(super) fn decide(
         Outcome::Ask { .. } => (config.default.clone(), DecidedBy::Default),
     };
     let server = Server::by_address(config, request.server);
-    let plan = plan::build(config, &choice, &boot, facts, &server, of_confirmed(*identity, request.token))
-        .and_then(|plan| secret::check(config, &boot, &choice, *identity, request.facts.mac()).map(|()| plan))
-        .map_err(|error| error.to_string());
+    let plan =
+        plan::build(config, &choice, &boot, facts, &server, of_confirmed(*identity, request.entrusted))
+            .and_then(|plan| {
+                secret::check(config, &boot, &choice, *identity, request.facts.mac()).map(|()| plan)
+            })
+            .map_err(|error| error.to_string());
     Decision { boot, by, plan, trail }
 }
 

@@ -38,6 +38,7 @@ pub(crate) fn config(ranges: &[(&str, &str)]) -> Config {
         hostname: None,
         state_dir: PathBuf::new(),
         boot_dir: PathBuf::new(),
+        images: "/nonexistent".into(),
         follow: Vec::new(),
         templates: PathBuf::new(),
         default: local.clone(),

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bootlace_disk::{Disk, Error, Generation, Generations, Image, Mode, Space};
+use bootlace_disk::{Disk, Error, Generation, Generations, HostBoot, Image, Mode, Space};
 
 use crate::support::{BLOCK, block, folder, image, image_stamp, stamp};
 
@@ -22,7 +22,7 @@ impl Lab {
         let overlays = place.path().join("overlays");
         fs::create_dir(&overlays).unwrap();
         let image = image(place.path(), 64).unwrap();
-        Self { generations: Generations::new(overlays), image, place }
+        Self { generations: Generations::new(overlays, HostBoot::current()), image, place }
     }
 
     fn login(&self, generation: Generation, now_secs: u64) -> Result<Disk, Error> {
@@ -67,6 +67,7 @@ fn the_first_login_makes_a_fresh_disk_and_later_ones_keep_it() {
     let disk = lab.login(next, 0).unwrap();
     assert_eq!(first_block(&disk), Some(image_stamp(0)));
     assert_eq!(lab.folders(), 1);
+    assert_eq!(lab.name(Mode::Reset, 2, 0), next, "the same boot asks again");
     disk.write(0, &block(8)).unwrap();
     drop(disk);
     assert_eq!(first_block(&lab.login(next, 0).unwrap()), Some(8));
@@ -127,10 +128,74 @@ fn an_overlay_stays_on_its_image() {
 #[test]
 fn names_of_machines_stay_in_the_folder() {
     let lab = Lab::new();
-    for name in ["", "..", ".hidden", "a/b", "/etc", "a\0b", &"x".repeat(65)] {
+    for name in ["", "..", ".hidden", "a/b", "/etc", "a\0b", &"x".repeat(201)] {
         assert!(lab.generations.current(name).is_err(), "{name:?}");
     }
-    assert_eq!(lab.generations.current("52-54-00-12-34-56").unwrap(), None);
+    assert_eq!(lab.generations.current("52-54-00-12-34-56+desktop").unwrap(), None);
+}
+
+/// What a process leaves that is killed: files are as the kernel has them.
+fn killed(lab: &Lab, boot: HostBoot) -> (tempfile::TempDir, Generations) {
+    let place = folder();
+    let (from, to) = (lab.place.path().join("overlays/web1/1-0000000000000001"), place.path().join("web1"));
+    let to = to.join("1-0000000000000001");
+    fs::create_dir_all(&to).unwrap();
+    for file in fs::read_dir(from).unwrap() {
+        let file = file.unwrap();
+        fs::copy(file.path(), to.join(file.file_name())).unwrap();
+    }
+    let generations = Generations::new(place.path().to_owned(), Some(boot));
+    (place, generations)
+}
+
+#[test]
+fn what_was_written_survives_the_process_and_what_was_flushed_the_host() {
+    let boot = HostBoot::current().unwrap();
+    let lab = Lab::new();
+    let generation = lab.name(Mode::Persistent, 1, 0);
+    let disk = lab.login(generation, 0).unwrap();
+    disk.write(0, &block(7)).unwrap();
+    disk.flush().unwrap();
+    disk.write(8 * BLOCK as u64, &block(8)).unwrap();
+    disk.unmap(16 * BLOCK as u64, 8 * BLOCK as u64).unwrap();
+    let blocks = |generations: &Generations| {
+        let size = lab.image.size();
+        let again = generations.login("web1", generation, lab.image.clone(), size, Space::Unlimited, 0);
+        let again = Disk::from(again.unwrap());
+        [0, 8, 16].map(|index| {
+            let mut bytes = [0; BLOCK];
+            again.read(index * BLOCK as u64, &mut bytes).unwrap();
+            stamp(&bytes)
+        })
+    };
+    let (place, generations) = killed(&lab, boot);
+    assert_eq!(blocks(&generations), [Some(7), Some(8), Some(0)]);
+    // That end was orderly, so now it is all in the map.
+    let next = HostBoot([9; 16]);
+    let generations = Generations::new(place.path().to_owned(), Some(next));
+    assert_eq!(blocks(&generations), [Some(7), Some(8), Some(0)]);
+    let (_place, generations) = killed(&lab, next);
+    assert_eq!(blocks(&generations), [Some(7), Some(image_stamp(8)), Some(image_stamp(16))]);
+    let (place, generations) = killed(&lab, boot);
+    let notes = place.path().join("web1/1-0000000000000001/recent");
+    let mut bytes = fs::read(&notes).unwrap();
+    bytes[4096] = 3;
+    fs::write(&notes, bytes).unwrap();
+    let size = lab.image.size();
+    let damaged = generations.login("web1", generation, lab.image.clone(), size, Space::Unlimited, 0);
+    assert!(matches!(damaged, Err(Error::Damaged(_))), "{damaged:?}");
+}
+
+#[test]
+fn a_generation_has_one_spelling() {
+    let generation = Generation { number: 12, token: 0xab };
+    assert_eq!(generation.to_string(), "12-00000000000000ab");
+    assert_eq!(Generation::parse("12-00000000000000ab"), Some(generation));
+    for strange in
+        ["12", "12-ab", "012-00000000000000ab", "+12-00000000000000ab", "12-00000000000000AB", "-", ""]
+    {
+        assert_eq!(Generation::parse(strange), None, "{strange:?}");
+    }
 }
 
 #[test]

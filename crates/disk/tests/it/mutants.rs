@@ -23,7 +23,7 @@ fn map_with(granules: u64) -> Vec<u8> {
     let place = folder();
     let image = image(place.path(), 64).unwrap();
     let generation = Generation { number: 1, token: 0 };
-    let generations = Generations::new(place.path().to_owned());
+    let generations = Generations::new(place.path().to_owned(), None);
     let overlay =
         generations.login("m", generation, Arc::clone(&image), image.size(), Space::Unlimited, 0).unwrap();
     let disk = Disk::from(overlay);

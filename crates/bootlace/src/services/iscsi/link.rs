@@ -6,8 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bootlace_wire::iscsi::{
-    Admission, Authentication, Cause, Challenge, Collected, Connection, Event, LoginRequest, Portal, Refusal,
-    Request, SessionKind, Task,
+    Cause, Challenge, Collected, Connection, Event, LoginRequest, Portal, Refusal, Request, SessionKind, Task,
 };
 use bootlace_wire::scsi::limits::TRANSFER_BYTES_MAX;
 use bootlace_wire::scsi::{Outcome, Status, Transfer};
@@ -195,7 +194,7 @@ impl<'a> Link<'a> {
     }
 
     fn login(&mut self, who: LoginRequest) {
-        match self.admission(&who) {
+        match self.shared.admission(&who) {
             Ok(admission) => {
                 self.wanted = Some(who);
                 self.protocol.admit(admission);
@@ -207,32 +206,18 @@ impl<'a> Link<'a> {
         }
     }
 
-    fn admission(&self, who: &LoginRequest) -> Result<Admission, Refusal> {
-        let SessionKind::Normal { target } = &who.session else {
-            let seen = self.shared.targets.iter().filter(|target| target.admits(&who.initiator));
-            let targets = seen.map(|target| target.name().to_owned()).collect();
-            return Ok(Admission { authentication: Authentication::None, targets });
-        };
-        let found = self.shared.target(target).ok_or(Refusal::NotFound)?;
-        if !found.admits(&who.initiator) {
-            return Err(Refusal::Forbidden);
-        }
-        // A session has one connection, which it began with.
-        if who.tsih != 0 {
-            return Err(Refusal::NoSession);
-        }
-        Ok(found.admission())
-    }
-
     fn ready(&mut self) -> io::Result<()> {
         let Some(who) = self.wanted.take() else { return Ok(()) };
-        if let SessionKind::Normal { target } = &who.session
-            && let Some(target) = self.shared.target(target)
-        {
-            match target.begin(&who, self.stream.try_clone()?) {
-                Ok(session) => {
+        if let SessionKind::Normal { target } = &who.session {
+            let stream = self.stream.try_clone()?;
+            let begun = self.shared.target(target).and_then(|target| {
+                let session = target.begin(&who, stream)?;
+                Ok((target, session))
+            });
+            match begun {
+                Ok((target, session)) => {
                     tracing::info!(peer = %self.peer, initiator = who.initiator, target = target.name(), "iSCSI session");
-                    self.open = Some(Open { target: Arc::clone(target), session, aborts: 0 });
+                    self.open = Some(Open { target, session, aborts: 0 });
                 }
                 Err(refusal) => {
                     tracing::info!(peer = %self.peer, initiator = who.initiator, ?refusal, "iSCSI login refused");

@@ -2,10 +2,12 @@
 //! nothing to be gained by a runtime, and a thread that works for one initiator keeps nobody else waiting.
 
 mod flush;
-mod image;
+mod images;
 pub mod limits;
 mod link;
+mod machine_disks;
 mod memory;
+mod perform;
 mod table;
 mod target;
 
@@ -18,34 +20,43 @@ use std::thread;
 use anyhow::Result;
 use bootlace_core::config::IscsiConfig;
 use bootlace_wire::iscsi::limits::CHALLENGE_BYTES;
+use bootlace_wire::iscsi::{Admission, Authentication, LoginRequest, Refusal, SessionKind};
 use socket2::{SockRef, TcpKeepalive};
 
+pub use self::images::{IMAGES_MAX, find as find_image, missing as missing_image};
 use self::limits::{ACCEPT_PAUSE, SEND_TIME_MAX, SILENCE, STOP_TIME, UNACKNOWLEDGED_MAX};
+pub use self::machine_disks::{MachineDisks, NamedFor, NotServed};
 use self::memory::Memory;
 use self::table::Table;
 use self::target::Target;
 use crate::counters::Counters;
 
-/// The disks of all targets, opened.
+/// What is served.
 #[derive(Debug, Default)]
-pub struct Disks(Vec<Arc<Target>>);
+pub struct Disks {
+    /// The targets of the config, opened.
+    targets: Vec<Arc<Target>>,
+    machines: Option<Arc<MachineDisks>>,
+}
 
 impl Disks {
-    /// Opens them; one that cannot be is a failed start.
+    /// Opens the targets of the config; one that cannot be is a failed start.
     pub fn open(config: &IscsiConfig) -> Result<Self> {
-        config
-            .targets
-            .iter()
-            .map(|target| Target::open(target).map(Arc::new))
-            .collect::<Result<_>>()
-            .map(Self)
+        let targets = config.targets.iter().map(|target| Target::open(target).map(Arc::new));
+        Ok(Self { targets: targets.collect::<Result<_>>()?, machines: None })
+    }
+
+    /// The same with the disks of machines.
+    #[must_use]
+    pub fn with_machines(self, machines: Option<Arc<MachineDisks>>) -> Self {
+        Self { machines, ..self }
     }
 }
 
 /// What all connections see.
 #[derive(Debug)]
 struct Shared {
-    targets: Vec<Arc<Target>>,
+    disks: Disks,
     table: Arc<Table>,
     counters: Arc<Counters>,
     memory: Arc<Memory>,
@@ -54,8 +65,35 @@ struct Shared {
 }
 
 impl Shared {
-    fn target(&self, name: &str) -> Option<&Arc<Target>> {
-        self.targets.iter().find(|target| target.name() == name)
+    fn of_config(&self, name: &str) -> Option<&Arc<Target>> {
+        self.disks.targets.iter().find(|target| target.name() == name)
+    }
+
+    /// What an initiator has to do for what it wants.
+    fn admission(&self, who: &LoginRequest) -> Result<Admission, Refusal> {
+        let SessionKind::Normal { target } = &who.session else {
+            // Disks of machines are told to those by their scripts.
+            let seen = self.disks.targets.iter().filter(|target| target.admits(&who.initiator));
+            let targets = seen.map(|target| target.name().to_owned()).collect();
+            return Ok(Admission { authentication: Authentication::None, targets });
+        };
+        let admission = match (self.of_config(target), &self.disks.machines) {
+            (Some(found), _) if found.admits(&who.initiator) => found.admission(),
+            (Some(_), _) => return Err(Refusal::Forbidden),
+            (None, Some(machines)) => machines.admission(target, &who.initiator)?,
+            (None, None) => return Err(Refusal::NotFound),
+        };
+        // A session has one connection, which it began with.
+        if who.tsih != 0 { Err(Refusal::NoSession) } else { Ok(admission) }
+    }
+
+    /// The target of a name, for who has done what it takes.
+    fn target(&self, name: &str) -> Result<Arc<Target>, Refusal> {
+        match (self.of_config(name), &self.disks.machines) {
+            (Some(found), _) => Ok(Arc::clone(found)),
+            (None, Some(machines)) => machines.target(name),
+            (None, None) => Err(Refusal::NotFound),
+        }
     }
 
     fn stopping(&self) -> bool {
@@ -72,7 +110,7 @@ pub async fn serve(
 ) -> io::Result<()> {
     let table = Arc::new(Table::new(Arc::clone(&counters)));
     let shared = Arc::new(Shared {
-        targets: disks.0,
+        disks,
         table,
         counters,
         memory: Arc::new(Memory::new()),
@@ -85,7 +123,12 @@ pub async fn serve(
     stop.await;
     accepting.shutdown().await;
     shared.table.stop();
-    let emptied = tokio::task::spawn_blocking(move || shared.table.wait_empty(STOP_TIME));
+    let emptied = tokio::task::spawn_blocking(move || {
+        shared.table.wait_empty(STOP_TIME);
+        if let Some(machines) = &shared.disks.machines {
+            machines.close();
+        }
+    });
     emptied.await.map_err(io::Error::other)
 }
 

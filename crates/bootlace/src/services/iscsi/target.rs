@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use anyhow::{Context, Result};
-use bootlace_core::config::{IscsiTarget, TargetMode};
+use bootlace_core::config::{InitiatorPattern, IscsiTarget, TargetMode};
 use bootlace_disk::{Access, BLOCK_BYTES, Disk, GRANULE_BYTES, RawFile};
 use bootlace_wire::iscsi::{
     Admission, Authentication, Chap, Credentials, Fault, Function, LoginRequest, ManagementResponse, Refusal,
@@ -18,7 +18,7 @@ use bootlace_wire::scsi::{
 };
 use sha2::{Digest as _, Sha256};
 
-use super::image;
+use super::perform;
 
 const VENDOR: [u8; 8] = *b"BOOTLACE";
 const PRODUCT: [u8; 16] = *b"DISK            ";
@@ -26,16 +26,46 @@ const REVISION: [u8; 4] = *b"0001";
 /// Physical blocks of 4096 bytes, so that partitions are aligned to them.
 const PHYSICAL_EXPONENT: u8 = 3;
 
+/// How a target is seen, and by whom.
+#[derive(Debug)]
+pub(super) struct Traits {
+    /// Its name.
+    pub(super) name: String,
+    /// What its serial number comes of: the same when the name is another one and the disk is not.
+    pub(super) known_by: String,
+    /// What an initiator has to prove.
+    pub(super) authentication: Authentication,
+    /// Who may use it; `None` is everybody.
+    pub(super) initiators: Option<Vec<InitiatorPattern>>,
+    pub(super) sharing: Sharing,
+    pub(super) access: scsi::Access,
+}
+
+/// Who may use a target at a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sharing {
+    /// One initiator, by one session.
+    OneInitiator,
+    /// Several.
+    Shared,
+}
+
 /// One target with one disk.
 #[derive(Debug)]
 pub(super) struct Target {
-    config: IscsiTarget,
-    authentication: Authentication,
+    traits: Traits,
     disk: Disk,
     lun: Mutex<Lun>,
     /// Held alone by what must be atomic for the logical unit (COMPARE AND WRITE, ORWRITE).
     atomic: RwLock<()>,
-    sessions: Mutex<Vec<Arc<Session>>>,
+    sessions: Mutex<Sessions>,
+}
+
+#[derive(Debug, Default)]
+struct Sessions {
+    all: Vec<Arc<Session>>,
+    /// No further one begins.
+    closed: bool,
 }
 
 /// A session, as others see it.
@@ -80,6 +110,24 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+impl Traits {
+    /// Of a target that the config names.
+    fn of_config(config: &IscsiTarget) -> Result<Self> {
+        Ok(Self {
+            name: config.name.clone(),
+            known_by: config.name.clone(),
+            authentication: authentication(config.chap.as_ref())
+                .with_context(|| format!("{}: the secret has a wrong length", config.name))?,
+            initiators: config.initiators.clone(),
+            sharing: if config.shared { Sharing::Shared } else { Sharing::OneInitiator },
+            access: match config.mode {
+                TargetMode::ReadOnly => scsi::Access::ReadOnly,
+                TargetMode::ReadWrite => scsi::Access::ReadWrite,
+            },
+        })
+    }
+}
+
 impl Target {
     /// Opens the file of a target.
     pub(super) fn open(config: &IscsiTarget) -> Result<Self> {
@@ -89,37 +137,65 @@ impl Target {
         };
         let file = RawFile::open(&config.file, access)
             .with_context(|| format!("{} cannot have {}", config.name, config.file.display()))?;
-        let disk = Disk::File(file);
+        Ok(Self::new(Disk::File(file), Traits::of_config(config)?))
+    }
+
+    /// One that serves a disk.
+    pub(super) fn new(disk: Disk, traits: Traits) -> Self {
         let lun = Mutex::new(Lun::new(scsi::Disk {
             geometry: Geometry {
                 block_bytes: BLOCK_BYTES as u32,
                 blocks: disk.size() / BLOCK_BYTES,
                 physical_exponent: PHYSICAL_EXPONENT,
             },
-            identity: identity(&config.name),
+            identity: identity(&traits),
             provisioning: Provisioning::Thin { granule_blocks: (GRANULE_BYTES / BLOCK_BYTES) as u32 },
-            access: match config.mode {
-                TargetMode::ReadOnly => scsi::Access::ReadOnly,
-                TargetMode::ReadWrite => scsi::Access::ReadWrite,
-            },
+            access: traits.access,
         }));
-        let authentication = authentication(config)?;
-        let config = config.clone();
-        Ok(Self { config, authentication, disk, lun, atomic: RwLock::default(), sessions: Mutex::default() })
+        Self { traits, disk, lun, atomic: RwLock::default(), sessions: Mutex::default() }
     }
 
     pub(super) fn name(&self) -> &str {
-        &self.config.name
+        &self.traits.name
     }
 
-    /// Whether an initiator may use it.
+    /// Whether an initiator may use it, and so see it.
     pub(super) fn admits(&self, initiator: &str) -> bool {
-        self.config.admits(initiator)
+        let patterns = self.traits.initiators.as_ref();
+        patterns.is_none_or(|list| list.iter().any(|pattern| pattern.matches(initiator)))
     }
 
     /// What an initiator that may use it has to do for that.
     pub(super) fn admission(&self) -> Admission {
-        Admission { authentication: self.authentication.clone(), targets: vec![self.config.name.clone()] }
+        Admission {
+            authentication: self.traits.authentication.clone(),
+            targets: vec![self.traits.name.clone()],
+        }
+    }
+
+    /// Ends all sessions, and lets none begin any more.
+    pub(super) fn close(&self) {
+        let ended: Vec<_> = {
+            let mut sessions = lock(&self.sessions);
+            sessions.closed = true;
+            std::mem::take(&mut sessions.all)
+        };
+        for session in ended {
+            session.end();
+            lock(&self.lun).detach(session.nexus);
+        }
+    }
+
+    /// Closes it if nobody uses it; whether it is closed.
+    pub(super) fn close_idle(&self) -> bool {
+        let mut sessions = lock(&self.sessions);
+        sessions.closed |= sessions.all.is_empty();
+        sessions.closed
+    }
+
+    /// Makes durable what was written.
+    pub(super) fn sync(&self) -> bootlace_disk::Result<()> {
+        self.disk.flush()
     }
 
     /// Begins a session. One of the same initiator port ends, and, unless the target is shared, every other one of the
@@ -129,14 +205,16 @@ impl Target {
         loop {
             let older = {
                 let mut sessions = lock(&self.sessions);
-                if !self.config.shared && sessions.iter().any(|session| session.port.name != port.name) {
+                let alone = self.traits.sharing == Sharing::OneInitiator;
+                let others = sessions.all.iter().any(|session| session.port.name != port.name);
+                if sessions.closed || (alone && others) {
                     return Err(Refusal::Unavailable);
                 }
                 let older: Vec<_> =
-                    sessions.extract_if(.., |session| session.port == port || !self.config.shared).collect();
+                    sessions.all.extract_if(.., |session| session.port == port || alone).collect();
                 if older.is_empty() {
                     let session = self.attach(port, stream)?;
-                    sessions.push(Arc::clone(&session));
+                    sessions.all.push(Arc::clone(&session));
                     return Ok(session);
                 }
                 older
@@ -164,8 +242,8 @@ impl Target {
     /// Ends a session whose connection is over.
     pub(super) fn finish(&self, session: &Arc<Session>) {
         let mut sessions = lock(&self.sessions);
-        if sessions.iter().any(|known| Arc::ptr_eq(known, session)) {
-            sessions.retain(|known| !Arc::ptr_eq(known, session));
+        if sessions.all.iter().any(|known| Arc::ptr_eq(known, session)) {
+            sessions.all.retain(|known| !Arc::ptr_eq(known, session));
             lock(&self.lun).detach(session.nexus);
         }
     }
@@ -249,7 +327,7 @@ impl Target {
     }
 
     fn abort(&self, which: impl Fn(&Session) -> bool) {
-        for session in lock(&self.sessions).iter().filter(|session| which(session)) {
+        for session in lock(&self.sessions).all.iter().filter(|session| which(session)) {
             session.aborts.fetch_add(1, Ordering::Release);
         }
     }
@@ -258,19 +336,19 @@ impl Target {
         match io {
             Io::CompareAndWrite(..) | Io::OrWrite(..) => {
                 let _alone = self.atomic.write().unwrap_or_else(PoisonError::into_inner);
-                image::perform(&self.disk, io, data, read)
+                perform::perform(&self.disk, io, data, read)
             }
             _ => {
                 let _beside_others = self.atomic.read().unwrap_or_else(PoisonError::into_inner);
-                image::perform(&self.disk, io, data, read)
+                perform::perform(&self.disk, io, data, read)
             }
         }
     }
 }
 
-/// Of the name alone: the same after each restart, and another one for each target.
-fn identity(name: &str) -> Identity {
-    let digest = Sha256::digest(name.as_bytes());
+/// The same after each restart, and another one for each disk.
+fn identity(traits: &Traits) -> Identity {
+    let digest = Sha256::digest(traits.known_by.as_bytes());
     let naa = digest.iter().take(8).fold(0, |number, byte| number << 8 | u64::from(*byte)) >> 4;
     Identity {
         vendor: VENDOR,
@@ -278,20 +356,24 @@ fn identity(name: &str) -> Identity {
         revision: REVISION,
         serial: format!("{naa:015x}"),
         naa,
-        target: name.to_owned(),
+        target: traits.name.clone(),
     }
 }
 
-fn authentication(config: &IscsiTarget) -> Result<Authentication> {
-    let Some(chap) = &config.chap else { return Ok(Authentication::None) };
-    let credentials = |name: &str, secret: &bootlace_core::config::Secret| {
-        let secret = Secret::new(secret.expose().as_bytes());
-        let secret = secret.with_context(|| format!("{}: the secret has a wrong length", config.name))?;
-        anyhow::Ok(Credentials { name: name.to_owned(), secret })
+/// What a login of the config asks for; `None` when a secret has a length that no secret of ours has.
+pub(super) fn authentication(chap: Option<&bootlace_core::config::Chap>) -> Option<Authentication> {
+    let Some(chap) = chap else { return Some(Authentication::None) };
+    let initiator = credentials(&chap.username, chap.password.expose())?;
+    let target = match &chap.reverse {
+        Some((name, secret)) => Some(credentials(name, secret.expose())?),
+        None => None,
     };
-    let initiator = credentials(&chap.username, &chap.password)?;
-    let target = chap.reverse.as_ref().map(|(name, secret)| credentials(name, secret)).transpose()?;
-    Ok(Authentication::Chap(Chap { initiator, target }))
+    Some(Authentication::Chap(Chap { initiator, target }))
+}
+
+/// A login; `None` as for [`authentication`].
+pub(super) fn credentials(name: &str, secret: &str) -> Option<Credentials> {
+    Some(Credentials { name: name.to_owned(), secret: Secret::new(secret.as_bytes())? })
 }
 
 /// A session's number, which is never 0.

@@ -7,8 +7,8 @@ use super::sandbox::{Sandbox, stderr};
 use super::{PAGES, blocks, page, path};
 
 /// Configs that stand in pages; the same texts lie in `examples/`, less comments at their head.
-const CONFIGS_SHOWN: usize = 6;
-const EXAMPLES: usize = 7;
+const CONFIGS_SHOWN: usize = 7;
+const EXAMPLES: usize = 8;
 /// Blocks with a command and what it says.
 const OUTPUTS_SHOWN: usize = 2;
 /// Commands of the pages that ask a running server. Without one they say where they looked for it, which shows

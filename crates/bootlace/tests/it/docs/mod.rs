@@ -11,12 +11,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// What users read first. Every fenced block in them is looked at.
-const PAGES: [&str; 16] = [
+const PAGES: [&str; 17] = [
     "README.md",
     "ARCHITECTURE.md",
     "CHANGELOG.md",
     "docs/adopt.md",
     "docs/config.md",
+    "docs/disks.md",
     "docs/doctor.md",
     "docs/installs.md",
     "docs/learning.md",

@@ -24,6 +24,8 @@ impl Sandbox {
             fs::create_dir_all(file.parent().unwrap()).unwrap();
             fs::write(file, "contents").unwrap();
         }
+        fs::create_dir(here.join("images")).unwrap();
+        fs::write(here.join("images/debian-12.img"), [0; 512]).unwrap();
         fs::write(here.join("root.password"), "a password").unwrap();
         let templates = here.join("templates");
         fs::create_dir(&templates).unwrap();
@@ -31,11 +33,11 @@ impl Sandbox {
             let entry = entry.unwrap();
             fs::copy(entry.path(), templates.join(entry.file_name())).unwrap();
         }
-        let paths: String = [("state_dir", "state"), ("boot_dir", "boot")]
+        let paths: String = [("state_dir", "state"), ("boot_dir", "boot"), ("images", "images")]
             .map(|(key, folder)| format!("{key} = {:?}\n", here.join(folder)))
             .concat();
-        let others =
-            config.lines().filter(|line| !line.starts_with("boot_dir") && !line.starts_with("state_dir"));
+        let ours = |line: &&str| ["boot_dir", "state_dir", "images"].iter().any(|key| line.starts_with(key));
+        let others = config.lines().filter(|line| !ours(line));
         let config: String = others.map(|line| format!("{line}\n")).collect();
         fs::write(here.join("bootlace.toml"), paths + &config).unwrap();
         sandbox

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::reach::Reach;
 use super::screen::{self, MESSAGE_SECS};
-use crate::boot::plan::{Action, Arg, MenuEntry, Plan, Source};
+use crate::boot::plan::{Action, Arg, MenuEntry, Plan, Source, Waiting};
 use crate::config::{BootName, LocalHow};
 use crate::model::Firmware;
 
@@ -111,7 +111,8 @@ pub fn render(plan: &Plan, context: &ConfigContext) -> Result<String, String> {
         Action::Script { .. } => return Err("a script for iPXE is nothing that GRUB can run".to_owned()),
         Action::Pxelinux(_) => return Err("pxelinux is no program that GRUB can start".to_owned()),
         Action::San { .. } => return Err("GRUB attaches no iSCSI disk".to_owned()),
-        Action::Wait { .. } => return Err("only iPXE waits until a machine is known".to_owned()),
+        Action::Wait(Waiting::Name(_)) => return Err("only iPXE waits until a machine is known".to_owned()),
+        Action::Wait(Waiting::Disk) => return Err("GRUB attaches no iSCSI disk".to_owned()),
     };
     text.say(&format!("Bootlace: boot {}", plan.boot));
     text.chain(&commands);

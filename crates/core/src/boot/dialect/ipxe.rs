@@ -6,11 +6,9 @@
 
 use std::time::Duration;
 
-use bootlace_wire::Mac;
-
 use super::screen::{self, MESSAGE_SECS};
 use crate::boot::escape::{query_value, script_word, script_words};
-use crate::boot::plan::{Action, Arg, ChapLogin, MenuEntry, Plan, Source, Tree};
+use crate::boot::plan::{Action, Arg, ChapLogin, MenuEntry, Plan, Source, Tree, Waiting};
 use crate::boot::template::Server;
 use crate::config::{BootName, LocalHow, Secret};
 use crate::model::{Firmware, Var};
@@ -118,8 +116,8 @@ pub fn render(plan: &Plan, context: &ScriptContext<'_>) -> String {
             local(&mut script, how, platform);
             return script.text;
         }
-        Action::Wait { mac } => {
-            wait(&mut script, context, *mac);
+        Action::Wait(waiting) => {
+            wait(&mut script, context, *waiting);
             return script.text;
         }
         Action::Menu { title, timeout, entries, default } => {
@@ -170,15 +168,28 @@ pub fn chain_loader(loader: &str, lacks: &str, server: &Server, platform: Platfo
 }
 
 /// How long a machine that nobody knows waits before it asks again.
-const WAIT_SECS: u32 = 10;
+const NAME_WAIT_SECS: u32 = 10;
+
+/// The same of one whose disk is nearly there.
+const DISK_WAIT_SECS: u32 = 3;
 
 /// Ctrl-C leaves.
-fn wait(script: &mut Script, context: &ScriptContext<'_>, mac: Option<Mac>) {
+fn wait(script: &mut Script, context: &ScriptContext<'_>, waiting: Waiting) {
     let platform = context.platform;
-    let id = mac.map_or_else(|| "MAC".to_owned(), |mac| mac.to_string());
-    script.say("Bootlace: this machine is not known yet. It waits until somebody says on the server:");
-    script.say(&format!("bootlace machines adopt {id} NAME"));
-    script.line(&format!("sleep {WAIT_SECS} || {}", leave(platform)));
+    let secs = match waiting {
+        Waiting::Name(mac) => {
+            let id = mac.map_or_else(|| "MAC".to_owned(), |mac| mac.to_string());
+            script
+                .say("Bootlace: this machine is not known yet. It waits until somebody says on the server:");
+            script.say(&format!("bootlace machines adopt {id} NAME"));
+            NAME_WAIT_SECS
+        }
+        Waiting::Disk => {
+            script.say("Bootlace: the image of this machine's disk is new and is being read. It starts by itself after that");
+            DISK_WAIT_SECS
+        }
+    };
+    script.line(&format!("sleep {secs} || {}", leave(platform)));
     script.line(&format!("chain --replace --autofree {}/boot.ipxe ||", context.server.url));
     script.say("Bootlace: the server does not answer");
     script.wait_and_leave(platform);

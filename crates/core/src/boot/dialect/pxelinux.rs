@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::reach::Reach;
 use super::screen::{self, MESSAGE_SECS};
-use crate::boot::plan::{Action, Arg, MenuEntry, Plan, Source, Tree};
+use crate::boot::plan::{Action, Arg, MenuEntry, Plan, Source, Tree, Waiting};
 use crate::config::{BootName, LocalHow};
 
 mod piece;
@@ -148,7 +148,8 @@ pub fn render(plan: &Plan, context: &ConfigContext<'_>) -> Result<String, String
         Action::Efi { .. } => return Err("pxelinux starts no EFI program".to_owned()),
         Action::Pxelinux(Tree { file, .. }) => return Err(format!("{file} runs already")),
         Action::San { .. } => return Err("pxelinux attaches no iSCSI disk".to_owned()),
-        Action::Wait { .. } => return Err("only iPXE waits until a machine is known".to_owned()),
+        Action::Wait(Waiting::Name(_)) => return Err("only iPXE waits until a machine is known".to_owned()),
+        Action::Wait(Waiting::Disk) => return Err("pxelinux attaches no iSCSI disk".to_owned()),
     }
     Ok(text.0)
 }

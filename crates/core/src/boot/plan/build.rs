@@ -4,12 +4,15 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::slice;
 
-use super::{Action, Arg, ChapLogin, MenuEntry, Plan, Source, Tree};
+use super::{Action, Arg, ChapLogin, Entrusted, MenuEntry, Plan, Source, Tree, Waiting};
 use crate::boot::choose::Choice;
+use crate::boot::disk::{DiskId, Unnamed};
 use crate::boot::escape::url_path;
 use crate::boot::install;
 use crate::boot::template::{Context, RenderError, Server, Template};
-use crate::config::{Boot, BootKind, BootName, Chap, Config, Install, Location, Menu, Pxelinux, San, Vars};
+use crate::config::{
+    Boot, BootKind, BootName, Chap, Config, DiskBoot, DiskChap, Install, Location, Menu, Pxelinux, San, Vars,
+};
 use crate::model::{Facts, Firmware, Var};
 
 /// The longest URL that a plan has. HTTP servers commonly take 8 KiB of request line; no honest URL comes near.
@@ -75,7 +78,7 @@ fn templates(boot: &Boot) -> Vec<&Template> {
         }
     }
     match &boot.kind {
-        BootKind::Local(_) | BootKind::Menu(_) | BootKind::Wait => Vec::new(),
+        BootKind::Local(_) | BootKind::Menu(_) | BootKind::Disk(_) | BootKind::Wait => Vec::new(),
         BootKind::Pxelinux(Pxelinux { cmdline, serial, menu_title, .. }) => vec![cmdline, serial, menu_title],
         BootKind::Linux { kernel, initrd, cmdline, shim } => {
             let files = slice::from_ref(kernel).iter().chain(initrd).chain(shim);
@@ -94,15 +97,14 @@ fn templates(boot: &Boot) -> Vec<&Template> {
     }
 }
 
-/// Makes the plan of a boot for a machine. `choice` gives the machine and its settings, `token` is that of its session for
-/// the answers of an installer, for who may have one.
+/// Makes the plan of a boot for a machine. `choice` gives the machine and its settings.
 pub fn build(
     config: &Config,
     choice: &Choice<'_>,
     boot: &BootName,
     facts: &Facts,
     server: &Server,
-    token: Option<&str>,
+    entrusted: Entrusted<'_>,
 ) -> Result<Plan, PlanError> {
     let boot = config.boot(boot);
     let vars = vars(boot, choice);
@@ -121,8 +123,9 @@ pub fn build(
         BootKind::Efi { file } => builder.efi(file)?,
         BootKind::Menu(menu) => builder.menu(menu),
         BootKind::San(san) => builder.san(san)?,
-        BootKind::Install(install) => builder.install(install, choice, token)?,
-        BootKind::Wait => Action::Wait { mac: facts.mac() },
+        BootKind::Install(install) => builder.install(install, choice, entrusted.token)?,
+        BootKind::Disk(disk) => builder.disk(disk, entrusted)?,
+        BootKind::Wait => Action::Wait(Waiting::Name(facts.mac())),
     };
     Ok(Plan { boot: boot.name.clone(), action })
 }
@@ -375,6 +378,31 @@ impl<'a> Builder<'a> {
             }
         };
         Ok(Action::San { target, initiator, chap: san.chap.as_ref().map(login) })
+    }
+
+    fn disk(&self, disk: &DiskBoot, entrusted: Entrusted<'_>) -> Result<Action, PlanError> {
+        let Context { machine, facts, server, .. } = self.context;
+        let id = DiskId::of(machine, facts, &self.boot.name);
+        let (Some(names), Some(id)) = (entrusted.disks, id) else {
+            let fix = "give the machine its address by Bootlace's DHCP, or put it on a link of the server";
+            let why = "nothing shows which machine this address is, so it gets no disk";
+            return Err(self.error("kind", why, Some(fix)));
+        };
+        let named = match names.name(&id, disk) {
+            Ok(named) => named,
+            Err(Unnamed::Later) => return Ok(Action::Wait(Waiting::Disk)),
+            Err(Unnamed::Never(why)) => return Err(self.error("image", why, None)),
+        };
+        let target = format!("iscsi:{}:6:{}:0:{}", server.ip, self.config.iscsi.port, named.target);
+        let chap = match &disk.chap {
+            DiskChap::Off => None,
+            DiskChap::Static(chap) => Some(login(chap)),
+            DiskChap::PerBoot => {
+                let username = id.machine().to_owned();
+                Some(ChapLogin { username, password: named.secret, reverse: None })
+            }
+        };
+        Ok(Action::San { target, initiator: Some(id.initiator()), chap })
     }
 }
 

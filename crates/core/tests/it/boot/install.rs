@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use bootlace_core::boot::choose::choose;
-use bootlace_core::boot::plan::{Action, PlanError, build};
+use bootlace_core::boot::plan::{Action, Entrusted, PlanError, build};
 use bootlace_core::boot::template::Server;
 use bootlace_core::config::{Config, Files, Source, load};
 use bootlace_core::event::{DecidedBy, Protocol, ScriptStep};
@@ -104,7 +104,14 @@ fn plan(shots: &OneShots, pick: Option<&str>, token: Option<&str>) -> Result<Vec
     let (config, known) = (config(), known());
     let choice = choose(&config, next(shots), &known, pick);
     let boot = choice.boot().unwrap().clone();
-    let plan = build(&config, &choice, &boot, &known, &Server::new(&config, SERVER), token)?;
+    let plan = build(
+        &config,
+        &choice,
+        &boot,
+        &known,
+        &Server::new(&config, SERVER),
+        Entrusted { token, disks: None },
+    )?;
     let Action::Linux { args, .. } = plan.action else { panic!("{plan:?}") };
     Ok(args.iter().map(|arg| arg.as_str().to_owned()).collect())
 }
@@ -139,7 +146,16 @@ fn a_machine_is_installed_when_somebody_wants_it_and_not_each_time() {
     let refused = |config: &Config| {
         let choice = choose(config, Offered::default(), &known(), None);
         let server = Server::new(config, SERVER);
-        build(config, &choice, &name("debian"), &known(), &server, Some(TOKEN)).unwrap_err().to_string()
+        build(
+            config,
+            &choice,
+            &name("debian"),
+            &known(),
+            &server,
+            Entrusted { token: Some(TOKEN), disks: None },
+        )
+        .unwrap_err()
+        .to_string()
     };
     let expected = "boot debian, kind: it installs a system, and is not armed for this machine; \
                     say `bootlace machines next-boot web1 debian`";
@@ -255,8 +271,12 @@ fn no_token_is_shown() {
 fn the_script_tells_the_token_to_the_machine_alone() {
     let (config, known, loaders, shots) = (config(), known(), debian_loaders(), armed("debian"));
     let script = |identity| {
-        let own =
-            FileRequest { next: next(&shots), token: Some(TOKEN), identity, ..request(&known, "", &loaders) };
+        let own = FileRequest {
+            next: next(&shots),
+            entrusted: Entrusted { token: Some(TOKEN), disks: None },
+            identity,
+            ..request(&known, "", &loaders)
+        };
         let resolution = resolve(&config, "boot.ipxe", &own);
         let Resource::Text { body, .. } = resolution.resource else { panic!("{:?}", resolution.resource) };
         (body, resolution.script.unwrap().step)

@@ -3,9 +3,12 @@
 use std::path::PathBuf;
 
 use bootlace_core::boot::choose::choose;
-use bootlace_core::boot::plan::{Action, Plan, PlanError, Source, build};
+use bootlace_core::boot::disk::{DiskId, DiskNames, NamedDisk, Unnamed};
+use bootlace_core::boot::plan::{Action, Entrusted, Plan, PlanError, Source, Waiting, build};
 use bootlace_core::boot::template::{Language, Server};
-use bootlace_core::config::{BootKind, Config, Location, San, Source as ConfigSource, load};
+use bootlace_core::config::{
+    BootKind, Config, DiskBoot, Location, San, Secret, Source as ConfigSource, load,
+};
 use bootlace_core::model::{Facts, Var};
 use bootlace_core::oneshot::Offered;
 
@@ -15,7 +18,7 @@ const MAC: &str = "00:12:34:56:78:90";
 
 fn plan_for(config: &Config, boot: &str, facts: &Facts) -> Result<Plan, PlanError> {
     let choice = choose(config, Offered::default(), facts, None);
-    build(config, &choice, &name(boot), facts, &Server::new(config, SERVER), None)
+    build(config, &choice, &name(boot), facts, &Server::new(config, SERVER), Entrusted::default())
 }
 
 fn bios() -> Facts {
@@ -136,4 +139,67 @@ fn an_error_quotes_no_hash() {
     config.passwords.make(|| Ok::<_, ()>([0; 16])).unwrap();
     let error = plan_for(&config, "a", &bios()).unwrap_err().to_string();
     assert!(error.contains("x=hash-of-root") && error.contains("control character"), "{error}");
+}
+
+/// Names disks after the moment.
+#[derive(Debug)]
+struct Names(Result<(), Unnamed>);
+
+impl DiskNames for Names {
+    fn name(&self, id: &DiskId, _disk: &DiskBoot) -> Result<NamedDisk, Unnamed> {
+        let named = || NamedDisk { target: id.target("3-07-c0"), secret: Secret::new("of-this-boot".into()) };
+        self.0.clone().map(|()| named())
+    }
+}
+
+fn disk_plan(boot: &str, facts: &Facts, names: Option<&Names>) -> Result<Action, PlanError> {
+    let text = "[iscsi]\nport = 3261\n[[machine]]\nname = \"Web1\"\nserial = \"A 1\"\n\
+                [boot.own]\nkind = \"disk\"\nimage = \"i\"\n\
+                [boot.open]\nkind = \"disk\"\nimage = \"i\"\nchap = \"off\"\n\
+                [boot.fixed]\nkind = \"disk\"\nimage = \"i\"\nusername = \"seat\"\npassword_file = \"p\"\n";
+    let main = ConfigSource { name: "bootlace.toml".into(), folder: PathBuf::new(), text: text.into() };
+    let files = [(PathBuf::from("p"), Ok("a-fixed-secret".to_owned()))];
+    let config = load(&main, &files.into()).unwrap().config;
+    let choice = choose(&config, Offered::default(), facts, None);
+    let entrusted = Entrusted { token: None, disks: names.map(|names| names as &dyn DiskNames) };
+    let plan = build(&config, &choice, &name(boot), facts, &Server::new(&config, SERVER), entrusted)?;
+    Ok(plan.action)
+}
+
+#[test]
+fn a_disk_is_the_machines_own() {
+    let names = Names(Ok(()));
+    let login = |boot: &str, facts: &Facts| match disk_plan(boot, facts, Some(&names)).unwrap() {
+        Action::San { target, initiator, chap } => {
+            let chap = chap.map(|chap| (chap.username, chap.password.expose().to_owned()));
+            (target, initiator.unwrap(), chap)
+        }
+        other => panic!("{other:?}"),
+    };
+    let pair = |name: &str, secret: &str| Some((name.to_owned(), secret.to_owned()));
+    let authority = "iqn.2024-08.internal.bootlace";
+    let (target, initiator, chap) = login("own", &bios());
+    assert_eq!(target, format!("iscsi:10.188.0.10:6:3261:0:{authority}:web1:own:3-07-c0"));
+    assert_eq!(initiator, format!("{authority}:web1"));
+    assert_eq!(chap, pair("web1", "of-this-boot"));
+    assert_eq!(login("open", &bios()).2, None);
+    assert_eq!(login("fixed", &bios()).2, pair("seat", "a-fixed-secret"));
+    let unknown = done(facts(&[(Var::Mac, MAC), (Var::Firmware, "bios"), (Var::Serial, "")]));
+    let (target, initiator, _) = login("own", &unknown);
+    assert!(target.contains(":00-12-34-56-78-90:own:"), "{target}");
+    assert_eq!(initiator, format!("{authority}:00-12-34-56-78-90"));
+}
+
+#[test]
+fn a_disk_that_cannot_be_named_is_waited_for_or_told() {
+    let later = disk_plan("own", &bios(), Some(&Names(Err(Unnamed::Later)))).unwrap();
+    assert!(matches!(later, Action::Wait(Waiting::Disk)), "{later:?}");
+    let never = Names(Err(Unnamed::Never("no such image".into())));
+    let error = disk_plan("own", &bios(), Some(&never)).unwrap_err().to_string();
+    assert_eq!(error, "boot own, image: no such image");
+    let error = disk_plan("own", &bios(), None).unwrap_err().to_string();
+    assert!(error.contains("nothing shows which machine this address is"), "{error}");
+    let nobody = done(facts(&[(Var::Firmware, "bios"), (Var::Serial, "")]));
+    let error = disk_plan("own", &nobody, Some(&Names(Ok(())))).unwrap_err().to_string();
+    assert!(error.contains("nothing shows which machine"), "{error}");
 }

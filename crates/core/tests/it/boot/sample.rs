@@ -5,6 +5,7 @@ use std::net::Ipv4Addr;
 
 use bootlace_core::boot::features::IpxeFeatures;
 use bootlace_core::boot::loader::LoaderInventory;
+use bootlace_core::boot::plan::Entrusted;
 use bootlace_core::boot::rules::Match;
 use bootlace_core::boot::template::{Language, Template};
 use bootlace_core::config::{
@@ -160,7 +161,7 @@ pub(super) fn request<'a>(facts: &'a Facts, query: &'a str, loaders: &'a LoaderI
         booting: None,
         peer: PEER,
         next: Offered::default(),
-        token: None,
+        entrusted: Entrusted::default(),
         bearer: None,
         loaders,
     }

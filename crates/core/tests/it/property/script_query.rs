@@ -5,6 +5,7 @@ use std::net::Ipv4Addr;
 use std::sync::LazyLock;
 
 use bootlace_core::boot::loader::LoaderInventory;
+use bootlace_core::boot::plan::Entrusted;
 use bootlace_core::config::{self, Config, Files, Source};
 use bootlace_core::event::Protocol;
 use bootlace_core::files::{FileRequest, Identity, Resource, reported_mac, resolve};
@@ -60,7 +61,7 @@ pub(crate) fn check(bytes: &[u8]) {
     for identity in [Identity::Confirmed, Identity::Claimed, Identity::Contradicted] {
         let request = FileRequest {
             next: Offered::default(),
-            token: None,
+            entrusted: Entrusted::default(),
             bearer: None,
             protocol: Protocol::Http,
             query: &query,

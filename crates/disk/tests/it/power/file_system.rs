@@ -17,7 +17,13 @@ pub(crate) struct FileSystem {
 
 enum Content {
     Folder { durable: Names, pending: Vec<Change> },
-    File { durable: Vec<u8>, pending: Vec<(usize, Vec<u8>)> },
+    File { durable: Vec<u8>, pending: Vec<Edit> },
+}
+
+/// What is done to a file's bytes.
+enum Edit {
+    Write(usize, Vec<u8>),
+    Truncate,
 }
 
 type Names = BTreeMap<String, Node>;
@@ -67,7 +73,14 @@ impl FileSystem {
                 let Content::File { pending, .. } = &mut self.nodes[node] else {
                     panic!("{file:?} is a folder")
                 };
-                pending.push((*offset as usize, bytes.clone()));
+                pending.push(Edit::Write(*offset as usize, bytes.clone()));
+            }
+            Operation::Truncate(path) => {
+                let node = self.find(&below(path));
+                let Content::File { pending, .. } = &mut self.nodes[node] else {
+                    panic!("{path:?} is a folder")
+                };
+                pending.push(Edit::Truncate);
             }
             Operation::Rename { from, to } => {
                 let change = Change::Rename(name(from), name(to));
@@ -118,7 +131,13 @@ impl FileSystem {
             }
             Content::File { durable, pending } => {
                 let mut content = durable.clone();
-                for (offset, bytes) in pending {
+                for edit in pending {
+                    let Edit::Write(offset, bytes) = edit else {
+                        if choose(1, Kind::File)[0] {
+                            content.clear();
+                        }
+                        continue;
+                    };
                     let kept = choose(bytes.len().div_ceil(BLOCK), Kind::File);
                     for ((index, part), _) in
                         bytes.chunks(BLOCK).enumerate().zip(kept).filter(|(_, kept)| *kept)
@@ -169,7 +188,10 @@ impl Content {
         match self {
             Self::Folder { durable, pending } => pending.drain(..).for_each(|change| change.apply(durable)),
             Self::File { durable, pending } => {
-                pending.drain(..).for_each(|(offset, bytes)| put(durable, offset, &bytes));
+                pending.drain(..).for_each(|edit| match edit {
+                    Edit::Write(offset, bytes) => put(durable, offset, &bytes),
+                    Edit::Truncate => durable.clear(),
+                });
             }
         }
     }

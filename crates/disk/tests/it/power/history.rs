@@ -3,7 +3,9 @@
 use std::path::Path;
 use std::sync::{Arc, LazyLock};
 
-use bootlace_disk::{Disk, Generation, Generations, Image, Mode, Operation, Recorder, Result, Space};
+use bootlace_disk::{
+    Disk, Generation, Generations, HostBoot, Image, Mode, Operation, Recorder, Result, Space,
+};
 use tempfile::TempDir;
 
 use crate::support::{BLOCK, Random, block, folder, image, image_stamp, stamp};
@@ -66,9 +68,9 @@ pub(crate) struct History {
 
 impl History {
     /// Plays one in `place`, where what is known is.
-    pub(crate) fn play(place: &Path, random: &mut Random, known: Known) -> Self {
+    pub(crate) fn play(place: &Path, boot: HostBoot, random: &mut Random, known: Known) -> Self {
         let recorder = Recorder::attached();
-        let generations = Generations::recorded(place.to_owned(), recorder.clone());
+        let generations = Generations::recorded(place.to_owned(), Some(boot), recorder.clone());
         let mut steps = vec![Step { end: 0, known: known.clone() }];
         let mut known = known;
         let mut disk: Option<Disk> = None;
