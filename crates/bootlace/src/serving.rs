@@ -11,9 +11,10 @@ use bootlace_core::boot::loader::{Loader, LoaderInventory, known_files};
 use bootlace_core::boot::plan::Entrusted;
 use bootlace_core::config::{BootKind, BootName, Config};
 use bootlace_core::event::{DecidedBy, Event, EventKind, Peer, ScriptEvent, ScriptStep};
-use bootlace_core::files::{FileRequest, Identity, Resolution, reported_mac, resolve, token_in};
+use bootlace_core::files::{FileRequest, Identity, Resolution, Resource, reported_mac, resolve, token_in};
 use bootlace_core::model::{Facts, Text, Timestamp, Var};
 use bootlace_core::oneshot::{self, Offered, Owner, Stage};
+use bootlace_core::session::Session;
 use bootlace_wire::HwAddr;
 
 use crate::files::FilePlane;
@@ -97,7 +98,11 @@ pub fn resolver(serving: Arc<ArcSwap<Serving>>, hub: Arc<Hub>, disks: Option<Arc
                 }
                 _ => None,
             };
+            let boots = matches!(&kind, EventKind::Script(ScriptEvent { step: ScriptStep::Boot { .. }, .. }));
             recorder.record(Event { at: now, peer: Peer { hw, ip: Some(*peer.ip()) }, kind });
+            if let (true, Some(hw)) = (boots, hw) {
+                came_back(&begun_by.load(), &recorder, hw, now);
+            }
             if let Some(hw) = begins {
                 begin_install(&recorder, hw, now);
             }
@@ -108,6 +113,23 @@ pub fn resolver(serving: Arc<ArcSwap<Serving>>, hub: Arc<Hub>, disks: Option<Arc
         Change::Script(script) => take(&taken_from.load(), &taker, *peer.ip(), script),
         Change::Done(name) => done(&taker, name),
     })
+}
+
+/// A boot was decided: an installation of the same machine that is not done has come to nothing.
+fn came_back(serving: &Serving, hub: &Hub, hw: HwAddr, now: Timestamp) {
+    if hub.one_shots().is_empty() {
+        return;
+    }
+    let mac = hw.mac();
+    let mut facts = Facts::new();
+    if let Some(mac) = mac {
+        facts.set(Var::Mac, mac.to_string().as_str());
+    }
+    let machine = mac.and_then(|mac| serving.config.machines.by_mac(mac));
+    let session = hub.with_session(hw, now, |session| session.map(Session::taker));
+    if let (Some(owner), Some(session)) = (Owner::of(machine, &facts), session) {
+        hub.one_shots().came_back(&owner, session);
+    }
 }
 
 /// What the machine has reported by now, its templates see later.
@@ -144,14 +166,21 @@ fn take(serving: &Serving, hub: &Arc<Hub>, ip: Ipv4Addr, script: &ScriptEvent) -
         oneshot::payload(serving.config.boot(boot)).into_iter().map(str::to_owned).collect();
     let to = match failed {
         Some(why) => Stage::Failed(taker, Text::from(why.as_str())),
-        None if files.is_empty() && !is_install(serving, boot) => Stage::Done(taker),
+        None if files.is_empty() && ends_with_its_script(serving, boot) => Stage::Done(taker),
         None => Stage::Taken(taker),
     };
+    let then = if is_install(serving, boot) { Stage::Payload(taker) } else { Stage::Done(taker) };
     let (hub, owner) = (Arc::clone(hub), Owner::named(owner));
     Some(Box::pin(async move {
-        let taken = hub.one_shots().take(hw, owner, to, files, now).await;
+        let taken = hub.one_shots().take(hw, owner, to, (files, then), now).await;
         taken.map_err(|refused| format!("a one-shot cannot be taken: {refused}"))
     }))
+}
+
+/// Others say that they are done, or log in to a disk of this server's.
+fn ends_with_its_script(serving: &Serving, boot: &BootName) -> bool {
+    let kind = serving.config.boots.get(boot).map(|boot| &boot.kind);
+    !matches!(kind, Some(BootKind::Install(_) | BootKind::Disk(_)))
 }
 
 fn is_install(serving: &Serving, boot: &BootName) -> bool {
@@ -242,5 +271,11 @@ fn find(serving: &Serving, hub: &Hub, disks: Option<&Arc<MachineDisks>>, ask: &A
         bearer: bearer.map(|bearer| bearer.map(drop)),
         loaders: &serving.loaders,
     };
-    resolve(&serving.config, ask.name, &request)
+    let resolution = resolve(&serving.config, ask.name, &request);
+    if let (Some(Ok(bearer)), Purpose::Fetch, Resource::Text { .. }) =
+        (bearer, ask.purpose, &resolution.resource)
+    {
+        hub.one_shots().answered(bearer.taker);
+    }
+    resolution
 }

@@ -3,7 +3,8 @@
 //! A one-shot is armed, taken by one session, and done when that session has what it boots. It is taken in one durable
 //! change before the script that follows from it leaves, so that no second session can get it, whenever the power fails;
 //! and the session that took it goes on getting it, so that asking again changes nothing (design invariants 2 and 11).
-//! One that was taken and never done has failed: the machine boots as usual, and whoever armed it is told.
+//! One that was taken and never done has failed, or looped where it is an installation: the machine boots as usual, and
+//! whoever armed it is told.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -60,10 +61,36 @@ pub enum Stage {
     Armed,
     /// A session has its script.
     Taken(Taker),
-    /// That session has all that it boots.
+    /// That session has the installer, which is to ask for its answers.
+    Payload(Taker),
+    /// The installer has answers, and is to say when it is done.
+    Answer(Taker),
+    /// That session has all that it boots, or the installer says so.
     Done(Taker),
     /// It came to nothing, and why.
     Failed(Taker, Text),
+    /// The machine came back before its installer said that it was done.
+    Looped(Taker),
+}
+
+impl Stage {
+    /// Who took it.
+    pub fn taker(&self) -> Option<Taker> {
+        match self {
+            Self::Armed => None,
+            Self::Taken(taker)
+            | Self::Payload(taker)
+            | Self::Answer(taker)
+            | Self::Done(taker)
+            | Self::Failed(taker, _)
+            | Self::Looped(taker) => Some(*taker),
+        }
+    }
+
+    /// Whether somebody has it and has yet to come to an end with it.
+    pub fn is_under_way(&self) -> bool {
+        matches!(self, Self::Taken(_) | Self::Payload(_) | Self::Answer(_))
+    }
 }
 
 /// A boot for once.
@@ -89,9 +116,9 @@ impl OneShot {
 
     /// Whether it is for whoever asks now.
     pub fn is_open_to(&self, asker: Option<Taker>, now: Timestamp) -> bool {
-        match self.stage {
-            Stage::Armed => !self.is_expired(now),
-            Stage::Taken(taker) | Stage::Done(taker) | Stage::Failed(taker, _) => asker == Some(taker),
+        match self.stage.taker() {
+            None => !self.is_expired(now),
+            Some(taker) => asker == Some(taker),
         }
     }
 }
@@ -126,7 +153,7 @@ impl<'a> Offered<'a> {
 }
 
 /// The files that a machine has to have got for a boot to count as made: those that this server sends. With none, the
-/// script is all that can be seen of it; an installation says itself when it is done.
+/// script is all that can be seen of it, or the login to a disk of this server's; an installation says itself when it is done.
 pub fn payload(boot: &Boot) -> BTreeSet<&str> {
     fn of(location: &Location) -> Option<&str> {
         match location {
@@ -135,7 +162,8 @@ pub fn payload(boot: &Boot) -> BTreeSet<&str> {
         }
     }
     match &boot.kind {
-        BootKind::Linux { kernel, initrd, .. } => {
+        BootKind::Linux { kernel, initrd, .. }
+        | BootKind::Install(crate::config::Install { kernel, initrd, .. }) => {
             std::iter::once(kernel).chain(initrd).filter_map(of).collect()
         }
         BootKind::Efi { file } => of(file).into_iter().collect(),
@@ -146,7 +174,6 @@ pub fn payload(boot: &Boot) -> BTreeSet<&str> {
         | BootKind::Ipxe { .. }
         | BootKind::San(_)
         | BootKind::Disk(_)
-        | BootKind::Install(_)
         | BootKind::Wait => BTreeSet::new(),
     }
 }

@@ -69,7 +69,7 @@ pub(super) fn run(opened: Opened) -> Result<()> {
             .with_one_shots(one_shots)
             .with_tokens(tokens.clone()),
     );
-    let machine_disks = machine_disks(&serving, tokens)?;
+    let machine_disks = machine_disks(&serving, tokens, &hub)?;
     let disks = disks.with_machines(machine_disks.clone());
     let resolver = Arc::new(serving::resolver(Arc::clone(&serving), Arc::clone(&hub), machine_disks));
     let names: Vec<String> = bound.interfaces.iter().map(|interface| interface.name.clone()).collect();
@@ -199,9 +199,10 @@ pub(super) fn run(opened: Opened) -> Result<()> {
 fn machine_disks(
     serving: &Arc<ArcSwap<Serving>>,
     tokens: Tokens,
+    hub: &Arc<Hub>,
 ) -> Result<Option<Arc<iscsi::MachineDisks>>> {
     let has_disks = serving.load().config.has_disks();
-    let open = || iscsi::MachineDisks::open(Arc::clone(serving), tokens);
+    let open = || iscsi::MachineDisks::open(Arc::clone(serving), tokens, Arc::clone(hub));
     has_disks.then(open).transpose().context("cannot keep the disks of machines")
 }
 

@@ -1,5 +1,6 @@
 //! `bootlace check`.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::sync::Arc;
@@ -37,6 +38,7 @@ impl Check {
                 let mut findings = loaded.warnings;
                 findings.extend(of_disks(&loaded.config));
                 findings.extend(of_images(&loaded.config));
+                findings.extend(of_installs(&loaded.config));
                 findings.extend(of_files(loaded.config));
                 findings
             }
@@ -79,6 +81,37 @@ fn of_images(config: &Config) -> impl Iterator<Item = Finding> {
             Finding::warning("image-missing", message).fix("put it there, as NAME.img or NAME.qcow2")
         },
     )
+}
+
+/// An installation as the usual boot of a machine is told on its screen, and starts nothing.
+fn of_installs(config: &Config) -> Vec<Finding> {
+    let mut owners: BTreeMap<&BootName, Vec<String>> = BTreeMap::new();
+    let mut note = |boot: &'_ BootName, who: String| {
+        if let Some(boot) = config.boots.get(boot)
+            && matches!(boot.kind, BootKind::Install(_))
+        {
+            owners.entry(&boot.name).or_default().push(who);
+        }
+    };
+    for machine in config.machines.iter() {
+        machine.overrides.boot.iter().for_each(|boot| note(boot, format!("the machine {}", machine.name)));
+    }
+    for rule in &config.rules {
+        rule.overrides.boot.iter().for_each(|boot| note(boot, format!("rule {}", rule.number)));
+    }
+    note(&config.default, "the default".to_owned());
+    let finding = |(boot, owners): (&BootName, Vec<String>)| {
+        let others = match owners.len() - 1 {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        let who = &owners[0];
+        let message = format!("{boot} is the usual boot of {who}{others}: it starts only when it is armed");
+        let fix =
+            format!("name what is booted afterwards, and say `bootlace machines next-boot NAME {boot}`");
+        Finding::warning("install-usual", message).fix(fix)
+    };
+    owners.into_iter().map(finding).collect()
 }
 
 /// What will be missed when machines ask: only warnings, since files may come later.

@@ -118,13 +118,21 @@ impl From<Refused> for Failure {
     }
 }
 
-/// How far one is. Who took it and is gone without all of its files will not come back for it.
+/// How far one is. Who took it and is gone without all of its files will not come back for it; an installation goes on
+/// long after its boot is forgotten.
 pub(super) fn view(shot: &OneShot, hub: &Hub, now: Timestamp) -> NextBootView {
     let (state, taker, why) = match &shot.stage {
         Stage::Armed if shot.is_expired(now) => ("expired", None, None),
         Stage::Armed => ("armed", None, None),
         Stage::Taken(taker) if hub.is_open(*taker, now) => ("taken", Some(taker), None),
         Stage::Taken(taker) => ("failed", Some(taker), Some("it did not get all of its files")),
+        Stage::Payload(taker) => ("payload", Some(taker), None),
+        Stage::Answer(taker) => ("answer", Some(taker), None),
+        Stage::Looped(taker) => (
+            "looped",
+            Some(taker),
+            Some("the machine came back before its installation said that it was done"),
+        ),
         Stage::Done(taker) => ("done", Some(taker), None),
         Stage::Failed(taker, why) => ("failed", Some(taker), Some(why.as_str())),
     };

@@ -106,6 +106,24 @@ fn check_looks_at_the_files_of_disks() {
 }
 
 #[test]
+fn check_looks_for_images_and_for_installations_that_never_start() {
+    let boots = "[boot.seat]\nkind = \"disk\"\nimage = \"golden\"\n[boot.system]\nkind = \"install\"\nfamily = \"debian\"\n\
+                 kernel = \"linux\"\nanswer = \"preseed.cfg\"\n[password.root]\nfile = \"password\"\n[[rule]]\n\
+                 match = { product = \"X\" }\nboot = \"system\"\n[[machine]]\nname = \"web2\"\n\
+                 serial = \"X2\"\nboot = \"system\"\n";
+    let dir = folder(&format!("images = \"images\"\n{CONFIG}{boots}"));
+    let config = dir.path().join("bootlace.toml");
+    let says = || bootlace(&["check", "-c", config.to_str().unwrap()]).err;
+    let text = says();
+    assert!(text.contains("image-missing") && text.contains("there is no image golden in"), "{text}");
+    assert!(text.contains("system is the usual boot of the machine web2 and 1 more"), "{text}");
+    let images = dir.path().join("images");
+    fs::create_dir(&images).unwrap();
+    fs::write(images.join("golden.qcow2"), "").unwrap();
+    assert!(!says().contains("image-missing"));
+}
+
+#[test]
 fn explain_tells_and_touches_nothing() {
     let dir = folder(CONFIG);
     let config = dir.path().join("bootlace.toml");

@@ -11,7 +11,7 @@ use bootlace_core::event::{EventKind, FileEvent, FileOutcome, Protocol};
 use bootlace_core::model::Text;
 use bootlace_core::oneshot::Stage;
 
-use crate::one_shots::{restart, shot, web1};
+use crate::one_shots::{restart, sent, settled, shot, web1};
 use crate::serving::Peers;
 use crate::world::{World, held, ip, mac};
 
@@ -89,17 +89,48 @@ async fn a_machine_is_installed_once_and_says_so() {
     // An installer takes longer than a session lasts; its facts do not go with that.
     restart(&peers, mac(1));
     assert_eq!(get(&peers, 61, &preseed).await, Ok(text));
-    assert!(matches!(stage(&peers), Stage::Taken(_)), "{:?}", stage(&peers));
+    settled(&peers).await;
+    assert!(matches!(stage(&peers), Stage::Answer(_)), "{:?}", stage(&peers));
     let done = format!("done/{token}");
     assert!(get(&peers, 62, &done).await.is_err());
     drop(find(&peers, 61, &done, Purpose::SizeProbe).await);
-    assert!(matches!(stage(&peers), Stage::Taken(_)), "who asks for a length ends nothing");
+    settled(&peers).await;
+    assert!(matches!(stage(&peers), Stage::Answer(_)), "who asks for a length ends nothing");
     for _ in 0..2 {
         assert_eq!(get(&peers, 61, &done).await, Ok("done\n".into()));
         assert!(matches!(stage(&peers), Stage::Done(_)), "{:?}", stage(&peers));
     }
     let script = peers.fetch(61, "script", REPORT).await;
     assert!(!script.contains("answer/"), "it is installed: {script}");
+}
+
+#[tokio::test]
+async fn an_installation_is_told_step_by_step_and_once() {
+    let peers = armed().await;
+    let script = peers.fetch(61, "script", REPORT).await;
+    let preseed = format!("answer/{}/preseed.cfg", token(&script));
+    assert!(matches!(stage(&peers), Stage::Taken(_)), "{:?}", stage(&peers));
+    drop(find(&peers, 61, &preseed, Purpose::SizeProbe).await);
+    settled(&peers).await;
+    assert!(matches!(stage(&peers), Stage::Taken(_)), "who asks for a length changes nothing");
+    sent(&peers, 61, "linux");
+    settled(&peers).await;
+    assert!(matches!(stage(&peers), Stage::Payload(_)), "{:?}", stage(&peers));
+    get(&peers, 61, &preseed).await.unwrap();
+    settled(&peers).await;
+    assert!(matches!(stage(&peers), Stage::Answer(_)), "{:?}", stage(&peers));
+    // A kernel that is fetched again takes nothing back, and the same boot may ask again.
+    sent(&peers, 61, "linux");
+    assert!(peers.fetch(61, "script", REPORT).await.contains("answer/"));
+    settled(&peers).await;
+    assert!(matches!(stage(&peers), Stage::Answer(_)), "{:?}", stage(&peers));
+    for _ in 0..2 {
+        restart(&peers, mac(1));
+        let script = peers.fetch(61, "script", REPORT).await;
+        assert!(!script.contains("answer/"), "it is not installed again by itself: {script}");
+        settled(&peers).await;
+        assert!(matches!(stage(&peers), Stage::Looped(_)), "{:?}", stage(&peers));
+    }
 }
 
 #[tokio::test]

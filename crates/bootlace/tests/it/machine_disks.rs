@@ -10,11 +10,12 @@ use bootlace::services::iscsi::{Disks, MachineDisks, serve};
 use bootlace::serving::{Edition, Serving, resolver};
 use bootlace::tokens::Tokens;
 use bootlace_core::config::{BootKind, BootName, DiskMode};
+use bootlace_core::oneshot::Stage;
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 
 use crate::initiator::{CHECK_CONDITION, GOOD, Initiator};
-use crate::one_shots::restart;
+use crate::one_shots::{restart, settled, shot, web1};
 use crate::serving::Peers;
 use crate::world::{World, held, ip, mac};
 
@@ -109,8 +110,8 @@ impl Lab {
     fn start(&mut self) {
         let Self { runtime, peers, tokens, .. } = self;
         let world = &peers.world;
-        let disks = MachineDisks::open(Arc::clone(&world.serving), tokens.clone()).unwrap();
         let (serving, hub) = (Arc::clone(&world.serving), Arc::clone(&world.hub));
+        let disks = MachineDisks::open(Arc::clone(&serving), tokens.clone(), Arc::clone(&hub)).unwrap();
         peers.resolver = resolver(serving, hub, Some(Arc::clone(&disks)));
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         listener.set_nonblocking(true).unwrap();
@@ -396,4 +397,27 @@ fn another_mode_takes_the_disk_over() {
     assert_eq!(lab.session(&files).read(3), IMAGE);
     assert!(host.answer().is_none(), "never two disks of one machine and boot");
     assert_eq!(lab.overlays().len(), 1);
+}
+
+#[test]
+fn a_disk_for_once_is_done_with_its_login() {
+    let lab = Lab::new();
+    lab.told(1, "fresh");
+    lab.switch_on(1);
+    let book = lab.peers.world.hub.one_shots();
+    let stage = || {
+        lab.runtime.block_on(async {
+            settled(&lab.peers).await;
+            book.all().0[&web1()].stage.clone()
+        })
+    };
+    lab.runtime.block_on(book.arm(web1(), shot("fresh"))).unwrap();
+    let told = lab.told(1, "kept");
+    assert!(told.target.contains(":fresh:"), "{told:?}");
+    assert!(matches!(stage(), Stage::Taken(_)), "{:?}", stage());
+    lab.session(&told);
+    assert!(matches!(stage(), Stage::Done(_)), "{:?}", stage());
+    assert_eq!(lab.told(1, "kept"), told, "the same boot keeps it");
+    lab.switch_on(1);
+    assert!(lab.told(1, "kept").target.contains(":kept:"));
 }

@@ -229,9 +229,16 @@ fn apply_one_shot(
     if !shot.is_open_to(next.asker, next.now) {
         match &shot.stage {
             Stage::Armed => choice.trail.add(WHAT, format!("not taken: boot {boot} has expired")),
-            Stage::Taken(taker) => {
+            Stage::Taken(taker) | Stage::Payload(taker) | Stage::Answer(taker) => {
                 let taker = taker.session.0;
                 choice.trail.add(WHAT, format!("not taken: boot {taker} has had {boot}"));
+            }
+            Stage::Looped(taker) => {
+                let taker = taker.session.0;
+                let why = "installed, and the machine came back before that was done";
+                choice
+                    .trail
+                    .add(WHAT, format!("not taken: boot {taker} {why}; {boot} has to be armed again"));
             }
             Stage::Done(_) | Stage::Failed(..) => {}
         }

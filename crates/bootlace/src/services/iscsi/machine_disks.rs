@@ -24,6 +24,7 @@ use bootlace_wire::scsi::Access;
 use super::images::Images;
 use super::limits::{IMAGE_WAIT, MACHINE_DISKS_OPEN_MAX};
 use super::target::{Sharing, Target, Traits, authentication, credentials};
+use crate::hub::Hub;
 use crate::serving::Serving;
 use crate::tokens::{Purpose, Tokens};
 
@@ -31,6 +32,9 @@ use crate::tokens::{Purpose, Tokens};
 const OVERLAYS: &str = "overlays";
 /// The folder of what is known of images, in the state folder.
 const MANIFESTS: &str = "manifests";
+
+/// Machines of which is remembered which boot was told a disk.
+const TOLD_MAX: usize = 10_000;
 
 /// Characters of a secret, 80 random bits: Windows takes 12 to 16.
 const SECRET_CHARS: usize = 16;
@@ -45,6 +49,9 @@ pub struct MachineDisks {
     run: [u8; 16],
     generations: Generations,
     images: Arc<Images>,
+    hub: Arc<Hub>,
+    /// The boot that was told a disk last.
+    told: Mutex<HashMap<DiskId, Taker>>,
     open: Mutex<HashMap<DiskId, Open>>,
     /// Disks are opened one after the other, while others are used.
     turn: Mutex<()>,
@@ -98,7 +105,7 @@ impl std::fmt::Debug for MachineDisks {
 
 impl MachineDisks {
     /// Those of a state folder. Images that boots name are looked at from now on.
-    pub fn open(serving: Arc<ArcSwap<Serving>>, tokens: Tokens) -> Result<Arc<Self>> {
+    pub fn open(serving: Arc<ArcSwap<Serving>>, tokens: Tokens, hub: Arc<Hub>) -> Result<Arc<Self>> {
         let in_force = serving.load_full();
         let config = &in_force.config;
         let state_dir = &config.state_dir;
@@ -115,6 +122,8 @@ impl MachineDisks {
             run,
             generations: Generations::new(overlays, HostBoot::current()),
             images: Images::new(config.images.clone(), manifests),
+            hub,
+            told: Mutex::default(),
             open: Mutex::default(),
             turn: Mutex::default(),
         };
@@ -131,7 +140,7 @@ impl MachineDisks {
         let hw = hw.to_string();
         let (session, started) = (taker.session.0.to_be_bytes(), taker.started.0.to_be_bytes());
         let bytes = self.tokens.derive(Purpose::DiskOfBoot, &[hw.as_bytes(), &session, &started]);
-        NamedFor { disks: Arc::clone(self), token: number(bytes) }
+        NamedFor { disks: Arc::clone(self), taker, token: number(bytes) }
     }
 
     /// Ends all sessions, and makes durable what machines wrote.
@@ -169,10 +178,27 @@ impl MachineDisks {
         }
     }
 
-    /// The target for an initiator that has done so: what was before it of this disk ends.
+    fn tell(&self, id: &DiskId, taker: Taker) {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        if told.len() >= TOLD_MAX && !told.contains_key(id) {
+            told.clear();
+        }
+        told.insert(id.clone(), taker);
+    }
+
+    /// The target for an initiator that has done so: what was before it of this disk ends, and a boot that was for once is done.
     pub(super) fn target(&self, name: &str) -> Result<Arc<Target>, Refusal> {
         let said = self.read(name).ok_or(Refusal::NotFound)?;
-        if let Found::It(target) = self.look_up(&said)? {
+        let target = self.opened(name, &said)?;
+        let told = self.told.lock().unwrap_or_else(PoisonError::into_inner).get(&said.id).copied();
+        if let Some(taker) = told {
+            self.hub.one_shots().logged_in(taker);
+        }
+        Ok(target)
+    }
+
+    fn opened(&self, name: &str, said: &Said) -> Result<Arc<Target>, Refusal> {
+        if let Found::It(target) = self.look_up(said)? {
             return Ok(target);
         }
         let image = self.images.wait(IMAGE_WAIT, || self.image(&said.id, &said.disk, said.generation));
@@ -183,7 +209,7 @@ impl MachineDisks {
             Refusal::Unavailable
         })?;
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
-        let former = match self.look_up(&said)? {
+        let former = match self.look_up(said)? {
             Found::It(target) => return Ok(target),
             Found::Former(former) => Some(former),
             Found::None => None,
@@ -191,7 +217,7 @@ impl MachineDisks {
         let traits = Traits {
             name: name.to_owned(),
             known_by: said.id.folder(),
-            authentication: self.authentication(name, &said).ok_or(Refusal::Unavailable)?,
+            authentication: self.authentication(name, said).ok_or(Refusal::Unavailable)?,
             initiators: Some(vec![InitiatorPattern::Name(said.id.initiator())]),
             sharing: Sharing::OneInitiator,
             access: Access::ReadWrite,
@@ -199,14 +225,14 @@ impl MachineDisks {
         if former.is_none() {
             self.make_room()?;
         }
-        let disk = disk_of(&self.generations, &said, image)?;
+        let disk = disk_of(&self.generations, said, image)?;
         if let Some(former) = former {
             former.close();
         }
         let target = Arc::new(Target::new(disk, traits));
         let medium = Medium::from(said.disk.mode);
         let open = Open { generation: said.generation, target: Arc::clone(&target), medium };
-        self.all().insert(said.id, open);
+        self.all().insert(said.id.clone(), open);
         Ok(target)
     }
 
@@ -310,6 +336,7 @@ impl MachineDisks {
 #[derive(Debug)]
 pub struct NamedFor {
     disks: Arc<MachineDisks>,
+    taker: Taker,
     token: u64,
 }
 
@@ -318,6 +345,7 @@ impl DiskNames for NamedFor {
         let generation = self.disks.generation(id, disk, self.token)?;
         // What a login would not find is told now, on the machine's screen.
         self.disks.image(id, disk, generation)?;
+        self.disks.tell(id, self.taker);
         let target = self.disks.target_name(id, disk.mode, generation);
         let secret = Secret::new(self.disks.secret(&target));
         Ok(NamedDisk { target, secret })
