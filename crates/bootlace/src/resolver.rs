@@ -165,6 +165,10 @@ impl Resolver {
                 Found::Absent(_) => Found::Absent(format!("no such file; {why}")),
                 found => found,
             },
+            Resource::Archive(entries) => match Content::archive(&entries) {
+                Ok(content) => Found::Content(content),
+                Err(error) => Found::Failed(format!("the archive cannot be made: {error}")),
+            },
             Resource::Done => self.done(ask).await,
             Resource::Absent(why) => Found::Absent(why),
         };

@@ -272,7 +272,7 @@ fn find(serving: &Serving, hub: &Hub, disks: Option<&Arc<MachineDisks>>, ask: &A
         loaders: &serving.loaders,
     };
     let resolution = resolve(&serving.config, ask.name, &request);
-    if let (Some(Ok(bearer)), Purpose::Fetch, Resource::Text { .. }) =
+    if let (Some(Ok(bearer)), Purpose::Fetch, Resource::Text { .. } | Resource::Archive(_)) =
         (bearer, ask.purpose, &resolution.resource)
     {
         hub.one_shots().answered(bearer.taker);

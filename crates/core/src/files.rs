@@ -12,6 +12,7 @@ use bootlace_wire::tftp::clean_name;
 
 use crate::boot::choose::choose;
 use crate::boot::features::IpxeFeatures;
+use crate::boot::install::Packed;
 use crate::boot::loader::{LoaderInventory, signed_ipxe};
 use crate::boot::plan::Entrusted;
 use crate::config::{BootName, Config};
@@ -97,6 +98,8 @@ pub enum Resource {
         /// Its type.
         mime: &'static str,
     },
+    /// A gzipped tar archive of these entries.
+    Archive(Vec<Packed>),
     /// A cleaned name below `boot_dir`; a bare one may also be a loader in the distribution's folders.
     File(String),
     /// The file as above where there is one, else text made for this request.

@@ -203,6 +203,7 @@ impl Walk<'_> {
             }
             Resource::File(file) => self.served(protocol, (&name, &file), url),
             Resource::Done => "says that it is installed".to_owned(),
+            Resource::Archive(_) => format!("gets {name}"),
             Resource::FileOrAbsent { why, .. } | Resource::Absent(why) => {
                 let outcome = FileOutcome::Absent(why.clone());
                 self.record(EventKind::File(FileEvent {

@@ -3,7 +3,7 @@
 use super::silent::MIME;
 use super::{FileRequest, Resource, secret};
 use crate::boot::choose::choose;
-use crate::boot::install::{ANSWERS, DONE, HIDDEN_TOKEN};
+use crate::boot::install::{ANSWERS, Answered, DONE, HIDDEN_TOKEN};
 use crate::boot::plan;
 use crate::boot::template::Server;
 use crate::config::{BootKind, BootName, Config};
@@ -66,7 +66,8 @@ pub(super) fn answer(config: &Config, request: &FileRequest<'_>, (token, file): 
     }
     let server = Server::by_address(config, request.server);
     match plan::answer(config, &choice, (boot, install), &facts, &server, (token, file)) {
-        Some(Ok(body)) => Resource::Text { body, mime: MIME },
+        Some(Ok(Answered::Text(body))) => Resource::Text { body, mime: MIME },
+        Some(Ok(Answered::Archive(entries))) => Resource::Archive(entries),
         Some(Err(why)) => Resource::Absent(config.passwords.concealed(&why.to_string())),
         None => Resource::Absent(format!("boot {} has no such answer", boot.name)),
     }

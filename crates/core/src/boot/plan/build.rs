@@ -8,7 +8,7 @@ use super::{Action, Arg, ChapLogin, Entrusted, MenuEntry, Plan, Source, Tree, Wa
 use crate::boot::choose::Choice;
 use crate::boot::disk::{DiskId, Unnamed};
 use crate::boot::escape::url_path;
-use crate::boot::install;
+use crate::boot::install::{self, Answered};
 use crate::boot::template::{Context, RenderError, Server, Template};
 use crate::config::{
     Boot, BootKind, BootName, Chap, Config, DiskBoot, DiskChap, Install, Location, Menu, Pxelinux, San, Vars,
@@ -155,7 +155,7 @@ pub fn answer(
     facts: &Facts,
     server: &Server,
     (token, name): (&str, &str),
-) -> Option<Result<String, RenderError>> {
+) -> Option<Result<Answered, RenderError>> {
     let (boot, install) = install;
     let vars = vars(boot, choice);
     let links = install::links(&server.url, token);

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use bootlace_core::boot::choose::choose;
+use bootlace_core::boot::install::PackedKind;
 use bootlace_core::boot::plan::{Action, Entrusted, PlanError, build};
 use bootlace_core::boot::template::Server;
 use bootlace_core::config::{Config, Files, Source, load};
@@ -55,6 +56,14 @@ family = "suse"
 kernel = "suse/linux"
 source = "http://mirror.example.com/suse"
 answer = "autoinst.xml"
+[boot.alpine]
+kind = "install"
+family = "alpine"
+kernel = "alpine/vmlinuz-lts"
+initrd = ["alpine/initramfs-lts"]
+source = "alpine/modloop-lts"
+answer = ["install.sh", "answers"]
+cmdline = "alpine_repo=http://mirror.example.com/alpine/main"
 [boot.wrong]
 kind = "install"
 family = "debian"
@@ -78,6 +87,8 @@ vars = { disk = "/dev/sdb" }
         ("host.ks.j2", "url --url={{ server.url }}\n"),
         ("config.ign", "{\"ignition\": {\"version\": \"3.4.0\"}}\n"),
         ("autoinst.xml", "<profile/>\n"),
+        ("install.sh", "setup-alpine -e -f /etc/bootlace/answers\nwget -O - {{ install.done }}\n"),
+        ("answers", "HOSTNAMEOPTS={{ machine.name }}\n"),
         ("wrong.cfg", "d-i x string {{ vars.nothing }}\n"),
     ];
     let source = Source { name: "bootlace.toml".into(), folder: PathBuf::new(), text: text.into() };
@@ -136,6 +147,11 @@ fn each_family_is_told_where_its_answers_are() {
          coreos.live.rootfs_url=http://10.188.0.10/coreos/rootfs.img coreos.inst.install_dev=/dev/vda"
     );
     assert_eq!(args("coreos").join(" "), coreos);
+    let alpine = format!(
+        "ip=dhcp apkovl={folder}/machine.apkovl.tar.gz modloop=http://10.188.0.10/alpine/modloop-lts \
+         alpine_repo=http://mirror.example.com/alpine/main"
+    );
+    assert_eq!(args("alpine").join(" "), alpine);
     let suse = format!("netsetup=dhcp autoyast={folder}/autoinst.xml install=http://mirror.example.com/suse");
     assert_eq!(args("suse").join(" "), suse);
 }
@@ -176,6 +192,7 @@ fn a_machine_is_installed_when_somebody_wants_it_and_not_each_time() {
     );
 }
 
+#[derive(Clone, Copy)]
 struct Asking<'a> {
     shots: &'a OneShots,
     bearer: Option<Result<(), &'static str>>,
@@ -240,6 +257,32 @@ fn answers_are_for_who_has_the_token() {
     let forged = Asking { bearer: Some(Err("this is no token")), ..of(&debian) };
     assert_eq!(answer("done/x", &forged), absent("this is no token"));
     assert!(answer("done/x/y", &of(&debian)).is_err() && answer("done", &of(&debian)).is_err());
+}
+
+#[test]
+fn alpine_gets_its_answers_in_one_archive() {
+    let shots = armed("alpine");
+    let of = Asking {
+        shots: &shots,
+        bearer: Some(Ok(())),
+        protocol: Protocol::Http,
+        identity: Identity::Confirmed,
+    };
+    let name = format!("answer/{TOKEN}/machine.apkovl.tar.gz");
+    let Resource::Archive(entries) = ask(&of, &name) else { panic!("no archive") };
+    let of_path = |path: &str| &entries.iter().find(|entry| entry.path == path).unwrap().kind;
+    let file = |text: &str| PackedKind::File(text.to_owned());
+    assert_eq!(of_path("etc/hostname"), &file("web1\n"));
+    assert_eq!(of_path("etc/bootlace/answers"), &file("HOSTNAMEOPTS=web1\n"));
+    let script =
+        format!("setup-alpine -e -f /etc/bootlace/answers\nwget -O - http://10.188.0.10/done/{TOKEN}\n");
+    assert_eq!(of_path("etc/bootlace/install.sh"), &file(&script));
+    let PackedKind::Program(start) = of_path("etc/local.d/bootlace.start") else { panic!() };
+    assert!(start.contains("sh /etc/bootlace/install.sh"), "{start}");
+    assert_eq!(of_path("etc/runlevels/default/local"), &PackedKind::Link("/etc/init.d/local"));
+    assert!(answer(&name, &Asking { identity: Identity::Claimed, ..of }).is_err());
+    let debian = armed("debian");
+    assert!(answer(&name, &Asking { shots: &debian, ..of }).is_err());
 }
 
 #[test]
