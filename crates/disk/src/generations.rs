@@ -20,6 +20,9 @@ pub const GENERATIONS_MAX: usize = 1000;
 /// Bytes of a disk's name in the file system: a machine's name and a boot's, of 64 each, have room.
 const MACHINE_BYTES_MAX: usize = 200;
 
+/// Machines that log in at once do so beside each other, but for those that share one of these.
+const TURNS: usize = 64;
+
 /// The ending of a folder that is not complete yet.
 const UNFINISHED: &str = "new";
 
@@ -66,8 +69,8 @@ pub struct Generations {
     folder: PathBuf,
     boot: Option<HostBoot>,
     recorder: Recorder,
-    /// Logins take turns: of two to a new generation, one makes it.
-    turn: Mutex<()>,
+    /// Logins of a machine take turns: of two to a new generation, one makes it.
+    turns: Vec<Mutex<()>>,
 }
 
 impl Generations {
@@ -78,7 +81,8 @@ impl Generations {
 
     /// The same, and what is done to files is taken down.
     pub fn recorded(folder: PathBuf, boot: Option<HostBoot>, recorder: Recorder) -> Self {
-        Self { folder, boot, recorder, turn: Mutex::default() }
+        let turns = (0..TURNS).map(|_| Mutex::default()).collect();
+        Self { folder, boot, recorder, turns }
     }
 
     /// The generation that a boot is to use. It changes nothing. `token` is one of the session's, so that every
@@ -101,9 +105,10 @@ impl Generations {
         Ok(self.list(machine)?.into_iter().max())
     }
 
-    /// The image that a generation was made over: a persistent one stays on it when there is a newer version.
-    pub fn image_of(&self, machine: &str, generation: Generation) -> Result<ImageId> {
-        Ok(self.header(machine, generation)?.image)
+    /// The image that a generation was made over, and the bytes of its disk: a persistent one stays on it when there is a newer version.
+    pub fn image_of(&self, machine: &str, generation: Generation) -> Result<(ImageId, u64)> {
+        let header = self.header(machine, generation)?;
+        Ok((header.image, header.size))
     }
 
     /// Opens a generation for a login that has proved to be of the boot that it was named for. A generation that is
@@ -118,7 +123,8 @@ impl Generations {
         now_secs: u64,
     ) -> Result<Overlay> {
         check_size(size)?;
-        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        let turn = machine.bytes().fold(0, |sum: usize, byte| sum.wrapping_mul(31).wrapping_add(byte.into()));
+        let _turn = self.turns[turn % TURNS].lock().unwrap_or_else(PoisonError::into_inner);
         let folder = self.machine(machine)?.join(generation.to_string());
         match self.current(machine)? {
             Some(current) if current == generation => {}
