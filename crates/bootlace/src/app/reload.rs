@@ -168,6 +168,9 @@ fn plane(
     keys: &mut Vec<&'static str>,
 ) -> Result<Arc<FilePlane>> {
     let old = &in_force.config;
+    if config.disk_boots().next().is_some() && !sandbox.covers(&config.images) && !keys.contains(&"images") {
+        keys.push("images");
+    }
     let boot_dir = !sandbox.covers(&config.boot_dir);
     let follow = !config.follow.iter().all(|path| sandbox.covers(path));
     if !boot_dir && !follow {

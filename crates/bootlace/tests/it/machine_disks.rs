@@ -1,9 +1,10 @@
 //! Disks of machines, from the script that names one to the bytes that an initiator reads.
 
-use std::fs;
+use std::fs::{self, File};
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use bootlace::counters::{Counter, Counters};
 use bootlace::services::iscsi::{Disks, MachineDisks, serve};
@@ -85,8 +86,11 @@ struct Told {
 
 impl Lab {
     fn new() -> Self {
-        let world = World::with(CONFIG);
-        world.hub.leased([1, 2].map(|last| (ip(60 + last), Some(held(last)))));
+        Self::of(World::with(CONFIG))
+    }
+
+    fn of(world: World) -> Self {
+        world.hub.leased([1, 2, 7].map(|last| (ip(60 + last), Some(held(last)))));
         fs::create_dir(world.dir.path().join("images")).unwrap();
         let tokens = Tokens::open(&world.state_dir()).unwrap();
         let mut lab =
@@ -105,6 +109,12 @@ impl Lab {
         let new = self.image("new");
         fs::write(&new, vec![byte; IMAGE_BLOCKS * 512]).unwrap();
         fs::rename(&new, self.image(name)).unwrap();
+    }
+
+    /// Nobody has written to it for a while.
+    fn age(&self, name: &str) {
+        let then = SystemTime::now() - Duration::from_secs(60);
+        File::options().write(true).open(self.image(name)).unwrap().set_modified(then).unwrap();
     }
 
     fn start(&mut self) {
@@ -336,6 +346,7 @@ fn a_disk_stays_on_its_image() {
     lab.session(&fresh);
     // A new version comes, and the one before it stays under another name.
     fs::rename(lab.image("golden.img"), lab.image("golden-1.img")).unwrap();
+    lab.age("golden-1.img");
     lab.put("golden.img", 0x44);
     lab.restart_server();
     for machine in [1, 2] {
@@ -354,7 +365,12 @@ fn a_disk_stays_on_its_image() {
     }
     assert!(script.contains("the version of image golden"), "{script}");
     assert_eq!(lab.login(&kept).1, 0x0301, "a machine that runs tries again");
+    // A file that somebody writes is none.
     fs::rename(lab.peers.world.dir.path().join("aside"), lab.image("any-name")).unwrap();
+    let now = SystemTime::now();
+    File::options().write(true).open(lab.image("any-name")).unwrap().set_modified(now).unwrap();
+    assert!(lab.script(1, "kept").contains("the version of image golden"));
+    lab.age("any-name");
     assert_eq!(lab.session(&lab.told(1, "kept")).read(3), vec![0x22; 512]);
 }
 
@@ -392,11 +408,48 @@ fn another_mode_takes_the_disk_over() {
     let mut host = lab.session(&memory);
     assert_eq!(host.write(3, 0x22), GOOD);
     lab.set_mode("memory", DiskMode::Persistent);
-    assert_eq!(lab.login(&memory).1, 0x0203);
+    // What runs goes on, also with a new session.
+    let mut again = lab.session(&memory);
+    assert!(host.answer().is_none());
+    assert_eq!(again.read(3), vec![0x22; 512]);
     let files = lab.told(1, "memory");
-    assert_eq!(lab.session(&files).read(3), IMAGE);
-    assert!(host.answer().is_none(), "never two disks of one machine and boot");
+    let mut kept = lab.session(&files);
+    assert_eq!((kept.read(3), kept.write(3, 0x33)), (IMAGE.to_vec(), GOOD));
+    assert!(again.answer().is_none(), "never two disks of one machine and boot");
     assert_eq!(lab.overlays().len(), 1);
+    assert_eq!(lab.login(&memory).1, 0x0203, "its disk is over");
+    lab.set_mode("memory", DiskMode::Ram);
+    assert_eq!(lab.session(&files).read(3), vec![0x33; 512], "and so on back");
+    let memory = lab.told(1, "memory");
+    assert_eq!(lab.session(&memory).read(3), IMAGE);
+    assert_eq!(lab.login(&files).1, 0x0203, "what was before does not take the disk of what runs");
+}
+
+#[test]
+fn a_disk_whose_files_were_removed_is_made_anew() {
+    let lab = Lab::new();
+    for boot in ["kept", "fresh"] {
+        for _ in 0..3 {
+            lab.switch_on(1);
+            assert_eq!(lab.session(&lab.told(1, boot)).write(3, 0x22), GOOD);
+        }
+        let folder = lab.peers.world.state_dir().join("overlays").join(format!("web1+{boot}"));
+        fs::remove_dir_all(&folder).unwrap();
+        lab.switch_on(1);
+        let told = lab.told(1, boot);
+        let mut host = lab.session(&told);
+        assert_eq!((host.read(3), host.write(3, 0x33)), (IMAGE.to_vec(), GOOD));
+        assert_eq!(lab.session(&told).read(3), vec![0x33; 512]);
+        assert!(folder.exists());
+    }
+}
+
+#[test]
+fn machines_of_one_dock_share_no_disk() {
+    let world = World::with(&format!("shared_macs = [\"52:54:00:00:00:07\"]\n{CONFIG}"));
+    let lab = Lab::of(world);
+    let script = lab.script(7, "kept");
+    assert!(script.contains("its card is one of several machines"), "{script}");
 }
 
 #[test]

@@ -44,7 +44,7 @@ pub const UNACKNOWLEDGED_MAX: Duration = Duration::from_secs(60);
 /// What initiators are told that they have for logging out when the server stops.
 pub const STOP_TIME: Duration = Duration::from_secs(3);
 
-/// Disks of machines that are open at once, two files each; those that nobody uses make room.
+/// Disks of machines that are open at once, three files each; those that nobody uses make room.
 pub const MACHINE_DISKS_OPEN_MAX: usize = 1024;
 
 /// How long a login waits for an image that is being read: less than what initiators wait for it (15 s and more).

@@ -6,10 +6,12 @@
 
 use std::collections::HashMap;
 use std::fs::{DirBuilder, File};
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
 
 use anyhow::{Context, Result};
 use arc_swap::ArcSwap;
@@ -33,6 +35,9 @@ const OVERLAYS: &str = "overlays";
 /// The folder of what is known of images, in the state folder.
 const MANIFESTS: &str = "manifests";
 
+/// Machines that log in at once do so beside each other, but for those that share one of these.
+const TURNS: usize = 64;
+
 /// Machines of which is remembered which boot was told a disk.
 const TOLD_MAX: usize = 10_000;
 
@@ -53,8 +58,8 @@ pub struct MachineDisks {
     /// The boot that was told a disk last.
     told: Mutex<HashMap<DiskId, Taker>>,
     open: Mutex<HashMap<DiskId, Open>>,
-    /// Disks are opened one after the other, while others are used.
-    turn: Mutex<()>,
+    /// Logins of a machine take turns.
+    turns: Vec<Mutex<()>>,
 }
 
 /// A disk that is used, or was.
@@ -95,6 +100,8 @@ struct Said {
     id: DiskId,
     disk: DiskBoot,
     generation: Generation,
+    /// Where it was when the name was made; the config may say something else by now.
+    medium: Medium,
 }
 
 impl std::fmt::Debug for MachineDisks {
@@ -125,7 +132,7 @@ impl MachineDisks {
             hub,
             told: Mutex::default(),
             open: Mutex::default(),
-            turn: Mutex::default(),
+            turns: (0..TURNS).map(|_| Mutex::default()).collect(),
         };
         for (_, disk) in config.disk_boots() {
             if let Err(Unnamed::Never(why)) = disks.images.named(&disk.image) {
@@ -201,14 +208,15 @@ impl MachineDisks {
         if let Found::It(target) = self.look_up(said)? {
             return Ok(target);
         }
-        let image = self.images.wait(IMAGE_WAIT, || self.image(&said.id, &said.disk, said.generation));
+        let image = self.images.wait(IMAGE_WAIT, || self.image(said));
         let image = image.map_err(|why| {
             if let Unnamed::Never(why) = why {
                 tracing::warn!(machine = said.id.machine(), "{why}");
             }
             Refusal::Unavailable
         })?;
-        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        let turn = usize::try_from(number_of(&said.id) % TURNS as u64).unwrap_or_default();
+        let _turn = self.turns[turn].lock().unwrap_or_else(PoisonError::into_inner);
         let former = match self.look_up(said)? {
             Found::It(target) => return Ok(target),
             Found::Former(former) => Some(former),
@@ -227,28 +235,42 @@ impl MachineDisks {
         }
         let disk = disk_of(&self.generations, said, image)?;
         if let Some(former) = former {
-            former.close();
+            former.retire();
         }
         let target = Arc::new(Target::new(disk, traits));
-        let medium = Medium::from(said.disk.mode);
-        let open = Open { generation: said.generation, target: Arc::clone(&target), medium };
-        self.all().insert(said.id.clone(), open);
+        let open = Open { generation: said.generation, target: Arc::clone(&target), medium: said.medium };
+        let former = self.all().insert(said.id.clone(), open);
+        if former.is_some() {
+            // Its files may be large, and their space is given back with the last that has them open.
+            let _ = thread::Builder::new().name("retired".into()).spawn(move || drop(former));
+        }
         Ok(target)
     }
 
     /// What is open of a disk; an error when that is newer.
     fn look_up(&self, said: &Said) -> Result<Found, Refusal> {
+        let on_disk = match said.medium {
+            Medium::Files => self.current(&said.id).map_err(|_| Refusal::Unavailable)?,
+            Medium::Memory => None,
+        };
         let all = self.all();
-        let Some(open) = all.get(&said.id) else { return Ok(Found::None) };
-        if open.medium == Medium::from(said.disk.mode) {
-            if open.generation == said.generation {
+        let open = all.get(&said.id);
+        // Somebody may have removed its files, to have it made anew.
+        let is_there = |open: &Open| open.medium == Medium::Memory || on_disk == Some(open.generation);
+        let same = open.filter(|open| open.medium == said.medium && is_there(open));
+        match same {
+            Some(open) if open.generation == said.generation => {
                 return Ok(Found::It(Arc::clone(&open.target)));
             }
-            if open.generation.number >= said.generation.number {
-                return Err(Refusal::NotFound);
-            }
+            Some(open) if open.generation.number >= said.generation.number => return Err(Refusal::NotFound),
+            _ => {}
         }
-        Ok(Found::Former(Arc::clone(&open.target)))
+        // A name of before the config said something else is good for the disk that it was told for, and for no other.
+        let is_old = said.medium != Medium::from(said.disk.mode);
+        if is_old && (open.is_some() || on_disk != Some(said.generation)) {
+            return Err(Refusal::NotFound);
+        }
+        Ok(open.map_or(Found::None, |open| Found::Former(Arc::clone(&open.target))))
     }
 
     /// Closes disks that nobody uses when there are too many; those in memory would be gone.
@@ -266,11 +288,11 @@ impl MachineDisks {
     }
 
     /// The image of a generation: the one that it was made over, or that it would be made over now.
-    fn image(&self, id: &DiskId, disk: &DiskBoot, generation: Generation) -> Result<Arc<Image>, Unnamed> {
-        if Medium::from(disk.mode) == Medium::Files && self.current(id)? == Some(generation) {
-            let made_over =
-                self.generations.image_of(&id.folder(), generation).map_err(|error| damaged(id, &error))?;
-            return self.images.with(made_over, &disk.image);
+    fn image(&self, said: &Said) -> Result<Arc<Image>, Unnamed> {
+        let Said { id, disk, generation, medium } = said;
+        if *medium == Medium::Files && self.current(id)? == Some(*generation) {
+            let made_over = self.generations.image_of(&id.folder(), *generation);
+            return self.images.with(made_over.map_err(|error| damaged(id, &error))?, &disk.image);
         }
         self.images.named(&disk.image)
     }
@@ -305,17 +327,20 @@ impl MachineDisks {
             let (generation, check) = text.rsplit_once('-')?;
             let generation = Generation::parse(generation)?;
             let BootKind::Disk(disk) = &config.boot(id.boot()).kind else { return None };
-            let is_ours = same(check, &self.check(&id, disk.mode, generation));
-            is_ours.then(|| Said { id, disk: disk.clone(), generation })
+            let media = [Medium::Files, Medium::Memory];
+            let made_for = |medium: &Medium| same(check, &self.check(&id, *medium, generation));
+            let medium = media.into_iter().find(made_for)?;
+            Some(Said { id, disk: disk.clone(), generation, medium })
         })
     }
 
-    fn target_name(&self, id: &DiskId, mode: DiskMode, generation: Generation) -> String {
-        id.target(&format!("{generation}-{}", self.check(id, mode, generation)))
+    fn target_name(&self, said: &Said) -> String {
+        let Said { id, generation, medium, .. } = said;
+        id.target(&format!("{generation}-{}", self.check(id, *medium, *generation)))
     }
 
-    fn check(&self, id: &DiskId, mode: DiskMode, generation: Generation) -> String {
-        let run: &[u8] = if Medium::from(mode) == Medium::Memory { &self.run } else { &[] };
+    fn check(&self, id: &DiskId, medium: Medium, generation: Generation) -> String {
+        let run: &[u8] = if medium == Medium::Memory { &self.run } else { &[] };
         let parts = [id.folder(), generation.to_string()];
         let bytes = self.tokens.derive(Purpose::DiskName, &[parts[0].as_bytes(), parts[1].as_bytes(), run]);
         format!("{:016x}", number(bytes))
@@ -343,10 +368,12 @@ pub struct NamedFor {
 impl DiskNames for NamedFor {
     fn name(&self, id: &DiskId, disk: &DiskBoot) -> Result<NamedDisk, Unnamed> {
         let generation = self.disks.generation(id, disk, self.token)?;
+        let medium = Medium::from(disk.mode);
+        let said = Said { id: id.clone(), disk: disk.clone(), generation, medium };
         // What a login would not find is told now, on the machine's screen.
-        self.disks.image(id, disk, generation)?;
+        self.disks.image(&said)?;
         self.disks.tell(id, self.taker);
-        let target = self.disks.target_name(id, disk.mode, generation);
+        let target = self.disks.target_name(&said);
         let secret = Secret::new(self.disks.secret(&target));
         Ok(NamedDisk { target, secret })
     }
@@ -366,10 +393,10 @@ impl DiskNames for NotServed {
 
 /// Opens a disk, whose generation is made if this is the first login to it.
 fn disk_of(generations: &Generations, said: &Said, image: Arc<Image>) -> Result<Disk, Refusal> {
-    let Said { id, disk, generation } = said;
+    let Said { id, disk, generation, medium } = said;
     let size = image.size();
     let space = disk.space.map_or(Space::Unlimited, Space::Quota);
-    let opened = match Medium::from(disk.mode) {
+    let opened = match medium {
         Medium::Memory => Overlay::in_memory(image, size, space),
         Medium::Files => generations.login(&id.folder(), *generation, image, size, space, now_secs()),
     };
@@ -387,6 +414,13 @@ fn damaged(id: &DiskId, error: &Error) -> Unnamed {
 fn same(said: &str, right: &str) -> bool {
     let differing = said.bytes().zip(right.bytes()).fold(0, |sum, (one, other)| sum | (one ^ other));
     said.len() == right.len() && differing == 0
+}
+
+/// The same for a disk, and for few others.
+fn number_of(id: &DiskId) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    id.hash(&mut hasher);
+    hasher.finish()
 }
 
 fn number(bytes: [u8; 32]) -> u64 {

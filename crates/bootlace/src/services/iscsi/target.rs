@@ -186,6 +186,12 @@ impl Target {
         }
     }
 
+    /// Closes it for one that takes its disk's place.
+    pub(super) fn retire(&self) {
+        self.close();
+        self.disk.retire();
+    }
+
     /// Closes it if nobody uses it; whether it is closed.
     pub(super) fn close_idle(&self) -> bool {
         let mut sessions = lock(&self.sessions);

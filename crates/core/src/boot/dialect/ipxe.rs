@@ -190,6 +190,10 @@ fn wait(script: &mut Script, context: &ScriptContext<'_>, waiting: Waiting) {
         }
     };
     script.line(&format!("sleep {secs} || {}", leave(platform)));
+    if waiting == Waiting::Disk {
+        // What was asked for, with what was picked in a menu; builds before 2013 do not know it.
+        script.line("chain --replace --autofree ${cwuri} ||");
+    }
     script.line(&format!("chain --replace --autofree {}/boot.ipxe ||", context.server.url));
     script.say("Bootlace: the server does not answer");
     script.wait_and_leave(platform);

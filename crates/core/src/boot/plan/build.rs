@@ -382,6 +382,11 @@ impl<'a> Builder<'a> {
 
     fn disk(&self, disk: &DiskBoot, entrusted: Entrusted<'_>) -> Result<Action, PlanError> {
         let Context { machine, facts, server, .. } = self.context;
+        if machine.is_none() && facts.mac().is_some_and(|mac| self.config.machines.is_shared(mac)) {
+            let fix = "write its uuid or serial into a [[machine]]";
+            let why = "its card is one of several machines (`shared_macs`), so it gets no disk";
+            return Err(self.error("kind", why, Some(fix)));
+        }
         let id = DiskId::of(machine, facts, &self.boot.name);
         let (Some(names), Some(id)) = (entrusted.disks, id) else {
             let fix = "give the machine its address by Bootlace's DHCP, or put it on a link of the server";
