@@ -182,7 +182,9 @@ fn examples(context: &Context) -> Result<()> {
         fs::write(&file, said(&mut render)?)?;
         Ok(file)
     };
-    said(Command::new("debconf-set-selections").arg("--checkonly").arg(rendered("preseed.cfg")?))?;
+    let mut debconf = Command::new("debconf-set-selections");
+    debconf.env("DEBCONF_DB_REPLACE", format!("File{{{}}}", context.dir().join("debconf").display()));
+    said(debconf.arg("--checkonly").arg(rendered("preseed.cfg")?))?;
     context.note("preseed");
     let python = readers(&context.project().cache_dir());
     ensure!(python.exists(), "there is no {}: Python's packages could not be fetched", python.display());

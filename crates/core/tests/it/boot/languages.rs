@@ -63,6 +63,9 @@ fn render(template: &Template, values: &Values) -> String {
 fn said(program: &str, arguments: &[&str], input: &str) -> Option<Output> {
     let mut command = Command::new(program);
     command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    // debconf's own database is locked while apt or another test uses it.
+    let own = format!("File{{{}/debconf-{}}}", env!("CARGO_TARGET_TMPDIR"), std::process::id());
+    command.env("DEBCONF_DB_REPLACE", own);
     let mut child = match command.spawn() {
         Err(error) if error.kind() == ErrorKind::NotFound && std::env::var_os("CI").is_none() => return None,
         spawned => {
