@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 use bootlace_core::boot::loader::LoaderInventory;
 use bootlace_core::config::Config;
 use bootlace_core::dhcp::{Lease, LeaseState, usual_recipe};
-use bootlace_core::event::{DhcpAnswer, Event, EventKind, FileOutcome, ScriptStep};
+use bootlace_core::event::{DhcpAnswer, DiskStep, Event, EventKind, FileOutcome, ScriptStep};
 use bootlace_core::finding::Trail;
 use bootlace_core::learn::{Fact, Setting};
 use bootlace_core::model::Timestamp;
@@ -217,6 +217,7 @@ pub enum StepView {
     Script { name: String, boot: Option<String>, by: Option<String> },
     File { protocol: String, name: String },
     Absent { protocol: String, name: String },
+    Disk { target: String },
 }
 
 impl From<&Step> for StepView {
@@ -236,6 +237,7 @@ impl From<&Step> for StepView {
                 boot: boot.as_ref().map(|(boot, _)| boot.to_string()),
                 by: boot.as_ref().map(|(_, by)| by.to_string()),
             },
+            Step::Disk { target } => Self::Disk { target: target.clone() },
             Step::File { protocol, name } => {
                 Self::File { protocol: protocol.name().to_owned(), name: name.clone() }
             }
@@ -320,6 +322,16 @@ fn describe(kind: &EventKind) -> (String, Option<&Trail>) {
                 }
             };
             (format!("{} {}: {outcome}", file.protocol.name(), file.name), None)
+        }
+        EventKind::Disk(disk) => {
+            let step = match &disk.step {
+                DiskStep::LoggedIn => "logged in".to_owned(),
+                DiskStep::Ended { read, written, took } => {
+                    format!("ended after {} s, {read} bytes read, {written} written", took.as_secs())
+                }
+                DiskStep::Refused(why) => format!("refused: {why}"),
+            };
+            (format!("disk {}: {step}", disk.target), None)
         }
         EventKind::Contradiction { seen, claimed } => (format!("{seen} says to be {claimed}"), None),
         EventKind::Conflict { address, seen, quarantined } => {

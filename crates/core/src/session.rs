@@ -17,7 +17,7 @@ use crate::boot::features::IpxeFeatures;
 use crate::config::BootName;
 use crate::dhcp::{Query, SessionView};
 use crate::event::{
-    ClientClass, DecidedBy, DhcpAnswer, DhcpMessage, Event, EventKind, FileOutcome, ScriptStep,
+    ClientClass, DecidedBy, DhcpAnswer, DhcpMessage, DiskStep, Event, EventKind, FileOutcome, ScriptStep,
 };
 use crate::model::{Facts, Timestamp};
 use crate::oneshot::{Offered, Taker};
@@ -249,6 +249,14 @@ impl Session {
                 FileOutcome::Refused(why) => self.problem = Some(format!("{} refused: {why}", file.name)),
                 // Loaders ask for many optional names: an absent file is worth a line, not an alarm.
                 FileOutcome::Absent(_) | FileOutcome::SizeProbe => {}
+            },
+            EventKind::Disk(disk) => match &disk.step {
+                DiskStep::LoggedIn => {
+                    self.proven = true;
+                    self.reach(if self.stage >= Stage::Script { Stage::Payload } else { self.stage });
+                }
+                DiskStep::Ended { read, .. } => self.bytes += read,
+                DiskStep::Refused(why) => self.problem = Some(format!("disk refused: {why}")),
             },
             EventKind::Contradiction { claimed, .. } => {
                 self.problem = Some(format!("somebody at this address says to be {claimed}"));

@@ -60,6 +60,14 @@ impl DiskId {
         format!("{AUTHORITY}:{}:{}:{generation}", self.machine, plain(self.boot.as_str()))
     }
 
+    /// What a target of ours is called where names are kept and shown: of a machine's disk without the generation.
+    pub fn shown(target: &str) -> &str {
+        match target.strip_prefix(AUTHORITY).and_then(|_| target.rsplit_once(':')) {
+            Some((disk, _)) => disk,
+            None => target,
+        }
+    }
+
     /// The disk and the generation that a target's name says, of a boot among `boots`. Where two boots are
     /// written alike in iSCSI names, whoever made the name knows which one it is of.
     pub fn of_target<'a, 'b>(

@@ -9,7 +9,7 @@ use bootlace_wire::tftp::clean_name;
 
 use super::clients::{self, Client, Speaker};
 use super::{Exchange, Explanation, Rom, Subject, World, ipxe};
-use crate::boot::disk::HiddenNames;
+use crate::boot::disk::{DiskId, HiddenNames};
 use crate::boot::install::HIDDEN_TOKEN;
 use crate::boot::loader::signed_ipxe::Pair;
 use crate::boot::loader::{candidates, signed_boot};
@@ -18,7 +18,8 @@ use crate::boot::template::Server;
 use crate::config::{BootKind, BootName, Cidr, DhcpMode};
 use crate::dhcp::{Decision, Received, Role, Service, SessionView, classify, decide};
 use crate::event::{
-    ClientClass, DhcpAnswer, Event, EventKind, FileEvent, FileOutcome, Given, Peer, Protocol, ScriptEvent,
+    ClientClass, DhcpAnswer, DiskEvent, DiskStep, Event, EventKind, FileEvent, FileOutcome, Given, Peer,
+    Protocol, ScriptEvent,
 };
 use crate::files::{FileRequest, Identity, Named, Resolution, Resource, look_up, percent_decoded, resolve};
 use crate::learn::Fact;
@@ -290,11 +291,29 @@ impl Walk<'_> {
         match walked.end {
             ipxe::End::Boots => format!("starts what it fetched{elsewhere}"),
             ipxe::End::Chains(next) => self.fetch(&next),
-            ipxe::End::Disk(disk) => format!("starts the disk {disk}"),
+            ipxe::End::Disk(disk) => {
+                if let Some(target) = self.own_target(&disk) {
+                    let event =
+                        DiskEvent { target: Text::from(DiskId::shown(&target)), step: DiskStep::LoggedIn };
+                    self.record(EventKind::Disk(event));
+                }
+                format!("starts the disk {disk}")
+            }
             ipxe::End::Exits(_) => "leaves iPXE: the firmware goes on with its next boot device".to_owned(),
             ipxe::End::Stops(what) => format!("ends in {what}"),
             ipxe::End::Lost(why) => format!("cannot be followed further: {why}"),
         }
+    }
+
+    /// The target of a SAN URI (RFC 4173), if this server has it.
+    fn own_target(&self, uri: &str) -> Option<String> {
+        let config = self.world.config;
+        let at = format!("iscsi:{}:6:{}:0:", self.server, config.iscsi.port);
+        let target = uri.strip_prefix(&at)?;
+        let of_machine =
+            DiskId::of_target(target, config.disk_boots().map(|(boot, _)| boot)).next().is_some();
+        let of_config = config.iscsi.targets.iter().any(|known| known.name == target);
+        (of_machine || of_config).then(|| target.to_owned())
     }
 
     fn waits(&self, boot: &BootName) -> bool {

@@ -3,7 +3,10 @@
 use std::net::Ipv4Addr;
 
 use crate::config::BootName;
-use crate::event::{ClientClass, DecidedBy, DhcpAnswer, Event, EventKind, FileOutcome, Protocol, ScriptStep};
+use crate::event::{
+    ClientClass, DecidedBy, DhcpAnswer, DiskEvent, DiskStep, Event, EventKind, FileOutcome, Protocol,
+    ScriptStep,
+};
 
 /// One step.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,6 +46,11 @@ pub enum Step {
         protocol: Protocol,
         /// Its served name.
         name: String,
+    },
+    /// A disk was logged in to.
+    Disk {
+        /// The name of its target, of a machine's disk without the generation.
+        target: String,
     },
     /// A file was asked for that is not there.
     Absent {
@@ -100,6 +108,9 @@ fn step_of(event: &Event) -> Option<Step> {
                 FileOutcome::SizeProbe | FileOutcome::Refused(_) | FileOutcome::Aborted { .. } => None,
             }
         }
-        EventKind::Contradiction { .. } | EventKind::Conflict { .. } => None,
+        EventKind::Disk(DiskEvent { target, step: DiskStep::LoggedIn }) => {
+            Some(Step::Disk { target: target.to_string() })
+        }
+        EventKind::Disk(_) | EventKind::Contradiction { .. } | EventKind::Conflict { .. } => None,
     }
 }

@@ -124,7 +124,8 @@ fn opens(event: &Event) -> bool {
         EventKind::Dhcp(dhcp) => dhcp.client != ClientClass::Os,
         EventKind::Script(_) => true,
         EventKind::File(_) => !event.is_size_probe(),
-        EventKind::Contradiction { .. } | EventKind::Conflict { .. } => false,
+        // A system that runs for long has its disk all the time.
+        EventKind::Disk(_) | EventKind::Contradiction { .. } | EventKind::Conflict { .. } => false,
     }
 }
 
