@@ -9,7 +9,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use crate::config::{Boot, BootKind, BootName, Location, Machine};
+use crate::config::{Boot, BootKind, BootName, DiskBoot, Location, Machine, San, SanKernel};
 use crate::model::{Facts, Text, Timestamp};
 use crate::session::SessionId;
 
@@ -167,13 +167,14 @@ pub fn payload(boot: &Boot) -> BTreeSet<&str> {
             std::iter::once(kernel).chain(initrd).filter_map(of).collect()
         }
         BootKind::Efi { file } => of(file).into_iter().collect(),
+        BootKind::San(San { kernel, .. }) | BootKind::Disk(DiskBoot { kernel, .. }) => {
+            kernel.iter().flat_map(SanKernel::files).filter_map(of).collect()
+        }
         BootKind::Local(_)
         | BootKind::Menu(_)
         | BootKind::Pxelinux(_)
         | BootKind::Chain { .. }
         | BootKind::Ipxe { .. }
-        | BootKind::San(_)
-        | BootKind::Disk(_)
         | BootKind::Wait => BTreeSet::new(),
     }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use anyhow::{Result, bail};
 use bootlace_core::boot::loader::{Loader, LoaderInventory};
-use bootlace_core::config::{self, BootKind, BootName, Config, Install, Location, Overrides};
+use bootlace_core::config::{self, BootKind, BootName, Config, DiskBoot, Install, Location, Overrides, San};
 use bootlace_core::finding::{Finding, Severity};
 use bootlace_disk::BLOCK_BYTES;
 use clap::Args;
@@ -141,6 +141,10 @@ fn missing_files<'a>(config: &'a Config, plane: &'a FilePlane) -> impl Iterator<
             }
             BootKind::Install(Install { kernel, initrd, shim, source, .. }) => {
                 [kernel].into_iter().chain(initrd).chain(shim).chain(source).filter_map(served_name).collect()
+            }
+            BootKind::San(San { kernel: Some(kernel), .. })
+            | BootKind::Disk(DiskBoot { kernel: Some(kernel), .. }) => {
+                kernel.files().filter_map(served_name).collect()
             }
             BootKind::Efi { file } => served_name(file).into_iter().collect(),
             BootKind::Pxelinux(pxelinux) => vec![pxelinux.file.as_str()],

@@ -37,6 +37,8 @@ pub enum Action {
         args: Vec<Arg>,
         /// The shim that vouches for the kernel where firmware asks for that.
         shim: Option<Source>,
+        /// The disk that its root is on, where that is a SAN disk.
+        disk: Option<SanDisk>,
     },
     /// Another server's script or program.
     Chain {
@@ -69,14 +71,18 @@ pub enum Action {
     /// Nothing, and the same question again a little later.
     Wait(Waiting),
     /// A disk of an iSCSI target.
-    San {
-        /// RFC 4173 URI.
-        target: String,
-        /// The machine's initiator name.
-        initiator: Option<String>,
-        /// Login.
-        chap: Option<ChapLogin>,
-    },
+    San(SanDisk),
+}
+
+/// A disk of an iSCSI target.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SanDisk {
+    /// RFC 4173 URI.
+    pub target: String,
+    /// The machine's initiator name.
+    pub initiator: Option<String>,
+    /// Login.
+    pub chap: Option<ChapLogin>,
 }
 
 /// What a machine waits for.

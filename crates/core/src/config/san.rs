@@ -1,6 +1,6 @@
 //! `kind = "san"`: an iSCSI target of somebody else.
 
-use super::boots::required;
+use super::boots::{required, san_kernel};
 use super::file::Table;
 use super::report::{At, Report};
 use super::types::{BootName, Chap, San, Secret};
@@ -41,7 +41,8 @@ pub(super) fn san(name: &At<BootName>, table: &Table<'_>, report: &mut Report<'_
     };
     let chap = chap(table, report);
     what_targets_refuse(table, chap.as_ref(), report);
-    Some(San { target: target?, initiator, chap })
+    let kernel = san_kernel(name, table, report)?;
+    Some(San { target: target?, initiator, chap, kernel })
 }
 
 fn is_template(text: &str) -> bool {

@@ -499,6 +499,26 @@ pub struct San {
     pub initiator: Option<Template>,
     /// Login.
     pub chap: Option<Chap>,
+    /// What is started with the disk attached; without one, what is on the disk.
+    pub kernel: Option<SanKernel>,
+}
+
+/// A kernel of the server's whose root is on a SAN disk.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SanKernel {
+    /// The kernel.
+    pub kernel: Location,
+    /// Its initial file systems, in order.
+    pub initrd: Vec<Location>,
+    /// Its arguments.
+    pub cmdline: Template,
+}
+
+impl SanKernel {
+    /// What is fetched, in order.
+    pub fn files(&self) -> impl Iterator<Item = &Location> {
+        std::iter::once(&self.kernel).chain(&self.initrd)
+    }
 }
 
 /// CHAP credentials of a SAN boot.

@@ -265,6 +265,9 @@ impl Walk<'_> {
     /// Follows a script.
     fn run(&mut self, script: &str, url: &str) -> String {
         let walked = ipxe::walk(script, url, &self.settings(), self.subject.pick.as_deref());
+        for disk in &walked.disks {
+            self.log_in(disk);
+        }
         let mut outside = Vec::new();
         for url in walked.fetches {
             match self.ours(&url) {
@@ -292,16 +295,20 @@ impl Walk<'_> {
             ipxe::End::Boots => format!("starts what it fetched{elsewhere}"),
             ipxe::End::Chains(next) => self.fetch(&next),
             ipxe::End::Disk(disk) => {
-                if let Some(target) = self.own_target(&disk) {
-                    let event =
-                        DiskEvent { target: Text::from(DiskId::shown(&target)), step: DiskStep::LoggedIn };
-                    self.record(EventKind::Disk(event));
-                }
+                self.log_in(&disk);
                 format!("starts the disk {disk}")
             }
             ipxe::End::Exits(_) => "leaves iPXE: the firmware goes on with its next boot device".to_owned(),
             ipxe::End::Stops(what) => format!("ends in {what}"),
             ipxe::End::Lost(why) => format!("cannot be followed further: {why}"),
+        }
+    }
+
+    /// Attaches a disk, which is an event where it is this server's.
+    fn log_in(&mut self, uri: &str) {
+        if let Some(target) = self.own_target(uri) {
+            let event = DiskEvent { target: Text::from(DiskId::shown(&target)), step: DiskStep::LoggedIn };
+            self.record(EventKind::Disk(event));
         }
     }
 

@@ -4,14 +4,15 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::slice;
 
-use super::{Action, Arg, ChapLogin, Entrusted, MenuEntry, Plan, Source, Tree, Waiting};
+use super::{Action, Arg, ChapLogin, Entrusted, MenuEntry, Plan, SanDisk, Source, Tree, Waiting};
 use crate::boot::choose::Choice;
 use crate::boot::disk::{DiskId, Unnamed};
 use crate::boot::escape::url_path;
 use crate::boot::install::{self, Answered};
 use crate::boot::template::{Context, RenderError, Server, Template};
 use crate::config::{
-    Boot, BootKind, BootName, Chap, Config, DiskBoot, DiskChap, Install, Location, Menu, Pxelinux, San, Vars,
+    Boot, BootKind, BootName, Chap, Config, DiskBoot, DiskChap, Install, Location, Menu, Pxelinux, San,
+    SanKernel, Vars,
 };
 use crate::model::{Facts, Firmware, Var};
 
@@ -77,8 +78,12 @@ fn templates(boot: &Boot) -> Vec<&Template> {
             Location::Url(url) => Some(url),
         }
     }
+    fn of_kernel(kernel: &SanKernel) -> impl Iterator<Item = &Template> {
+        kernel.files().filter_map(of).chain([&kernel.cmdline])
+    }
     match &boot.kind {
-        BootKind::Local(_) | BootKind::Menu(_) | BootKind::Disk(_) | BootKind::Wait => Vec::new(),
+        BootKind::Local(_) | BootKind::Menu(_) | BootKind::Wait => Vec::new(),
+        BootKind::Disk(disk) => disk.kernel.iter().flat_map(of_kernel).collect(),
         BootKind::Pxelinux(Pxelinux { cmdline, serial, menu_title, .. }) => vec![cmdline, serial, menu_title],
         BootKind::Linux { kernel, initrd, cmdline, shim } => {
             let files = slice::from_ref(kernel).iter().chain(initrd).chain(shim);
@@ -87,7 +92,10 @@ fn templates(boot: &Boot) -> Vec<&Template> {
         BootKind::Chain { url } => vec![url],
         BootKind::Ipxe { script } => vec![script],
         BootKind::Efi { file } => of(file).into_iter().collect(),
-        BootKind::San(san) => [&san.target].into_iter().chain(&san.initiator).collect(),
+        BootKind::San(san) => {
+            let kernel = san.kernel.iter().flat_map(of_kernel);
+            [&san.target].into_iter().chain(&san.initiator).chain(kernel).collect()
+        }
         BootKind::Install(install) => {
             let files = slice::from_ref(&install.kernel).iter().chain(&install.initrd);
             let files = files.chain(&install.shim).chain(&install.source).filter_map(of);
@@ -116,6 +124,7 @@ pub fn build(
             initrds: initrd.iter().map(|file| builder.source("initrd", file)).collect::<Result<_, _>>()?,
             args: builder.args(cmdline)?,
             shim: shim.as_ref().map(|file| builder.source("shim", file)).transpose()?,
+            disk: None,
         },
         BootKind::Chain { url } => Action::Chain { url: builder.url("url", url)? },
         BootKind::Ipxe { script } => Action::Script { text: builder.render("script", script)? },
@@ -342,6 +351,7 @@ impl<'a> Builder<'a> {
                 .collect::<Result<_, _>>()?,
             args,
             shim: install.shim.as_ref().map(|file| self.source("shim", file)).transpose()?,
+            disk: None,
         })
     }
 
@@ -377,7 +387,19 @@ impl<'a> Builder<'a> {
                 Some(name)
             }
         };
-        Ok(Action::San { target, initiator, chap: san.chap.as_ref().map(login) })
+        self.on_disk(san.kernel.as_ref(), SanDisk { target, initiator, chap: san.chap.as_ref().map(login) })
+    }
+
+    /// What is started with a disk attached.
+    fn on_disk(&self, kernel: Option<&SanKernel>, disk: SanDisk) -> Result<Action, PlanError> {
+        let Some(SanKernel { kernel, initrd, cmdline }) = kernel else { return Ok(Action::San(disk)) };
+        Ok(Action::Linux {
+            kernel: self.source("kernel", kernel)?,
+            initrds: initrd.iter().map(|file| self.source("initrd", file)).collect::<Result<_, _>>()?,
+            args: self.args(cmdline)?,
+            shim: None,
+            disk: Some(disk),
+        })
     }
 
     fn disk(&self, disk: &DiskBoot, entrusted: Entrusted<'_>) -> Result<Action, PlanError> {
@@ -407,7 +429,7 @@ impl<'a> Builder<'a> {
                 Some(ChapLogin { username, password: named.secret, reverse: None })
             }
         };
-        Ok(Action::San { target, initiator: Some(id.initiator()), chap })
+        self.on_disk(disk.kernel.as_ref(), SanDisk { target, initiator: Some(id.initiator()), chap })
     }
 }
 
