@@ -1,19 +1,28 @@
 //! Machines with disks of the server's.
 
 use std::fs;
+use std::path::Path;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
+use bootlace_lab::initrd::Initrd;
 use bootlace_lab::{Disk, Firmware, Machine};
 
 use super::context::{BOOT_LIMIT, STEP_LIMIT};
 use super::stage::{Boot, Files, Stage};
 use super::{Context, Scenario};
 
-pub(super) const SCENARIOS: &[Scenario] = &[Scenario {
-    name: "disk-own",
-    shows: "two machines boot from one image and write to it, one keeps that and one is reset, also over a kill and a restart of the server",
-    run: own,
-}];
+pub(super) const SCENARIOS: &[Scenario] = &[
+    Scenario {
+        name: "disk-own",
+        shows: "two machines boot from one image and write to it, one keeps that and one is reset, also over a kill and a restart of the server",
+        run: own,
+    },
+    Scenario {
+        name: "disk-kernel",
+        shows: "Debian's kernel and open-iscsi find by iBFT the disk that iPXE attached, with mutual CHAP, and what was synced before the plug was pulled",
+        run: kernel,
+    },
+];
 
 const NETWORK: &str = r#"
 images = "images"
@@ -80,4 +89,84 @@ fn starts(stage: &Stage<'_>, boots: &[Boot; 2], counts: [u8; 2]) -> Result<()> {
         boot.went_as_foretold(stage)?;
     }
     Ok(())
+}
+
+/// Debian's packages that open-iscsi's small initiator is of, and what is taken of each.
+pub(super) const ISCSISTART: [(&str, &str); 7] = [
+    ("open-iscsi", "sbin/iscsistart"),
+    ("libopeniscsiusr", "usr/lib/x86_64-linux-gnu/libopeniscsiusr.so.0.2.0"),
+    ("libssl3", "usr/lib/x86_64-linux-gnu/libcrypto.so.3"),
+    ("libkmod2", "usr/lib/x86_64-linux-gnu/libkmod.so.2"),
+    ("libzstd1", "usr/lib/x86_64-linux-gnu/libzstd.so.1"),
+    ("liblzma5", "lib/x86_64-linux-gnu/liblzma.so.5"),
+    ("libc6", "lib/x86_64-linux-gnu/libc.so.6"),
+];
+/// Of the last package, what starts programs.
+const LOADER: &str = "lib/x86_64-linux-gnu/ld-linux-x86-64.so.2";
+const KERNEL: &str = r#"
+[boot.seat]
+kind = "disk"
+image = "empty"
+kernel = "vmlinuz"
+initrd = ["initrd"]
+cmdline = "console=ttyS0 iscsi_auto"
+username = "seat"
+password_file = "seat.secret"
+reverse_username = "server"
+reverse_password_file = "server.secret"
+[[machine]]
+name = "web1"
+mac = ["52:54:00:12:34:57"]
+boot = "seat"
+"#;
+/// What Debian's initial file system does with `iscsi_auto`, in short; then a file system, on which something is written once and found
+/// again.
+const COMMANDS: &str = r#"chmod +x /bin/iscsistart /bin/ld-linux-x86-64.so.2
+iscsi() { /bin/ld-linux-x86-64.so.2 --library-path /bin /bin/iscsistart "$@"; }
+iscsi -N
+iscsi -b
+n=0
+while [ ! -b /dev/sda ] && [ $n -lt 600 ]; do usleep 100000; n=$((n+1)); done
+mkdir /tmp/disk
+mount -t ext4 /dev/sda /tmp/disk 2>/dev/null || { mke2fs /dev/sda >/dev/null; mount -t ext4 /dev/sda /tmp/disk; }
+if [ -f /tmp/disk/sum ]; then
+    (cd /tmp/disk && sha256sum -c sum) && echo "BOOTLACE-LAB found"
+else
+    dd if=/dev/urandom of=/tmp/disk/data bs=64k count=64 2>/dev/null
+    (cd /tmp/disk && sha256sum data >sum)
+    sync
+    echo "BOOTLACE-LAB written"
+    while :; do dd if=/dev/urandom of=/tmp/disk/more bs=64k count=64 2>/dev/null; done
+fi
+"#;
+const MODULES: [&str; 5] = ["virtio_pci", "virtio_net", "iscsi_tcp", "iscsi_ibft", "sd_mod"];
+
+fn kernel(context: &Context) -> Result<()> {
+    let images = context.dir().join("images");
+    fs::create_dir(&images)?;
+    fs::File::create(images.join("empty.img"))?.set_len(64 << 20)?;
+    fs::write(context.dir().join("seat.secret"), "seat-secret-1\n")?;
+    fs::write(context.dir().join("server.secret"), "server-secret-2\n")?;
+    let mut files = Vec::new();
+    for (package, file) in ISCSISTART.into_iter().chain([("libc6", LOADER)]) {
+        let name = Path::new(file).file_name().and_then(|name| name.to_str()).context("a file has a name")?;
+        files.push((format!("bin/{name}"), fs::read(context.debian(package)?.join(file))?));
+    }
+    let files: Vec<_> = files.iter().map(|(name, bytes)| (name.as_str(), bytes.as_slice())).collect();
+    let stage = Files::on(context, NETWORK, KERNEL)?;
+    let guest = context.guest()?;
+    fs::copy(guest.image(), context.dir().join("boot/vmlinuz"))?;
+    Initrd { modules: &MODULES, commands: COMMANDS, files: &files }
+        .write(&guest, &context.dir().join("boot/initrd"))?;
+    let stage = stage.serve()?;
+    stage.server.log().wait_for("sha256", STEP_LIMIT)?;
+    let web1 = Machine::new("web1", "52:54:00:12:34:57", Firmware::SeaBios);
+    let boot = stage.switch_on(&web1)?;
+    boot.machine.wait_for("BOOTLACE-LAB written", BOOT_LIMIT)?;
+    boot.went_as_foretold(&stage)?;
+    // Its plug is pulled while it writes.
+    drop(boot);
+    let boot = stage.switch_on(&web1)?;
+    boot.machine.wait_for("BOOTLACE-LAB found", BOOT_LIMIT)?;
+    boot.went_as_foretold(&stage)
 }

@@ -89,6 +89,7 @@ const GROUPS: &[&[Scenario]] = &[
 /// may be missing.
 pub(crate) fn fetch_packages(cache: &Path) -> Result<()> {
     let packages = stage::SIGNED_BOOT.iter().map(|(package, _)| *package);
+    let packages = packages.chain(disks::ISCSISTART.iter().map(|(package, _)| *package));
     let packages = packages.chain([trees::GRUB_PC, installs::INSTALLER, installs::CLOUD_INIT]);
     packages.into_iter().try_for_each(|package| debian::unpack(cache, package).map(drop))?;
     if let Err(error) = installs::fetch_readers(cache) {

@@ -152,8 +152,7 @@ pub(super) fn run(opened: Opened) -> Result<()> {
         let (tftp_guests, guests) = mpsc::channel(tftp::GUESTS_MAX);
         let stand_ins = StandIns::new(names.clone(), serving, orders.clone(), tftp_guests, stop.clone());
         services.spawn(tftp::serve(tftp, tftp_listeners, guests, ended(stop.clone())));
-        let counters = Arc::clone(hub.counters());
-        services.spawn(iscsi::serve(disks, iscsi_listeners, counters, ended(stop.clone())));
+        services.spawn(iscsi::serve(disks, iscsi_listeners, Arc::clone(&hub), ended(stop.clone())));
         services.spawn(keeper.run(hang_up, stop.clone()));
         // Courtesies: the server goes on without them.
         let mut courtesies = JoinSet::new();

@@ -4,7 +4,7 @@ use std::fs;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 
-use bootlace::counters::{Counter, Counters};
+use bootlace::counters::Counter;
 use bootlace::services::iscsi::{Disks, limits, serve};
 use bootlace_core::config::{InitiatorPattern, IscsiConfig, IscsiTarget, TargetMode};
 use tempfile::TempDir;
@@ -12,6 +12,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 
 use crate::initiator::{CHECK_CONDITION, GOOD, Initiator};
+use crate::world::World;
 
 const OWN: &str = "iqn.2026-01.example:own";
 const SHARED: &str = "iqn.2026-01.example:shared";
@@ -24,7 +25,7 @@ struct Server {
     runtime: Runtime,
     stop: Option<oneshot::Sender<()>>,
     addr: SocketAddr,
-    counters: Arc<Counters>,
+    world: World,
     dir: TempDir,
 }
 
@@ -50,12 +51,12 @@ impl Server {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         listener.set_nonblocking(true).unwrap();
         let addr = listener.local_addr().unwrap();
-        let counters = Arc::new(Counters::default());
+        let world = World::new();
         let runtime = Runtime::new().unwrap();
         let (stop, stopped) = oneshot::channel::<()>();
         let stopped = async { drop(stopped.await) };
-        runtime.spawn(serve(disks, vec![listener], Arc::clone(&counters), stopped));
-        Self { runtime, stop: Some(stop), addr, counters, dir }
+        runtime.spawn(serve(disks, vec![listener], Arc::clone(&world.hub), stopped));
+        Self { runtime, stop: Some(stop), addr, world, dir }
     }
 
     fn connect(&self) -> Initiator {
@@ -212,7 +213,7 @@ fn logins_that_do_not_end_are_few() {
     let held: Vec<Initiator> = (0..limits::LOGINS_PER_CLIENT_MAX).map(|_| server.connect()).collect();
     // Connections are accepted in their order.
     assert!(server.connect().answer().is_none());
-    assert_eq!(server.counters.get(Counter::IscsiClientFull), 1);
+    assert_eq!(server.world.hub.counters().get(Counter::IscsiClientFull), 1);
     drop(held);
 }
 

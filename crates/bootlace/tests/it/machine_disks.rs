@@ -6,11 +6,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use bootlace::counters::{Counter, Counters};
+use bootlace::counters::Counter;
 use bootlace::services::iscsi::{Disks, MachineDisks, serve};
 use bootlace::serving::{Edition, Serving, resolver};
 use bootlace::tokens::Tokens;
 use bootlace_core::config::{BootKind, BootName, DiskMode};
+use bootlace_core::event::{DiskEvent, DiskStep, EventKind};
 use bootlace_core::oneshot::Stage;
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
@@ -72,7 +73,6 @@ struct Running {
     stop: oneshot::Sender<()>,
     ended: tokio::task::JoinHandle<std::io::Result<()>>,
     addr: SocketAddr,
-    counters: Arc<Counters>,
     disks: Arc<MachineDisks>,
 }
 
@@ -126,13 +126,12 @@ impl Lab {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         listener.set_nonblocking(true).unwrap();
         let addr = listener.local_addr().unwrap();
-        let counters = Arc::new(Counters::default());
         let (stop, stopped) = oneshot::channel::<()>();
         let served = Disks::open(&world.serving.load().config.iscsi).unwrap();
         let served = served.with_machines(Some(Arc::clone(&disks)));
         let stopped = async { drop(stopped.await) };
-        let ended = runtime.spawn(serve(served, vec![listener], Arc::clone(&counters), stopped));
-        self.running = Some(Running { stop, ended, addr, counters, disks });
+        let ended = runtime.spawn(serve(served, vec![listener], Arc::clone(&world.hub), stopped));
+        self.running = Some(Running { stop, ended, addr, disks });
     }
 
     /// Ends the server, and starts another one on its state folder.
@@ -304,7 +303,7 @@ fn nobody_else_gets_a_disk() {
     let (name, secret) = told.login.clone().unwrap();
     let wrong = Told { login: Some((name, secret.replace(|c: char| c != 'a', "b"))), ..told.clone() };
     assert_eq!(lab.login(&wrong).1, 0x0201);
-    assert_eq!(lab.running().counters.get(Counter::IscsiUnproven), 1);
+    assert_eq!(lab.peers.world.hub.counters().get(Counter::IscsiUnproven), 1);
     assert_eq!(lab.login(&Told { login: None, ..told.clone() }).1, 0x0201);
     let other = Told { initiator: lab.told(2, "kept").initiator, ..told.clone() };
     assert_eq!(lab.login(&other).1, 0x0202);
@@ -473,4 +472,37 @@ fn a_disk_for_once_is_done_with_its_login() {
     assert_eq!(lab.told(1, "kept"), told, "the same boot keeps it");
     lab.switch_on(1);
     assert!(lab.told(1, "kept").target.contains(":kept:"));
+}
+
+#[test]
+fn what_becomes_of_a_disk_is_told() {
+    let lab = Lab::new();
+    let told = lab.told(1, "kept");
+    let mut host = lab.session(&told);
+    assert_eq!((host.write(3, 0x22), host.read(3)), (GOOD, vec![0x22; 512]));
+    drop(host);
+    assert_eq!(lab.login(&Told { login: None, ..told.clone() }).1, 0x0201);
+    drop(lab.session(&told));
+    let events = || -> Vec<DiskEvent> {
+        let disk = |kind| match kind {
+            EventKind::Disk(disk) => Some(disk),
+            _ => None,
+        };
+        lab.peers.events().into_iter().filter_map(disk).collect()
+    };
+    // The thread of a connection that is closed tells it a moment later.
+    let is_end = |disk: &DiskEvent| matches!(disk.step, DiskStep::Ended { .. });
+    while events().iter().filter(|disk| is_end(disk)).count() < 2 {
+        std::thread::yield_now();
+    }
+    let disks = events();
+    assert!(disks.iter().all(|disk| disk.target.as_str() == "iqn.2024-08.internal.bootlace:web1:kept"));
+    let refused = |step: &DiskStep| matches!(step, DiskStep::Refused(why) if why.contains("did not prove"));
+    let ended = |step: &DiskStep| match step {
+        DiskStep::Ended { read, written, .. } => (*read, *written) == (512, 512),
+        _ => false,
+    };
+    let count = |is: &dyn Fn(&DiskStep) -> bool| disks.iter().filter(|disk| is(&disk.step)).count();
+    assert_eq!(count(&|step| *step == DiskStep::LoggedIn), 2, "{disks:?}");
+    assert_eq!((count(&refused), count(&ended)), (1, 1), "{disks:?}");
 }

@@ -10,12 +10,14 @@ use bootlace_wire::iscsi::{
 };
 use bootlace_wire::scsi::limits::TRANSFER_BYTES_MAX;
 use bootlace_wire::scsi::{Outcome, Status, Transfer};
+use rustix::net::RecvFlags;
 
 use super::flush::Flushes;
 use super::limits::{BUFFER_BYTES, KEPT_BYTES_MAX, LOGIN_BUFFER_BYTES, OUTPUT_BYTES, STOP_TIME};
 use super::memory::Loan;
 use super::table::Place;
 use super::target::{Executed, Session, Target, next_tsih};
+use super::told::{self, Told};
 use super::{Shared, random};
 use crate::counters::Counter;
 
@@ -25,6 +27,7 @@ struct Open {
     session: Arc<Session>,
     /// The aborts by others that were heeded.
     aborts: u64,
+    told: Told,
 }
 
 impl Drop for Open {
@@ -63,8 +66,8 @@ pub(super) fn serve(shared: &Shared, stream: TcpStream, place: &mut Place) {
         tracing::debug!(%peer, "an iSCSI connection ended: {error}");
     }
     if let Some(open) = link.open.take() {
-        let (initiator, target) = (&open.session.port.name, open.target.name());
-        tracing::info!(%peer, initiator, target, "iSCSI session ended");
+        tracing::debug!(%peer, initiator = open.session.port.name, "iSCSI session ended");
+        open.told.end(&shared.hub, peer);
     }
 }
 
@@ -134,7 +137,7 @@ impl<'a> Link<'a> {
         loop {
             let left = self.protocol.poll_timeout().map(|until| until.saturating_sub(self.began.elapsed()));
             if left == Some(Duration::ZERO) {
-                self.shared.counters.count(Counter::IscsiSlowLogin);
+                self.shared.hub.counters().count(Counter::IscsiSlowLogin);
                 return Err(io::ErrorKind::TimedOut.into());
             }
             if left.is_some() || self.waits_by_time {
@@ -199,11 +202,16 @@ impl<'a> Link<'a> {
                 self.wanted = Some(who);
                 self.protocol.admit(admission);
             }
-            Err(refusal) => {
-                tracing::info!(peer = %self.peer, initiator = who.initiator, ?refusal, "iSCSI login refused");
-                self.protocol.refuse(refusal);
-            }
+            Err(refusal) => self.refuse(&who, refusal),
         }
+    }
+
+    fn refuse(&mut self, who: &LoginRequest, refusal: Refusal) {
+        tracing::debug!(peer = %self.peer, initiator = who.initiator, ?refusal, "iSCSI login refused");
+        if let SessionKind::Normal { target } = &who.session {
+            told::refused(&self.shared.hub, self.peer, target, refusal);
+        }
+        self.protocol.refuse(refusal);
     }
 
     fn ready(&mut self) -> io::Result<()> {
@@ -211,17 +219,21 @@ impl<'a> Link<'a> {
         if let SessionKind::Normal { target } = &who.session {
             let stream = self.stream.try_clone()?;
             let begun = self.shared.target(target).and_then(|target| {
+                // It may have given up while this waited, and have logged in anew.
+                if has_hung_up(&stream) {
+                    return Err(Refusal::Unavailable);
+                }
                 let session = target.begin(&who, stream)?;
                 Ok((target, session))
             });
             match begun {
                 Ok((target, session)) => {
-                    tracing::info!(peer = %self.peer, initiator = who.initiator, target = target.name(), "iSCSI session");
-                    self.open = Some(Open { target, session, aborts: 0 });
+                    tracing::debug!(peer = %self.peer, initiator = who.initiator, "iSCSI session");
+                    let told = Told::begin(&self.shared.hub, self.peer, target.name());
+                    self.open = Some(Open { target, session, aborts: 0, told });
                 }
                 Err(refusal) => {
-                    tracing::info!(peer = %self.peer, initiator = who.initiator, ?refusal, "iSCSI login refused");
-                    self.protocol.refuse(refusal);
+                    self.refuse(&who, refusal);
                     return Ok(());
                 }
             }
@@ -260,7 +272,10 @@ impl<'a> Link<'a> {
     fn execute(&mut self, request: &Request) {
         let Some(open) = &self.open else { return };
         let data = self.protocol.data(request.task);
-        match open.target.execute(&open.session, request, data, &mut self.read) {
+        let written = data.bytes.len();
+        let executed = open.target.execute(&open.session, request, data, &mut self.read);
+        open.told.moved(self.read.len(), written);
+        match executed {
             Some(Executed::Done(outcome)) => self.protocol.respond(request.task, &outcome, &self.read),
             Some(Executed::Flush) => self.flush(request),
             None => self.over = true,
@@ -305,8 +320,11 @@ impl<'a> Link<'a> {
         self.over = true;
         match cause {
             Cause::Refused(Refusal::Authentication) => {
-                self.shared.counters.count(Counter::IscsiUnproven);
-                tracing::warn!(peer = %self.peer, "iSCSI login refused: the initiator did not prove who it is");
+                self.shared.hub.counters().count(Counter::IscsiUnproven);
+                if let Some(LoginRequest { session: SessionKind::Normal { target }, .. }) = self.wanted.take()
+                {
+                    told::refused(&self.shared.hub, self.peer, &target, Refusal::Authentication);
+                }
             }
             Cause::Protocol | Cause::Digest => {
                 tracing::warn!(peer = %self.peer, ?cause, "iSCSI connection closed");
@@ -314,4 +332,11 @@ impl<'a> Link<'a> {
             Cause::Logout | Cause::Refused(_) | Cause::LoginTimeout => {}
         }
     }
+}
+
+/// Whether nobody is there any more to hear an answer.
+fn has_hung_up(stream: &TcpStream) -> bool {
+    let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
+    let mut byte = [0];
+    matches!(rustix::net::recv(stream, &mut byte[..], flags), Ok((0, _)))
 }
