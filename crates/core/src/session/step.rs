@@ -61,11 +61,13 @@ pub enum Step {
     },
 }
 
-/// The steps that a session's events make: offers that were confirmed count once, and so do repeated requests.
+/// The steps that a session's events make: offers that were confirmed count once, and so do repeated requests, and a disk that the
+/// system logs in to once more which was started from it.
 pub fn steps<'a>(events: impl IntoIterator<Item = &'a Event>) -> Vec<Step> {
     let mut steps: Vec<Step> = Vec::new();
     for step in events.into_iter().filter_map(step_of) {
-        if steps.last() != Some(&step) {
+        let again = matches!(step, Step::Disk { .. }) && steps.contains(&step);
+        if steps.last() != Some(&step) && !again {
             steps.push(step);
         }
     }
