@@ -2,12 +2,15 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Instant;
 
 use anyhow::{Context as _, Result, ensure};
 use bootlace_lab::initrd::Initrd;
-use bootlace_lab::{Disk, Firmware, Machine};
+use bootlace_lab::{Disk, Firmware, Host, Lan, Machine};
 
 use super::context::{BOOT_LIMIT, STEP_LIMIT};
+use super::served::{SERVER, Served};
 use super::stage::{Boot, Files, Stage};
 use super::{Context, Scenario};
 
@@ -21,6 +24,11 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         name: "disk-kernel",
         shows: "Debian's kernel and open-iscsi find by iBFT the disk that iPXE attached, with mutual CHAP, and what was synced before the plug was pulled",
         run: kernel,
+    },
+    Scenario {
+        name: "disk-kills",
+        shows: "what QEMU's initiator wrote to a machine's disk, flushed or not, is there after each of fifty kills of the server",
+        run: kills,
     },
 ];
 
@@ -169,4 +177,100 @@ fn kernel(context: &Context) -> Result<()> {
     let boot = stage.switch_on(&web1)?;
     boot.machine.wait_for("BOOTLACE-LAB found", BOOT_LIMIT)?;
     boot.went_as_foretold(&stage)
+}
+
+/// So often the server is killed.
+const KILLS: u64 = 50;
+const KILLED: &str = r#"
+images = "images"
+default = "kept"
+[dhcp]
+mode = "off"
+[boot.kept]
+kind = "disk"
+image = "empty"
+"#;
+
+/// A disk as a script tells it.
+struct Told {
+    uri: String,
+    initiator: String,
+    secret: String,
+}
+
+fn kills(context: &Context) -> Result<()> {
+    let images = context.dir().join("images");
+    fs::create_dir(&images)?;
+    fs::File::create(images.join("empty.img"))?.set_len(64 << 20)?;
+    let lan = Lan::new()?;
+    let mut server = Served::start(context, &lan, KILLED)?;
+    let client = lan.host("client", "10.188.0.20/24")?;
+    server.log().wait_for("sha256", STEP_LIMIT)?;
+    for kill in 0..KILLS {
+        let told = script(&client)?;
+        let (at, next) = (kill % 16, (kill + 1) % 16);
+        // What was flushed last, and what was written and not flushed.
+        let mut orders = Vec::new();
+        if kill > 0 {
+            let before = (kill - 1) % 16;
+            orders.push(format!("read -P {} {}M 1M", kill % 256, before));
+            orders.push(format!("read -P {} {}M 1M", 255 - kill % 256, 32 + before));
+        }
+        orders.push(format!("write -P {} {at}M 1M", (kill + 1) % 256));
+        orders.push("flush".to_owned());
+        orders.push(format!("write -P {} {}M 1M", 255 - (kill + 1) % 256, 32 + at));
+        orders.push(format!("discard {}M 1M", next));
+        let writer = client.namespace().spawn(&mut qemu_io(&told, &orders))?;
+        let output = writer.wait_with_output()?;
+        let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+        let wrong = said.contains("Pattern") || said.contains("error") || said.contains("failed");
+        ensure!(output.status.success() && !wrong, "after {kill} kills: {}", said.trim());
+        // And one that is under way.
+        let mut writer = client.namespace().spawn(&mut qemu_io(&told, &["write -P 7 48M 15M".to_owned()]))?;
+        server.kill()?;
+        writer.kill()?;
+        writer.wait()?;
+        server.revive()?;
+    }
+    context.note(&format!("killed {KILLS} times"));
+    Ok(())
+}
+
+/// What the server tells whoever asks.
+fn script(client: &Host) -> Result<Told> {
+    let url = format!("http://{SERVER}/script?platform=pcbios&buildarch=i386");
+    let give_up = Instant::now() + STEP_LIMIT;
+    loop {
+        let output =
+            client.namespace().output(Command::new("curl").args(["-s", "--max-time", "20", &url]))?;
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let word = |before: &str| {
+            let line = text.lines().find_map(|line| line.strip_prefix(before))?;
+            line.split_whitespace().next().map(str::to_owned)
+        };
+        if let (Some(uri), Some(initiator), Some(secret)) =
+            (word("sanboot "), word("set initiator-iqn "), word("set password "))
+        {
+            return Ok(Told { uri, initiator, secret });
+        }
+        // It reads its image once after each start.
+        ensure!(text.contains("is being read") && Instant::now() < give_up, "no disk is told: {text}");
+    }
+}
+
+fn qemu_io(told: &Told, orders: &[String]) -> Command {
+    let target = told.uri.splitn(6, ':').nth(5).unwrap_or_default();
+    let user = told.initiator.rsplit(':').next().unwrap_or_default();
+    let url = format!(
+        "json:{{\"driver\":\"iscsi\",\"transport\":\"tcp\",\"portal\":\"{SERVER}:3260\",\"target\":\"{target}\",\"lun\":0,\
+         \"user\":\"{user}\",\"password-secret\":\"s\",\"initiator-name\":\"{}\"}}",
+        told.initiator
+    );
+    let mut command = Command::new("qemu-io");
+    command.args(["--object", &format!("secret,id=s,data={}", told.secret), "-d", "unmap"]);
+    for order in orders {
+        command.args(["-c", order]);
+    }
+    command.arg(url).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
 }
