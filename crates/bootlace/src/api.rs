@@ -353,3 +353,36 @@ fn elsewhere(server: Option<Ipv4Addr>, address: Option<Ipv4Addr>) -> String {
 fn boot_file(name: Option<&str>) -> String {
     name.map_or_else(|| ", no boot file".to_owned(), |name| format!(", boot file {name}"))
 }
+
+/// What a machine has written over an image.
+#[derive(Debug, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "the fields of the API say what they are")]
+pub struct OverlayView {
+    pub machine: String,
+    pub boot: String,
+    pub generation: u64,
+    pub created: Option<String>,
+    /// What it lies over: SHA-256 of a raw image.
+    pub image: String,
+    /// The file that is that image, if it is known.
+    pub image_name: Option<String>,
+    /// Bytes of the disk.
+    pub size: u64,
+    /// Bytes that what was written takes.
+    pub space: u64,
+    /// `files` or `memory`.
+    pub medium: String,
+    pub in_use: bool,
+}
+
+/// A file of the images folder.
+#[derive(Debug, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "the fields of the API say what they are")]
+pub struct ImageView {
+    pub name: String,
+    /// `ready`, `being read`, or why it cannot be used.
+    pub state: String,
+    pub id: Option<String>,
+    /// Bytes of the disk.
+    pub size: Option<u64>,
+}

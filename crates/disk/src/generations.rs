@@ -6,6 +6,7 @@
 use std::fmt;
 use std::fs;
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -63,6 +64,19 @@ impl Generation {
     }
 }
 
+/// What is kept of a generation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Kept {
+    /// The image that it was made over.
+    pub image: ImageId,
+    /// Bytes of the disk.
+    pub size: u64,
+    /// Bytes that its data take.
+    pub space: u64,
+    /// When it was made, in seconds since 1970.
+    pub created_secs: u64,
+}
+
 /// The overlays under one folder.
 #[derive(Debug)]
 pub struct Generations {
@@ -98,6 +112,39 @@ impl Generations {
             }
         };
         Ok(if keep { current } else { Generation { number: current.number + 1, token } })
+    }
+
+    /// The machines that have one.
+    pub fn machines(&self) -> Result<Vec<String>> {
+        let mut machines = Vec::new();
+        for entry in fs::read_dir(&self.folder)? {
+            let name = entry?.file_name().into_string().unwrap_or_default();
+            if self.machine(&name).is_ok() {
+                machines.push(name);
+            }
+        }
+        machines.sort_unstable();
+        Ok(machines)
+    }
+
+    /// What is kept of a machine's generation.
+    pub fn kept(&self, machine: &str, generation: Generation) -> Result<Kept> {
+        let folder = self.machine(machine)?.join(generation.to_string());
+        let header = Overlay::header(&folder)?;
+        // What a file takes is told in this unit, whatever its file system's block is (stat(2)).
+        let space = fs::metadata(folder.join("data"))?.blocks() * 512;
+        Ok(Kept { image: header.image, size: header.size, space, created_secs: header.created_secs })
+    }
+
+    /// Removes all that is kept of a machine, whose disk nobody has open; whether there was something.
+    pub fn remove(&self, machine: &str) -> Result<bool> {
+        let home = self.machine(machine)?;
+        if !home.try_exists()? {
+            return Ok(false);
+        }
+        self.recorder.remove_folder(&home)?;
+        self.recorder.sync_folder(&self.folder, Barrier::CreateMachine)?;
+        Ok(true)
     }
 
     /// The generation that a machine has.

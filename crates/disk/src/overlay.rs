@@ -13,7 +13,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::files::File;
 use crate::map::{DISK_BYTES_MAX, Header, Map, SLOT_BYTES, State, slots_at};
 use crate::recent::{HostBoot, Recent};
-use crate::{BLOCK_BYTES, Barrier, Error, Extent, GRANULE_BYTES, Image, Provisioning, Recorder, Result};
+use crate::{
+    BLOCK_BYTES, Barrier, Error, Extent, GRANULE_BYTES, Image, ImageId, Provisioning, Recorder, Result,
+};
 
 /// Granules that one lock is for at a time: 256 KiB of the disk.
 const GRANULES_PER_LOCK: u64 = 64;
@@ -151,6 +153,11 @@ impl Overlay {
     /// Bytes of the disk, a multiple of [`BLOCK_BYTES`].
     pub fn size(&self) -> u64 {
         self.size
+    }
+
+    /// What it lies over.
+    pub fn image_id(&self) -> ImageId {
+        self.image.id()
     }
 
     /// Bytes of data that it holds.
@@ -438,7 +445,6 @@ mod tests {
     use std::fs;
 
     use super::*;
-    use crate::ImageId;
 
     const BYTES: u64 = 64 * BLOCK_BYTES;
     const BOOT: HostBoot = HostBoot([1; 16]);

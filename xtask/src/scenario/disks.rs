@@ -74,6 +74,9 @@ fn own(context: &Context) -> Result<()> {
     stage.server.log().wait_for("sha256", STEP_LIMIT)?;
     let boots = [stage.switch_on(&web1)?, stage.switch_on(&web2)?];
     starts(&stage, &boots, [1, 1])?;
+    let listed = stage.server.ask(&["overlay", "list"])?;
+    context.note(&listed);
+    ensure!(listed.contains("golden.img") && listed.contains("in use"), "{listed}");
     drop(boots);
     // Neither machine has flushed anything: iPXE never does.
     stage.server.kill()?;

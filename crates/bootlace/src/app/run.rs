@@ -71,7 +71,7 @@ pub(super) fn run(opened: Opened) -> Result<()> {
     );
     let machine_disks = machine_disks(&serving, tokens, &hub)?;
     let disks = disks.with_machines(machine_disks.clone());
-    let resolver = Arc::new(serving::resolver(Arc::clone(&serving), Arc::clone(&hub), machine_disks));
+    let resolver = Arc::new(serving::resolver(Arc::clone(&serving), Arc::clone(&hub), machine_disks.clone()));
     let names: Vec<String> = bound.interfaces.iter().map(|interface| interface.name.clone()).collect();
     let Bound {
         dhcp: dhcp_sockets,
@@ -140,7 +140,8 @@ pub(super) fn run(opened: Opened) -> Result<()> {
         manager: manager.clone(),
     };
     let admin_state = Admin::new(Arc::clone(&serving), state_dir, Arc::clone(&hub))
-        .keeping_by(orders.clone().unwrap_or_default());
+        .keeping_by(orders.clone().unwrap_or_default())
+        .with_disks(machine_disks.clone());
     let served = runtime.block_on(async {
         let Signals { mut terminate, mut interrupt, hang_up } =
             Signals::new().context("cannot wait for signals")?;

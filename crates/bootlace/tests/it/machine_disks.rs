@@ -7,9 +7,10 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use bootlace::counters::Counter;
-use bootlace::services::iscsi::{Disks, MachineDisks, serve};
+use bootlace::services::iscsi::{Disks, MachineDisks, Reset, serve};
 use bootlace::serving::{Edition, Serving, resolver};
 use bootlace::tokens::Tokens;
+use bootlace_core::boot::disk::DiskId;
 use bootlace_core::config::{BootKind, BootName, DiskMode};
 use bootlace_core::event::{DiskEvent, DiskStep, EventKind};
 use bootlace_core::oneshot::Stage;
@@ -505,4 +506,40 @@ fn what_becomes_of_a_disk_is_told() {
     let count = |is: &dyn Fn(&DiskStep) -> bool| disks.iter().filter(|disk| is(&disk.step)).count();
     assert_eq!(count(&|step| *step == DiskStep::LoggedIn), 2, "{disks:?}");
     assert_eq!((count(&refused), count(&ended)), (1, 1), "{disks:?}");
+}
+
+#[test]
+fn overlays_are_listed_and_reset_where_nobody_has_them() {
+    let lab = Lab::new();
+    let told = lab.told(1, "kept");
+    let mut host = lab.session(&told);
+    assert_eq!(host.write(3, 0x22), GOOD);
+    assert_eq!(host.command(0x80, 0, &[0x35], &[]).unwrap().0, GOOD);
+    let mut memory = lab.session(&lab.told(2, "memory"));
+    assert_eq!(memory.write(3, 0x22), GOOD);
+    let disks = Arc::clone(&lab.running().disks);
+    let listed = disks.overlays().unwrap();
+    let shown: Vec<_> = listed
+        .iter()
+        .map(|view| (view.machine.as_str(), view.boot.as_str(), view.medium.as_str(), view.in_use))
+        .collect();
+    assert_eq!(shown, [("web1", "kept", "files", true), ("web2", "memory", "memory", true)]);
+    assert!(listed.iter().all(|view| view.image_name.as_deref() == Some("golden.img")), "{listed:?}");
+    assert!(listed.iter().all(|view| view.size == (IMAGE_BLOCKS * 512) as u64 && view.space >= 4096));
+    let images = disks.images();
+    assert_eq!(images.len(), 1);
+    assert_eq!((images[0].name.as_str(), images[0].state.as_str()), ("golden.img", "ready"));
+
+    let id = DiskId::new("web1", &BootName::new("kept").unwrap());
+    assert_eq!(disks.reset(&id).unwrap(), Reset::InUse);
+    assert_eq!(host.read(3), vec![0x22; 512]);
+    drop(host);
+    // Its end is noticed a moment later.
+    while disks.reset(&id).unwrap() == Reset::InUse {
+        std::thread::yield_now();
+    }
+    assert_eq!(disks.reset(&id).unwrap(), Reset::Absent);
+    assert_eq!(lab.overlays(), <[String; 0]>::default());
+    lab.switch_on(1);
+    assert_eq!(lab.session(&lab.told(1, "kept")).read(3), IMAGE);
 }

@@ -55,6 +55,13 @@ impl DiskId {
         format!("{}+{}", self.machine, self.boot)
     }
 
+    /// By the name of its folder.
+    pub fn of_folder(name: &str) -> Option<Self> {
+        let (machine, boot) = name.split_once('+')?;
+        let id = Self::new(machine, &BootName::new(boot)?);
+        (id.folder() == name).then_some(id)
+    }
+
     /// The name of its target. `generation` is one word of small letters, digits, `-` and `.`.
     pub fn target(&self, generation: &str) -> String {
         format!("{AUTHORITY}:{}:{}:{generation}", self.machine, plain(self.boot.as_str()))

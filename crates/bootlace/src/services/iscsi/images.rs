@@ -59,7 +59,7 @@ struct Table {
 }
 
 #[derive(Debug)]
-enum Known {
+pub(super) enum Known {
     /// It is being read.
     Reading,
     /// It was read when it was this file.
@@ -108,7 +108,7 @@ fn may_be(path: &Path, size: u64) -> bool {
 
 /// What changes when a file does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Stamp([i64; 5]);
+pub(super) struct Stamp([i64; 5]);
 
 impl Stamp {
     fn of(metadata: &Metadata) -> Self {
@@ -245,6 +245,22 @@ impl Images {
         table.files.insert(path, known);
         table.read += 1;
         self.news.notify_all();
+    }
+
+    /// What is known of each file, by name.
+    pub(super) fn list<T>(&self, view: impl Fn(&Path, &Known) -> T) -> Vec<T> {
+        let table = self.table();
+        let mut files: Vec<_> = table.files.iter().collect();
+        files.sort_unstable_by_key(|(path, _)| *path);
+        files.into_iter().map(|(path, known)| view(path, known)).collect()
+    }
+
+    /// The name of the file with this content.
+    pub(super) fn name_of(&self, id: ImageId) -> Option<String> {
+        let table = self.table();
+        let is_it = |known: &Known| matches!(known, Known::Here(_, image) if image.id() == id);
+        let (path, _) = table.files.iter().find(|(_, known)| is_it(known))?;
+        Some(path.file_name()?.to_string_lossy().into_owned())
     }
 
     fn table(&self) -> MutexGuard<'_, Table> {

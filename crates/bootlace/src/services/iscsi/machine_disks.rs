@@ -52,8 +52,8 @@ pub struct MachineDisks {
     tokens: Tokens,
     /// Of this run: a disk in memory is gone with it, and so are its names.
     run: [u8; 16],
-    generations: Generations,
-    images: Arc<Images>,
+    pub(super) generations: Generations,
+    pub(super) images: Arc<Images>,
     hub: Arc<Hub>,
     /// The boot that was told a disk last.
     told: Mutex<HashMap<DiskId, Taker>>,
@@ -64,14 +64,14 @@ pub struct MachineDisks {
 
 /// A disk that is used, or was.
 #[derive(Debug)]
-struct Open {
-    generation: Generation,
-    target: Arc<Target>,
-    medium: Medium,
+pub(super) struct Open {
+    pub(super) generation: Generation,
+    pub(super) target: Arc<Target>,
+    pub(super) medium: Medium,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Medium {
+pub(super) enum Medium {
     Files,
     Memory,
 }
@@ -215,8 +215,7 @@ impl MachineDisks {
             }
             Refusal::Unavailable
         })?;
-        let turn = usize::try_from(number_of(&said.id) % TURNS as u64).unwrap_or_default();
-        let _turn = self.turns[turn].lock().unwrap_or_else(PoisonError::into_inner);
+        let _turn = self.turn(&said.id);
         let former = match self.look_up(said)? {
             Found::It(target) => return Ok(target),
             Found::Former(former) => Some(former),
@@ -352,7 +351,13 @@ impl MachineDisks {
         chars.map(|byte| char::from(SECRET_ALPHABET[usize::from(byte % 32)])).collect()
     }
 
-    fn all(&self) -> MutexGuard<'_, HashMap<DiskId, Open>> {
+    /// Keeps others from opening it.
+    pub(super) fn turn(&self, id: &DiskId) -> MutexGuard<'_, ()> {
+        let turn = usize::try_from(number_of(id) % TURNS as u64).unwrap_or_default();
+        self.turns[turn].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn all(&self) -> MutexGuard<'_, HashMap<DiskId, Open>> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -5,6 +5,7 @@ mod flush;
 mod images;
 pub mod limits;
 mod link;
+mod listing;
 mod machine_disks;
 mod memory;
 mod perform;
@@ -26,6 +27,7 @@ use socket2::{SockRef, TcpKeepalive};
 
 pub use self::images::{IMAGES_MAX, find as find_image, missing as missing_image};
 use self::limits::{ACCEPT_PAUSE, SEND_TIME_MAX, SILENCE, STOP_TIME, UNACKNOWLEDGED_MAX};
+pub use self::listing::{Reset, told};
 pub use self::machine_disks::{MachineDisks, NamedFor, NotServed};
 use self::memory::Memory;
 use self::table::Table;

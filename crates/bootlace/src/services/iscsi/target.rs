@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use anyhow::{Context, Result};
 use bootlace_core::config::{InitiatorPattern, IscsiTarget, TargetMode};
-use bootlace_disk::{Access, BLOCK_BYTES, Disk, GRANULE_BYTES, RawFile};
+use bootlace_disk::{Access, BLOCK_BYTES, Disk, GRANULE_BYTES, ImageId, RawFile};
 use bootlace_wire::iscsi::{
     Admission, Authentication, Chap, Credentials, Fault, Function, LoginRequest, ManagementResponse, Refusal,
     Request, Secret,
@@ -197,6 +197,19 @@ impl Target {
         let mut sessions = lock(&self.sessions);
         sessions.closed |= sessions.all.is_empty();
         sessions.closed
+    }
+
+    /// Whether somebody has it.
+    pub(super) fn is_in_use(&self) -> bool {
+        !lock(&self.sessions).all.is_empty()
+    }
+
+    /// Bytes of its disk, bytes of what was written over an image, and that image.
+    pub(super) fn kept(&self) -> (u64, u64, Option<ImageId>) {
+        match &self.disk {
+            Disk::Overlay(overlay) => (overlay.size(), overlay.used(), Some(overlay.image_id())),
+            disk => (disk.size(), 0, None),
+        }
     }
 
     /// Makes durable what was written.
