@@ -1,12 +1,13 @@
 //! Targets as initiators see them: PDUs over real sockets.
 
-use std::fs;
+use std::fs::{self, File};
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 
 use bootlace::counters::{Counter, Counters};
 use bootlace::services::iscsi::{Disks, limits, serve};
 use bootlace_core::config::{InitiatorPattern, IscsiConfig, IscsiTarget, TargetMode};
+use bootlace_wire::scsi::limits::TRANSFER_BYTES_MAX;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
@@ -16,10 +17,15 @@ use crate::initiator::{CHECK_CONDITION, GOOD, Initiator};
 const OWN: &str = "iqn.2026-01.example:own";
 const SHARED: &str = "iqn.2026-01.example:shared";
 const PRIVATE: &str = "iqn.2026-01.example:private";
+const LARGE: &str = "iqn.2026-01.example:large";
 const HOST: &str = "iqn.2026-01.example:host";
 const BLOCKS: u64 = 64;
+const LARGE_BYTES: u64 = 64 << 20;
+const READY_TO_TRANSFER: u8 = 0x31;
+const RESPONSE: u8 = 0x21;
+const ABORT_TASK: u8 = 1;
 
-/// A server on loopback with three disks.
+/// A server on loopback with its disks.
 struct Server {
     runtime: Runtime,
     stop: Option<oneshot::Sender<()>>,
@@ -45,7 +51,9 @@ impl Server {
         };
         let only = Some(vec![InitiatorPattern::Prefix("iqn.2026-01.example:admin".into())]);
         let private = IscsiTarget { initiators: only, ..target(PRIVATE) };
-        let config = IscsiConfig { port: 0, targets: vec![target(OWN), target(SHARED), private] };
+        let large = target(LARGE);
+        File::create(&large.file).unwrap().set_len(LARGE_BYTES).unwrap();
+        let config = IscsiConfig { port: 0, targets: vec![target(OWN), target(SHARED), private, large] };
         let disks = Disks::open(&config).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         listener.set_nonblocking(true).unwrap();
@@ -116,6 +124,42 @@ fn flushes_are_answered_beside_pings_and_writes() {
     answered.sort_unstable();
     assert_eq!(answered, [tasks, vec![200]].concat());
     assert_eq!(host.write(1, 0x55), GOOD);
+}
+
+#[test]
+fn data_of_a_write_never_go_where_an_aborted_one_was_to_write() {
+    let server = Server::new();
+    let mut host = server.session(HOST, 1, OWN);
+    host.ready();
+    let write = |block: u8| [0x2a, 0, 0, 0, 0, block, 0, 0, 1, 0];
+    assert_eq!(host.announce(5, 512, &write(3)).unwrap().header[0], READY_TO_TRANSFER);
+    assert_eq!(host.manage(ABORT_TASK, [0; 8], 5), 0);
+    // Its tag is free again.
+    let asked = host.announce(5, 512, &write(7)).unwrap();
+    assert_eq!(asked.header[0], READY_TO_TRANSFER);
+    host.data_out(&asked, &[0x22; 512]);
+    let answer = host.answer().unwrap().header;
+    assert_eq!((answer[0], answer[3]), (RESPONSE, GOOD));
+    assert_eq!((host.read(3), host.read(7)), (vec![0x11; 512], vec![0x22; 512]));
+}
+
+/// WRITE(16) of so many bytes.
+fn long_write(bytes: u32) -> [u8; 16] {
+    let [a, b, c, d] = (bytes / 512).to_be_bytes();
+    [0x8a, 0, 0, 0, 0, 0, 0, 0, 0, 0, a, b, c, d, 0, 0]
+}
+
+#[test]
+fn memory_of_aborted_writes_is_lent_again() {
+    let server = Server::new();
+    let mut host = server.session(HOST, 1, LARGE);
+    host.ready();
+    let bytes = TRANSFER_BYTES_MAX;
+    for _ in 0..=limits::LONG_COMMANDS_BYTES_MAX / u64::from(bytes) {
+        let answer = host.announce(5, bytes, &long_write(bytes)).unwrap().header;
+        assert_eq!(answer[0], READY_TO_TRANSFER);
+        assert_eq!(host.manage(ABORT_TASK, [0; 8], 5), 0);
+    }
 }
 
 #[test]

@@ -39,6 +39,8 @@ pub enum Event {
     Data(Task),
     /// The data of a command did not come as they had to: [`Connection::respond`].
     Fault(Task, Fault),
+    /// A command of this session was aborted by the initiator, which has its answer: what was kept for it is of no use.
+    Aborted(Task),
     /// Task management: [`Connection::managed`]; the commands of this session are gone already.
     Management {
         /// By what it is answered.

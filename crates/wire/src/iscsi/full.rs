@@ -256,12 +256,7 @@ impl Session {
         let task = header.task();
         let function = match header.0[1] & 0x7f {
             1 => {
-                let response = match self.tasks.remove(Task(header.tag())) {
-                    Some(_) => ManagementResponse::Complete,
-                    None => ManagementResponse::NoTask,
-                };
-                self.open_window(wire);
-                self.managed(wire, task, response);
+                self.abort(wire, task, Task(header.tag()));
                 return None;
             }
             2 => Function::AbortTaskSet,
@@ -280,6 +275,19 @@ impl Session {
         self.abort_all(wire);
         wire.events.push_back(Event::Management { task, function, lun: header.lun() });
         None
+    }
+
+    /// ABORT TASK. The service hears of it before another command can have the same tag.
+    fn abort(&mut self, wire: &mut Wire, task: Task, aborted: Task) {
+        let response = match self.tasks.remove(aborted) {
+            Some(_) => {
+                wire.events.push_back(Event::Aborted(aborted));
+                ManagementResponse::Complete
+            }
+            None => ManagementResponse::NoTask,
+        };
+        self.open_window(wire);
+        self.managed(wire, task, response);
     }
 
     fn text(&mut self, wire: &mut Wire, pdu: &Pdu<'_>) -> Option<Cause> {

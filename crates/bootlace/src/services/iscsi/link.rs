@@ -177,6 +177,7 @@ impl<'a> Link<'a> {
                         self.protocol.respond(task, &open.target.faulty(fault), &[]);
                     }
                 }
+                Event::Aborted(task) => self.pending.retain(|(request, _)| request.task != task),
                 Event::Management { task, function, lun } => {
                     self.pending.clear();
                     if let Some(open) = &mut self.open {
@@ -251,7 +252,8 @@ impl<'a> Link<'a> {
     }
 
     fn execute_pending(&mut self, task: Task) {
-        if let Some(at) = self.pending.iter().position(|(request, _)| request.task == task) {
+        let held = |request: &Request| request.task == task && self.protocol.holds(request);
+        if let Some(at) = self.pending.iter().position(|(request, _)| held(request)) {
             let (request, _loan) = self.pending.swap_remove(at);
             self.execute(&request);
         }

@@ -98,7 +98,8 @@ fn aborted_commands_have_no_answer() {
     bench.command(0xa0, 1, 512, &[0x2a], &[]);
     bench.connection.expect(Task(1), Transfer::Out(512));
     let tag = bench.answer().word(20);
-    bench.send(header(0x42, 0x81, &[(16, 2), (20, 1), (24, bench.number)]), &[]);
+    let events = bench.send(header(0x42, 0x81, &[(16, 2), (20, 1), (24, bench.number)]), &[]);
+    assert_eq!(events, [Event::Aborted(Task(1))]);
     let answer = bench.answer();
     assert_eq!((answer.opcode(), answer.header.0[2], answer.word(16)), (0x22, 0, 2));
     // Its data are on the way, and are swallowed.
