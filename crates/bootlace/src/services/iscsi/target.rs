@@ -66,6 +66,8 @@ struct Sessions {
     all: Vec<Arc<Session>>,
     /// No further one begins.
     closed: bool,
+    /// Numbers the logins.
+    logins: u64,
 }
 
 /// A session, as others see it.
@@ -73,6 +75,8 @@ struct Sessions {
 pub(super) struct Session {
     pub(super) nexus: NexusId,
     pub(super) port: InitiatorPort,
+    /// The login that it began with: later ones have higher numbers.
+    login: u64,
     stream: TcpStream,
     /// Held while a command is done: who ends the session has it alone.
     busy: RwLock<()>,
@@ -201,37 +205,51 @@ impl Target {
     /// Begins a session. One of the same initiator port ends, and, unless the target is shared, every other one of the
     /// same initiator: a machine that was switched off has not said so. The other commands of this disk go on.
     pub(super) fn begin(&self, who: &LoginRequest, stream: TcpStream) -> Result<Arc<Session>, Refusal> {
+        self.begin_as(self.next_login(), who, stream)
+    }
+
+    fn next_login(&self) -> u64 {
+        let mut sessions = lock(&self.sessions);
+        sessions.logins += 1;
+        sessions.logins
+    }
+
+    fn begin_as(&self, login: u64, who: &LoginRequest, stream: TcpStream) -> Result<Arc<Session>, Refusal> {
         let port = InitiatorPort { name: who.initiator.clone(), isid: who.isid };
         loop {
-            let older = {
+            let older: Vec<_> = {
                 let mut sessions = lock(&self.sessions);
                 let alone = self.traits.sharing == Sharing::OneInitiator;
                 let others = sessions.all.iter().any(|session| session.port.name != port.name);
-                if sessions.closed || (alone && others) {
+                let ends = |session: &&Arc<Session>| session.port == port || alone;
+                // Who came while this one waited is what the machine is now.
+                let overtaken = sessions.all.iter().filter(ends).any(|session| session.login > login);
+                if sessions.closed || (alone && others) || overtaken {
                     return Err(Refusal::Unavailable);
                 }
-                let older: Vec<_> =
-                    sessions.all.extract_if(.., |session| session.port == port || alone).collect();
+                let older: Vec<_> = sessions.all.iter().filter(ends).map(Arc::clone).collect();
                 if older.is_empty() {
-                    let session = self.attach(port, stream)?;
+                    let session = self.attach(login, port, stream)?;
                     sessions.all.push(Arc::clone(&session));
                     return Ok(session);
                 }
                 older
             };
-            // Without the lock, which a command that is being done may want. Somebody else may begin meanwhile.
+            // Without the lock, which a command that is being done may want. They stay known until they have ended: a
+            // further login waits for them as well.
             for session in older {
                 session.end();
-                lock(&self.lun).detach(session.nexus);
+                self.finish(&session);
             }
         }
     }
 
-    fn attach(&self, port: InitiatorPort, stream: TcpStream) -> Result<Arc<Session>, Refusal> {
+    fn attach(&self, login: u64, port: InitiatorPort, stream: TcpStream) -> Result<Arc<Session>, Refusal> {
         let nexus = lock(&self.lun).attach(port.clone()).ok_or(Refusal::OutOfResources)?;
         Ok(Arc::new(Session {
             nexus,
             port,
+            login,
             stream,
             busy: RwLock::default(),
             over: AtomicBool::new(false),
@@ -239,7 +257,7 @@ impl Target {
         }))
     }
 
-    /// Ends a session whose connection is over.
+    /// Forgets a session that has ended, or whose connection is over.
     pub(super) fn finish(&self, session: &Arc<Session>) {
         let mut sessions = lock(&self.sessions);
         if sessions.all.iter().any(|known| Arc::ptr_eq(known, session)) {
@@ -381,3 +399,6 @@ pub(super) fn next_tsih(counter: &AtomicU64) -> NonZeroU16 {
     let number = counter.fetch_add(1, Ordering::Relaxed) % u64::from(u16::MAX) + 1;
     u16::try_from(number).ok().and_then(NonZeroU16::new).unwrap_or(NonZeroU16::MIN)
 }
+
+#[cfg(test)]
+mod tests;

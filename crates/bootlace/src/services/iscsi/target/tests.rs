@@ -1,0 +1,125 @@
+use std::fs;
+use std::net::TcpListener;
+use std::sync::RwLockReadGuard;
+use std::thread;
+
+use bootlace_wire::iscsi::{SessionKind, Task};
+use tempfile::TempDir;
+
+use super::*;
+
+const HOST: &str = "iqn.2026-01.example:host";
+const BLOCKS: u64 = 64;
+
+/// A target with its disk.
+struct Bench {
+    target: Arc<Target>,
+    _dir: TempDir,
+}
+
+impl Bench {
+    fn new(sharing: Sharing) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("disk");
+        fs::write(&file, vec![0x11; (BLOCKS * BLOCK_BYTES) as usize]).unwrap();
+        let traits = Traits {
+            name: "iqn.2026-01.example:disk".into(),
+            known_by: "disk".into(),
+            authentication: Authentication::None,
+            initiators: None,
+            sharing,
+            access: scsi::Access::ReadWrite,
+        };
+        let disk = Disk::File(RawFile::open(&file, Access::ReadWrite).unwrap());
+        Self { target: Arc::new(Target::new(disk, traits)), _dir: dir }
+    }
+
+    /// A session whose first command was one, so that no attention waits.
+    fn session(&self, initiator: &str) -> Arc<Session> {
+        let session = self.target.begin(&who(initiator), stream()).expect("a session");
+        self.execute(&session, &[0], &[]);
+        session
+    }
+
+    fn execute(&self, session: &Session, cdb: &[u8], data: &[u8]) -> Executed {
+        let mut request = Request {
+            task: Task(1),
+            number: 1,
+            lun: [0; 8],
+            cdb: [0; 16],
+            announced_out: data.len() as u32,
+            announced_in: 0,
+        };
+        request.cdb[..cdb.len()].copy_from_slice(cdb);
+        let data = DataOut { announced: data.len() as u64, bytes: data };
+        self.target.execute(session, &request, data, &mut Vec::new()).expect("a session that goes on")
+    }
+
+    fn sessions(&self) -> Vec<Arc<Session>> {
+        lock(&self.target.sessions).all.clone()
+    }
+}
+
+fn who(initiator: &str) -> LoginRequest {
+    let session = SessionKind::Normal { target: "iqn.2026-01.example:disk".into() };
+    LoginRequest { initiator: initiator.into(), isid: [1; 6], tsih: 0, session }
+}
+
+/// A connection whose other side is gone.
+fn stream() -> TcpStream {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    TcpStream::connect(listener.local_addr().unwrap()).unwrap()
+}
+
+/// Runs what has to wait for the command of `session` that `running` stands for. That one ends as soon as somebody more
+/// knows of the session.
+fn while_running<T: Send>(
+    session: &Arc<Session>,
+    running: RwLockReadGuard<'_, ()>,
+    waiter: impl FnOnce() -> T + Send,
+) -> T {
+    let over = AtomicBool::new(false);
+    let holders = Arc::strong_count(session);
+    thread::scope(|scope| {
+        let waiting = scope.spawn(|| {
+            let result = waiter();
+            assert!(over.load(Ordering::Acquire), "the command is still being done");
+            result
+        });
+        until(|| Arc::strong_count(session) > holders || waiting.is_finished());
+        over.store(!waiting.is_finished(), Ordering::Release);
+        drop(running);
+        waiting.join().unwrap()
+    })
+}
+
+fn until(reached: impl Fn() -> bool) {
+    while !reached() {
+        thread::yield_now();
+    }
+}
+
+#[test]
+fn every_login_waits_for_the_command_of_the_session_that_it_ends() {
+    let bench = Bench::new(Sharing::OneInitiator);
+    let old = bench.session(HOST);
+    thread::scope(|scope| {
+        let running = old.busy.read().unwrap();
+        let begin = || bench.target.begin(&who(HOST), stream());
+        scope.spawn(begin);
+        until(|| old.over.load(Ordering::Acquire));
+        let second = while_running(&old, running, begin).expect("a session");
+        assert!(!second.over.load(Ordering::Acquire));
+    });
+    assert_eq!(bench.sessions().len(), 1);
+}
+
+#[test]
+fn a_login_that_was_overtaken_ends_nobody() {
+    let bench = Bench::new(Sharing::OneInitiator);
+    let (early, late) = (bench.target.next_login(), bench.target.next_login());
+    let session = bench.target.begin_as(late, &who(HOST), stream()).expect("a session");
+    assert_eq!(bench.target.begin_as(early, &who(HOST), stream()).unwrap_err(), Refusal::Unavailable);
+    assert!(!session.over.load(Ordering::Acquire));
+    assert!(Arc::ptr_eq(&bench.sessions()[0], &session));
+}
