@@ -105,6 +105,11 @@ impl Session {
         self.over.store(true, Ordering::Release);
         // A connection that is closed already is what is wanted.
         let _ = self.stream.shutdown(Shutdown::Both);
+        self.wait_idle();
+    }
+
+    /// Waits for the command that is being done.
+    fn wait_idle(&self) {
         drop(self.busy.write().unwrap_or_else(PoisonError::into_inner));
     }
 }
@@ -279,7 +284,7 @@ impl Target {
         data: DataOut<'_>,
         read: &mut Vec<u8>,
     ) -> Option<Executed> {
-        let _busy = session.busy.read().unwrap_or_else(PoisonError::into_inner);
+        let busy = session.busy.read().unwrap_or_else(PoisonError::into_inner);
         if session.over.load(Ordering::Acquire) {
             return None;
         }
@@ -289,8 +294,7 @@ impl Target {
             let aborted: Vec<NexusId> = std::iter::from_fn(|| lun.poll_abort()).collect();
             (step, aborted)
         };
-        self.abort(|other| aborted.contains(&other.nexus));
-        Some(match step {
+        let executed = match step {
             Step::Done(outcome) => {
                 read.clear();
                 Executed::Done(outcome)
@@ -300,7 +304,13 @@ impl Target {
                 let result = self.perform(&io, data.bytes, read);
                 Executed::Done(lock(&self.lun).finish(&io, &result))
             }
-        })
+        };
+        // Two sessions that abort each other's commands must not wait for each other.
+        drop(busy);
+        if !aborted.is_empty() {
+            self.abort(|other| aborted.contains(&other.nexus));
+        }
+        Some(executed)
     }
 
     /// Makes durable what was written before.
@@ -344,10 +354,16 @@ impl Target {
         ManagementResponse::Complete
     }
 
+    /// Has sessions forget their commands, and waits for those that are being done: whoever asked for it relies on
+    /// nothing being written by them afterwards.
     fn abort(&self, which: impl Fn(&Session) -> bool) {
-        for session in lock(&self.sessions).all.iter().filter(|session| which(session)) {
+        let all = lock(&self.sessions).all.clone();
+        let aborted: Vec<_> = all.into_iter().filter(|session| which(session)).collect();
+        for session in &aborted {
             session.aborts.fetch_add(1, Ordering::Release);
         }
+        // Without the lock. What begins meanwhile hears of a unit attention first, and does nothing.
+        aborted.iter().for_each(|session| session.wait_idle());
     }
 
     fn perform(&self, io: &Io, data: &[u8], read: &mut Vec<u8>) -> scsi::IoResult {

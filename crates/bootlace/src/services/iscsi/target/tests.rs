@@ -4,11 +4,13 @@ use std::sync::RwLockReadGuard;
 use std::thread;
 
 use bootlace_wire::iscsi::{SessionKind, Task};
+use bootlace_wire::scsi::Status;
 use tempfile::TempDir;
 
 use super::*;
 
 const HOST: &str = "iqn.2026-01.example:host";
+const OTHER: &str = "iqn.2026-01.example:other";
 const BLOCKS: u64 = 64;
 
 /// A target with its disk.
@@ -37,8 +39,13 @@ impl Bench {
     /// A session whose first command was one, so that no attention waits.
     fn session(&self, initiator: &str) -> Arc<Session> {
         let session = self.target.begin(&who(initiator), stream()).expect("a session");
-        self.execute(&session, &[0], &[]);
+        self.ready(&session);
         session
+    }
+
+    /// TEST UNIT READY, which takes an attention.
+    fn ready(&self, session: &Session) {
+        self.execute(session, &[0], &[]);
     }
 
     fn execute(&self, session: &Session, cdb: &[u8], data: &[u8]) -> Executed {
@@ -122,4 +129,48 @@ fn a_login_that_was_overtaken_ends_nobody() {
     assert_eq!(bench.target.begin_as(early, &who(HOST), stream()).unwrap_err(), Refusal::Unavailable);
     assert!(!session.over.load(Ordering::Acquire));
     assert!(Arc::ptr_eq(&bench.sessions()[0], &session));
+}
+
+#[test]
+fn management_waits_for_the_commands_that_it_ends() {
+    for function in [Function::ClearTaskSet, Function::UnitReset, Function::TargetReset] {
+        let bench = Bench::new(Sharing::Shared);
+        let (host, other) = (bench.session(HOST), bench.session(OTHER));
+        let running = other.busy.read().unwrap();
+        let manage = || bench.target.manage(&host, function, [0; 8]);
+        assert_eq!(while_running(&other, running, manage), ManagementResponse::Complete);
+        assert_eq!(other.aborts(), 1);
+    }
+}
+
+/// PERSISTENT RESERVE OUT, with the key of the session and another one.
+fn reserve(bench: &Bench, session: &Session, action: u8, keys: [u64; 2]) {
+    let mut list = keys.map(u64::to_be_bytes).concat();
+    list.resize(24, 0);
+    let executed = bench.execute(session, &[0x5f, action, 1, 0, 0, 0, 0, 0, 24], &list);
+    assert!(matches!(&executed, Executed::Done(outcome) if outcome.status == Status::Good), "{executed:?}");
+}
+
+#[test]
+fn who_preempts_waits_for_others_and_keeps_nobody_waiting_by_that() {
+    const REGISTER: u8 = 0;
+    const PREEMPT_AND_ABORT: u8 = 5;
+    let bench = Bench::new(Sharing::Shared);
+    let (host, other) = (bench.session(HOST), bench.session(OTHER));
+    reserve(&bench, &host, REGISTER, [0, 10]);
+    reserve(&bench, &other, REGISTER, [0, 11]);
+    let running = other.busy.read().unwrap();
+    while_running(&other, running, || reserve(&bench, &host, PREEMPT_AND_ABORT, [10, 11]));
+    assert_eq!(other.aborts(), 1);
+
+    bench.ready(&other);
+    // Both at once: each waits for the other, but not while it is busy itself.
+    reserve(&bench, &other, REGISTER, [0, 11]);
+    let running = other.busy.read().unwrap();
+    thread::scope(|scope| {
+        let preempting = scope.spawn(|| reserve(&bench, &host, PREEMPT_AND_ABORT, [10, 11]));
+        until(|| other.aborts() == 2 || preempting.is_finished());
+        assert!(host.busy.try_write().is_ok());
+        drop(running);
+    });
 }
