@@ -271,14 +271,14 @@ impl<'a> Link<'a> {
 
     fn flush(&mut self, request: &Request) {
         let Some(open) = &self.open else { return };
-        let (target, session) = (Arc::clone(&open.target), Arc::clone(&open.session));
+        let target = Arc::clone(&open.target);
         if self.flushes.has_room() {
-            let (target, session) = (Arc::clone(&target), Arc::clone(&session));
-            if self.flushes.run(*request, move || target.flush(&session)).is_ok() {
+            let target = Arc::clone(&target);
+            if self.flushes.run(*request, move || target.flush()).is_ok() {
                 return;
             }
         }
-        let outcome = target.flush(&session);
+        let outcome = target.flush();
         self.protocol.respond(request.task, &outcome, &[]);
     }
 

@@ -100,7 +100,7 @@ impl Session {
         self.aborts.load(Ordering::Acquire)
     }
 
-    /// Ends it: none of its commands is done once this has returned.
+    /// Ends it: none of its commands is done once this has returned, but for a flush, which changes nothing.
     fn end(&self) {
         self.over.store(true, Ordering::Release);
         // A connection that is closed already is what is wanted.
@@ -313,10 +313,10 @@ impl Target {
         Some(executed)
     }
 
-    /// Makes durable what was written before.
-    pub(super) fn flush(&self, session: &Session) -> Outcome {
-        let _busy = session.busy.read().unwrap_or_else(PoisonError::into_inner);
-        let result = self.perform(&Io::Flush, &[], &mut Vec::new());
+    /// Makes durable what was written before. It changes nothing, so nobody waits for it: not who ends the session, and
+    /// not the commands that must be alone, behind which all others would stand while the disk syncs.
+    pub(super) fn flush(&self) -> Outcome {
+        let result = perform::perform(&self.disk, &Io::Flush, &[], &mut Vec::new());
         lock(&self.lun).finish(&Io::Flush, &result)
     }
 

@@ -1,7 +1,8 @@
 use std::fs;
 use std::net::TcpListener;
-use std::sync::RwLockReadGuard;
+use std::sync::{RwLockReadGuard, mpsc};
 use std::thread;
+use std::time::Duration;
 
 use bootlace_wire::iscsi::{SessionKind, Task};
 use bootlace_wire::scsi::Status;
@@ -11,6 +12,8 @@ use super::*;
 
 const HOST: &str = "iqn.2026-01.example:host";
 const OTHER: &str = "iqn.2026-01.example:other";
+/// Only ends what hangs.
+const HANG: Duration = Duration::from_secs(60);
 const BLOCKS: u64 = 64;
 
 /// A target with its disk.
@@ -172,5 +175,20 @@ fn who_preempts_waits_for_others_and_keeps_nobody_waiting_by_that() {
         until(|| other.aborts() == 2 || preempting.is_finished());
         assert!(host.busy.try_write().is_ok());
         drop(running);
+    });
+}
+
+#[test]
+fn a_flush_waits_for_nobody_and_nobody_for_it() {
+    let bench = Bench::new(Sharing::Shared);
+    let session = bench.session(HOST);
+    let (flushed, done) = mpsc::channel();
+    thread::scope(|scope| {
+        // A command of its session that is alone, or is about to be.
+        let _busy = session.busy.write().unwrap();
+        let _alone = bench.target.atomic.write().unwrap();
+        let target = &bench.target;
+        scope.spawn(move || flushed.send(target.flush().status));
+        assert_eq!(done.recv_timeout(HANG), Ok(Status::Good));
     });
 }
