@@ -110,19 +110,27 @@ fn flushes_are_answered_beside_pings_and_writes() {
         (flush[0], flush[1], flush[19], flush[32]) = (0x01, 0x80, *task, 0x35);
         host.send(flush, &[]);
         host.number += 1;
+        // WRITE(10) with FUA.
+        let mut write = [0; 48];
+        (write[0], write[1], write[19], write[22]) = (0x01, 0xa0, 100 + *task, 2);
+        write[32..42].copy_from_slice(&[0x2a, 0x08, 0, 0, 0, *task, 0, 0, 1, 0]);
+        host.send(write, &[*task; 512]);
+        host.number += 1;
     }
     let mut ping = [0; 48];
     (ping[0], ping[1], ping[19]) = (0x40, 0x80, 200);
     ping[20..24].fill(0xff);
     host.send(ping, b"ping");
     let mut answered: Vec<u8> = Vec::new();
-    while answered.len() < tasks.len() + 1 {
+    while answered.len() < 2 * tasks.len() + 1 {
         let answer = host.answer().expect("an answer");
         assert!(answer.header[0] == 0x20 || answer.header[3] == GOOD);
         answered.push(answer.header[19]);
     }
     answered.sort_unstable();
-    assert_eq!(answered, [tasks, vec![200]].concat());
+    let writes: Vec<u8> = tasks.iter().map(|task| 100 + task).collect();
+    assert_eq!(answered, [&tasks[..], &writes, &[200]].concat());
+    assert!(tasks.iter().all(|task| host.read(*task) == [*task; 512]));
     assert_eq!(host.write(1, 0x55), GOOD);
 }
 

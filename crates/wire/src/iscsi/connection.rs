@@ -203,6 +203,13 @@ impl Connection {
         }
     }
 
+    /// Gives the memory of a command's data back before its answer.
+    pub fn forget_data(&mut self, task: Task) {
+        if let State::Full(session) = &mut self.state {
+            session.forget_data(&mut self.wire, task);
+        }
+    }
+
     /// Whether a command still waits for its answer. One that is answered late may have been aborted, and its tag may be
     /// that of another one by then.
     pub fn holds(&self, request: &Request) -> bool {

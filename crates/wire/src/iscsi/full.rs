@@ -109,6 +109,11 @@ impl Session {
         self.tasks.get(task).map_or(DataOut::NONE, Entry::data)
     }
 
+    pub(super) fn forget_data(&mut self, wire: &mut Wire, task: Task) {
+        self.tasks.forget_data(task);
+        self.ask(wire);
+    }
+
     pub(super) fn holds(&self, request: &Request) -> bool {
         self.tasks.get(request.task).is_some_and(|entry| entry.request == *request)
     }

@@ -243,6 +243,15 @@ impl Tasks {
         Collected::Waiting
     }
 
+    /// Of no use any more are the data of a command that only waits for its answer: others may have the room.
+    pub(super) fn forget_data(&mut self, task: Task) {
+        if let Some(entry) = self.get_mut(task) {
+            entry.buffer = Vec::new();
+            entry.granted = false;
+            entry.flow = Flow::Over;
+        }
+    }
+
     /// Takes data. `None` for a command that is not there any more, whose data are of no use to anybody.
     pub(super) fn receive(
         &mut self,

@@ -112,6 +112,24 @@ pub enum Io {
     },
 }
 
+impl Io {
+    /// When it counts as done.
+    pub fn durability(&self) -> Durability {
+        match *self {
+            Self::Write(_, durability)
+            | Self::OrWrite(_, durability)
+            | Self::CompareAndWrite(_, durability) => durability,
+            Self::WriteVerify(..) | Self::Flush => Durability::Stable,
+            Self::Read(_)
+            | Self::Verify(..)
+            | Self::WriteSame(_)
+            | Self::Zero(..)
+            | Self::Unmap(_)
+            | Self::LbaStatus { .. } => Durability::Cached,
+        }
+    }
+}
+
 /// Blocks that are alike: how GET LBA STATUS sees them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Run {

@@ -28,7 +28,7 @@ pub const LONG_COMMANDS_BYTES_MAX: u64 = 256 << 20;
 /// Memory that a connection keeps for its next command; what a longer one took is given back.
 pub const KEPT_BYTES_MAX: usize = 2 << 20;
 
-/// Flushes of one connection beside each other, each with its thread; a further one holds up what comes behind it.
+/// Flushes of one connection beside each other, each with its thread. What asks for one meanwhile shares the next.
 pub const FLUSHES_MAX: usize = 4;
 
 /// How long an initiator may take nothing of what it is sent.

@@ -177,13 +177,13 @@ impl<'a> Link<'a> {
                         self.protocol.respond(task, &open.target.faulty(fault), &[]);
                     }
                 }
-                Event::Aborted(task) => self.pending.retain(|(request, _)| request.task != task),
+                Event::Aborted(_) => self.forget_aborted(),
                 Event::Management { task, function, lun } => {
-                    self.pending.clear();
                     if let Some(open) = &mut self.open {
                         let response = open.target.manage(&open.session, function, lun);
                         self.protocol.managed(task, response);
                     }
+                    self.forget_aborted();
                 }
                 Event::Closed(cause) => self.closed(cause),
             }
@@ -264,31 +264,27 @@ impl<'a> Link<'a> {
         let data = self.protocol.data(request.task);
         match open.target.execute(&open.session, request, data, &mut self.read) {
             Some(Executed::Done(outcome)) => self.protocol.respond(request.task, &outcome, &self.read),
-            Some(Executed::Flush) => self.flush(request),
+            Some(Executed::Flush) => {
+                self.protocol.forget_data(request.task);
+                self.flushes.push(*request);
+                self.flushes.begin(&open.target);
+            }
             None => self.over = true,
         }
     }
 
-    fn flush(&mut self, request: &Request) {
-        let Some(open) = &self.open else { return };
-        let target = Arc::clone(&open.target);
-        if self.flushes.has_room() {
-            let target = Arc::clone(&target);
-            if self.flushes.run(*request, move || target.flush()).is_ok() {
-                return;
-            }
-        }
-        let outcome = target.flush();
-        self.protocol.respond(request.task, &outcome, &[]);
-    }
-
-    /// Answers flushes that are done; those that were aborted meanwhile have no answer.
+    /// Answers flushes that are done, and begins the next one; those that were aborted meanwhile have no answer.
     fn finish_flushes(&mut self) {
         self.heed_aborts();
-        while let Some((request, outcome)) = self.flushes.poll_done() {
-            if self.protocol.holds(&request) {
-                self.protocol.respond(request.task, &outcome, &[]);
+        while let Some((requests, outcome)) = self.flushes.poll_done() {
+            for request in requests {
+                if self.protocol.holds(&request) {
+                    self.protocol.respond(request.task, &outcome, &[]);
+                }
             }
+        }
+        if let Some(open) = &self.open {
+            self.flushes.begin(&open.target);
         }
     }
 
@@ -298,9 +294,15 @@ impl<'a> Link<'a> {
         let aborts = open.session.aborts();
         if open.aborts != aborts {
             open.aborts = aborts;
-            self.pending.clear();
             self.protocol.abort_all();
+            self.forget_aborted();
         }
+    }
+
+    /// Gives back what was kept for commands that are not there any more.
+    fn forget_aborted(&mut self) {
+        self.pending.retain(|(request, _)| self.protocol.holds(request));
+        self.flushes.retain(|request| self.protocol.holds(request));
     }
 
     fn closed(&mut self, cause: Cause) {

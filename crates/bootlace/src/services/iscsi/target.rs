@@ -13,8 +13,8 @@ use bootlace_wire::iscsi::{
     Request, Secret,
 };
 use bootlace_wire::scsi::{
-    self, DataOut, Geometry, Identity, InitiatorPort, Io, Lun, NexusId, Outcome, Provisioning, Reason, Reset,
-    Step, Transfer,
+    self, DataOut, Durability, Geometry, Identity, InitiatorPort, Io, Lun, NexusId, Outcome, Provisioning,
+    Reason, Reset, Step, Transfer,
 };
 use sha2::{Digest as _, Sha256};
 
@@ -90,7 +90,7 @@ pub(super) struct Session {
 pub(super) enum Executed {
     /// It is over.
     Done(Outcome),
-    /// It is a flush, which is still to be done: [`Target::flush`].
+    /// It is a flush, or wrote what must be durable when it is answered: [`Target::flush`] is still to be done.
     Flush,
 }
 
@@ -276,7 +276,7 @@ impl Target {
         lock(&self.lun).expected(request.lun, &request.cdb)
     }
 
-    /// Does a command, all but a flush; what it reads is in `read`. `None` when the session is over.
+    /// Does a command, all but its flush; what it reads is in `read`. `None` when the session is over.
     pub(super) fn execute(
         &self,
         session: &Session,
@@ -300,10 +300,10 @@ impl Target {
                 Executed::Done(outcome)
             }
             Step::Io(Io::Flush) => Executed::Flush,
-            Step::Io(io) => {
-                let result = self.perform(&io, data.bytes, read);
-                Executed::Done(lock(&self.lun).finish(&io, &result))
-            }
+            Step::Io(io) => match self.perform(&io, data.bytes, read) {
+                scsi::IoResult::Done if io.durability() == Durability::Stable => Executed::Flush,
+                result => Executed::Done(lock(&self.lun).finish(&io, &result)),
+            },
         };
         // Two sessions that abort each other's commands must not wait for each other.
         drop(busy);

@@ -200,6 +200,23 @@ fn data_that_were_not_agreed_on_end_the_connection() {
 }
 
 #[test]
+fn data_that_were_used_make_room_before_the_answer() {
+    let mut bench = Bench::with("ImmediateData=No InitialR2T=Yes");
+    let all = limits::SOLICITED_BYTES_MAX as u32;
+    for task in [1, 2] {
+        bench.command(WRITE, task, all, &[0x2a], &[]);
+        bench.connection.expect(Task(task), Transfer::Out(u64::from(all)));
+    }
+    assert_eq!(bench.answer().word(16), 1);
+    bench.connection.forget_data(Task(1));
+    assert_eq!(bench.connection.data(Task(1)).bytes, b"");
+    assert_eq!(bench.answer().word(16), 2);
+    bench.connection.respond(Task(1), &good(), &[]);
+    let answer = bench.answer();
+    assert_eq!((answer.opcode(), answer.word(16), answer.word(44)), (0x21, 1, 0));
+}
+
+#[test]
 fn memory_for_data_is_bounded_and_commands_wait_in_order() {
     let mut bench = Bench::with("ImmediateData=No InitialR2T=Yes MaxBurstLength=512");
     let half = (limits::SOLICITED_BYTES_MAX / 2) as u32;

@@ -192,3 +192,28 @@ fn a_flush_waits_for_nobody_and_nobody_for_it() {
         assert_eq!(done.recv_timeout(HANG), Ok(Status::Good));
     });
 }
+
+#[test]
+fn what_must_be_durable_is_written_at_once_and_left_to_a_flush() {
+    let bench = Bench::new(Sharing::OneInitiator);
+    let session = bench.session(HOST);
+    const FUA: u8 = 0x08;
+    let block = |byte: u8| vec![byte; 512];
+    let or_write = [0x8b, FUA, 0, 0, 0, 0, 0, 0, 0, 4, 0, 0, 0, 1];
+    let compare_and_write = [0x89, FUA, 0, 0, 0, 0, 0, 0, 0, 5, 0, 0, 0, 1];
+    for (at, cdb, data, written) in [
+        (2, &[0x2a, FUA, 0, 0, 0, 2, 0, 0, 1][..], block(0x22), 0x22),
+        (3, &[0x2e, 0, 0, 0, 0, 3, 0, 0, 1], block(0x22), 0x22),
+        (4, &or_write, block(0x22), 0x33),
+        (5, &compare_and_write, [block(0x11), block(0x22)].concat(), 0x22),
+    ] {
+        let executed = bench.execute(&session, cdb, &data);
+        assert!(matches!(executed, Executed::Flush), "{cdb:02x?}: {executed:?}");
+        let mut bytes = block(0);
+        bench.target.disk.read(at * BLOCK_BYTES, &mut bytes).unwrap();
+        assert_eq!(bytes, block(written));
+    }
+    // What fails has no need of one.
+    let executed = bench.execute(&session, &compare_and_write, &[block(0x11), block(0x22)].concat());
+    assert!(matches!(executed, Executed::Done(outcome) if outcome.status == Status::CheckCondition));
+}
