@@ -116,14 +116,19 @@ impl Initiator {
         Some((answer.header[3], answer.data))
     }
 
-    /// A command whose data come when they are asked for: the answer to it.
-    pub(crate) fn announce(&mut self, task: u8, announced: u32, cdb: &[u8]) -> Option<Answer> {
+    /// A command without data in its PDU, whose answer is left to be read.
+    pub(crate) fn request(&mut self, flags: u8, task: u8, announced: u32, cdb: &[u8]) {
         let mut header = [0; 48];
-        (header[0], header[1], header[19]) = (0x01, 0xa0, task);
+        (header[0], header[1], header[19]) = (0x01, flags, task);
         header[20..24].copy_from_slice(&announced.to_be_bytes());
         header[32..32 + cdb.len()].copy_from_slice(cdb);
         self.send(header, &[]);
         self.number += 1;
+    }
+
+    /// A command whose data come when they are asked for: the answer to it.
+    pub(crate) fn announce(&mut self, task: u8, announced: u32, cdb: &[u8]) -> Option<Answer> {
+        self.request(0xa0, task, announced, cdb);
         self.answer()
     }
 

@@ -23,6 +23,10 @@ const BLOCKS: u64 = 64;
 const LARGE_BYTES: u64 = 64 << 20;
 const READY_TO_TRANSFER: u8 = 0x31;
 const RESPONSE: u8 = 0x21;
+const DATA_IN: u8 = 0x25;
+const BUSY: u8 = 8;
+const READ_16: u8 = 0x88;
+const WRITE_16: u8 = 0x8a;
 const ABORT_TASK: u8 = 1;
 
 /// A server on loopback with its disks.
@@ -51,7 +55,7 @@ impl Server {
         };
         let only = Some(vec![InitiatorPattern::Prefix("iqn.2026-01.example:admin".into())]);
         let private = IscsiTarget { initiators: only, ..target(PRIVATE) };
-        let large = target(LARGE);
+        let large = IscsiTarget { shared: true, ..target(LARGE) };
         File::create(&large.file).unwrap().set_len(LARGE_BYTES).unwrap();
         let config = IscsiConfig { port: 0, targets: vec![target(OWN), target(SHARED), private, large] };
         let disks = Disks::open(&config).unwrap();
@@ -151,10 +155,54 @@ fn data_of_a_write_never_go_where_an_aborted_one_was_to_write() {
     assert_eq!((host.read(3), host.read(7)), (vec![0x11; 512], vec![0x22; 512]));
 }
 
-/// WRITE(16) of so many bytes.
-fn long_write(bytes: u32) -> [u8; 16] {
+/// A command of 16 bytes that moves so many bytes from or to the beginning of the disk.
+fn long(opcode: u8, bytes: u32) -> [u8; 16] {
     let [a, b, c, d] = (bytes / 512).to_be_bytes();
-    [0x8a, 0, 0, 0, 0, 0, 0, 0, 0, 0, a, b, c, d, 0, 0]
+    [opcode, 0, 0, 0, 0, 0, 0, 0, 0, 0, a, b, c, d, 0, 0]
+}
+
+#[test]
+fn a_session_has_its_share_of_the_memory_for_long_commands() {
+    let server = Server::new();
+    let mut host = server.session(HOST, 1, LARGE);
+    host.ready();
+    let bytes = TRANSFER_BYTES_MAX;
+    let share = (limits::LONG_COMMANDS_BYTES_PER_SESSION_MAX / u64::from(bytes)) as u8;
+    // The first one is asked for its data, which never come.
+    for task in 0..=share {
+        host.request(0xa0, task, bytes, &long(WRITE_16, bytes));
+    }
+    assert_eq!(host.answer().unwrap().header[0], READY_TO_TRANSFER);
+    let busy = host.answer().unwrap().header;
+    assert_eq!((busy[0], busy[3], busy[19]), (RESPONSE, BUSY, share));
+    // Others have theirs.
+    let mut other = server.session(HOST, 2, LARGE);
+    other.ready();
+    assert_eq!(other.announce(1, bytes, &long(WRITE_16, bytes)).unwrap().header[0], READY_TO_TRANSFER);
+}
+
+#[test]
+fn memory_of_reads_is_lent_until_they_are_sent() {
+    let server = Server::new();
+    let bytes = TRANSFER_BYTES_MAX;
+    let shares = limits::LONG_COMMANDS_BYTES_MAX / (2 * u64::from(bytes));
+    let readers: Vec<_> = (0..shares as u8)
+        .map(|isid| {
+            let mut reader = server.session(HOST, isid, LARGE);
+            reader.ready();
+            reader.request(0xc0, 1, bytes, &long(READ_16, bytes));
+            // It takes the beginning of what it asked for, and no more.
+            assert_eq!(reader.answer().unwrap().header[0], DATA_IN);
+            reader
+        })
+        .collect();
+    let mut host = server.session(HOST, 100, LARGE);
+    host.ready();
+    let read = long(READ_16, limits::LONG_COMMAND_BYTES_MIN as u32);
+    let status = |host: &mut Initiator| host.command(0xc0, 0, &read, &[]).unwrap().0;
+    assert_eq!(status(&mut host), BUSY);
+    drop(readers);
+    while status(&mut host) == BUSY {}
 }
 
 #[test]
@@ -164,7 +212,7 @@ fn memory_of_aborted_writes_is_lent_again() {
     host.ready();
     let bytes = TRANSFER_BYTES_MAX;
     for _ in 0..=limits::LONG_COMMANDS_BYTES_MAX / u64::from(bytes) {
-        let answer = host.announce(5, bytes, &long_write(bytes)).unwrap().header;
+        let answer = host.announce(5, bytes, &long(WRITE_16, bytes)).unwrap().header;
         assert_eq!(answer[0], READY_TO_TRANSFER);
         assert_eq!(host.manage(ABORT_TASK, [0; 8], 5), 0);
     }

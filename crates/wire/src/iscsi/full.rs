@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::connection::{Cause, Event, Portal, Wire};
 use super::discovery;
 use super::keys::Keys;
-use super::limits::{COMMANDS_MAX, TEXT_BYTES_MAX};
+use super::limits::{COMMANDS_MAX, TEXT_BYTES_MAX, UNASKED_BYTES_MAX};
 use super::login::{LoginRequest, SessionKind};
 use super::params::{Allowed, Parameters};
 use super::pdu::{Header, NO_TAG, Opcode, Pdu};
@@ -209,8 +209,7 @@ impl Session {
         const WRITE: u8 = 0x20;
         let header = &pdu.header;
         let (reads, writes) = (header.0[1] & READ != 0, header.0[1] & WRITE != 0);
-        let full = header.immediate() && self.tasks.len() >= COMMANDS_MAX as usize;
-        if reads && writes || full {
+        if reads && writes {
             return self.reject(wire, header, Rejection::NotSupported);
         }
         if self.tasks.get(header.task()).is_some() {
@@ -232,10 +231,24 @@ impl Session {
         if !immediate || !unasked || pdu.data.len() > first_max {
             return Some(Cause::Protocol);
         }
+        let unasked = if more { first_max } else { pdu.data.len() };
+        let room = self.tasks.unasked_bytes() + unasked as u64 <= UNASKED_BYTES_MAX;
+        if !room || self.tasks.len() >= COMMANDS_MAX as usize {
+            self.refuse(wire, &request);
+            return None;
+        }
         self.commands += 1;
-        self.tasks.insert(Entry::new(request, pdu.data, more));
+        self.tasks.insert(Entry::new(request, pdu.data, more, unasked));
         wire.events.push_back(Event::Command(request));
         None
+    }
+
+    /// TASK SET FULL. What is on its way of the command's data is of use to nobody.
+    fn refuse(&self, wire: &mut Wire, request: &Request) {
+        self.open_window(wire);
+        let outcome = Outcome::bare(Status::TaskSetFull);
+        let residual = residual(request, Transfer::None, outcome.status, 0);
+        self.response(wire, request.task, &outcome, residual, 0);
     }
 
     fn data_out(&mut self, wire: &mut Wire, pdu: &Pdu<'_>) -> Option<Cause> {
@@ -348,6 +361,7 @@ impl Session {
     /// Sends data and tells in how many PDUs.
     fn data_in(&self, wire: &mut Wire, task: Task, data: &[u8], collapse: bool) -> u32 {
         let burst_max = self.parameters.burst_max as usize;
+        wire.output.reserve(data.len(), data.len() / self.parameters.segment_max as usize + 2);
         let (mut offset, mut number) = (0, 0);
         while offset < data.len() {
             let burst_end = (offset / burst_max + 1) * burst_max;

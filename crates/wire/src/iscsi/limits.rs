@@ -45,6 +45,10 @@ pub const FIRST_BURST_BYTES_MAX: u32 = 262_144;
 /// Most commands of one session at a time, which MaxCmdSN tells: what Linux uses at most.
 pub const COMMANDS_MAX: u32 = 128;
 
+/// Bytes of data that one session holds because they came unasked, in or behind commands that wait for the rest of
+/// them: first bursts of 64 commands, twice as many as Linux has under way for a disk.
+pub const UNASKED_BYTES_MAX: u64 = 16 << 20;
+
 /// Bytes of data that one session asks for at a time. One command may be longer by itself; others wait for it.
 pub const SOLICITED_BYTES_MAX: u64 = 8 << 20;
 

@@ -143,12 +143,14 @@ pub(super) struct Tasks {
 }
 
 impl Entry {
-    /// Of a command with its immediate data; `more` when others come behind it unasked.
-    pub(super) fn new(request: Request, data: &[u8], more: bool) -> Self {
+    /// Of a command with its immediate data; `more` when others come behind it unasked, `unasked` bytes with those.
+    pub(super) fn new(request: Request, data: &[u8], more: bool, unasked: usize) -> Self {
+        let mut buffer = Vec::with_capacity(unasked);
+        buffer.extend_from_slice(data);
         Self {
             request,
             transfer: Transfer::None,
-            buffer: data.to_vec(),
+            buffer,
             received: data.len() as u64,
             wanted: u64::from(request.announced_out),
             flow: if more { Flow::Unasked(0) } else { Flow::Queued },
@@ -206,6 +208,12 @@ impl Tasks {
         self.entries.len()
     }
 
+    /// Bytes of data that came unasked, or have room because they will.
+    pub(super) fn unasked_bytes(&self) -> u64 {
+        let ungranted = self.entries.iter().filter(|entry| !entry.granted);
+        ungranted.map(|entry| entry.buffer.capacity() as u64).sum()
+    }
+
     pub(super) fn get(&self, task: Task) -> Option<&Entry> {
         self.entries.iter().find(|entry| entry.request.task == task)
     }
@@ -233,7 +241,9 @@ impl Tasks {
         entry.transfer = transfer;
         let wanted = if let Transfer::Out(bytes) = transfer { bytes } else { 0 };
         entry.wanted = wanted.min(u64::from(entry.request.announced_out));
-        entry.buffer.truncate(usize::try_from(entry.wanted).unwrap_or(usize::MAX));
+        let wanted = usize::try_from(entry.wanted).unwrap_or(usize::MAX);
+        entry.buffer.truncate(wanted);
+        entry.buffer.shrink_to(wanted);
         // What comes unasked has to be swallowed even where nobody wants it; a command that wants nothing does not
         // wait for that.
         if entry.wanted == 0 || (entry.whole() && !matches!(entry.flow, Flow::Unasked(_))) {

@@ -8,12 +8,11 @@ use std::time::{Duration, Instant};
 use bootlace_wire::iscsi::{
     Cause, Challenge, Collected, Connection, Event, LoginRequest, Portal, Refusal, Request, SessionKind, Task,
 };
-use bootlace_wire::scsi::limits::TRANSFER_BYTES_MAX;
 use bootlace_wire::scsi::{Outcome, Status, Transfer};
 
 use super::flush::Flushes;
 use super::limits::{BUFFER_BYTES, KEPT_BYTES_MAX, LOGIN_BUFFER_BYTES, OUTPUT_BYTES, STOP_TIME};
-use super::memory::Loan;
+use super::memory::{Account, Loan, needed};
 use super::table::Place;
 use super::target::{Executed, Session, Target, next_tsih};
 use super::{Shared, random};
@@ -44,6 +43,9 @@ struct Link<'a> {
     open: Option<Open>,
     /// Writes that wait for their data, with the memory for them.
     pending: Vec<(Request, Loan)>,
+    memory: Account,
+    /// The memory of what is read and not sent yet.
+    unsent: Vec<Loan>,
     flushes: Flushes,
     read: Vec<u8>,
     output: Vec<u8>,
@@ -82,6 +84,8 @@ impl<'a> Link<'a> {
             wanted: None,
             open: None,
             pending: Vec::new(),
+            memory: Account::new(&shared.memory),
+            unsent: Vec::new(),
             flushes: Flushes::new()?,
             read: Vec::new(),
             output: Vec::new(),
@@ -153,11 +157,8 @@ impl<'a> Link<'a> {
         if self.protocol.poll_output(&mut self.output) {
             self.stream.write_all(&self.output)?;
         }
-        for buffer in [&mut self.output, &mut self.read] {
-            if buffer.capacity() > KEPT_BYTES_MAX {
-                *buffer = Vec::new();
-            }
-        }
+        free_long(&mut self.output);
+        self.unsent.clear();
         Ok(())
     }
 
@@ -234,19 +235,16 @@ impl<'a> Link<'a> {
     fn command(&mut self, request: Request) {
         let Some(open) = &self.open else { return };
         let transfer = open.target.expected(&request);
-        let bytes = match transfer {
-            Transfer::None => 0,
-            // An allocation length may be any; what has one is short.
-            Transfer::In(bytes) => bytes.min(TRANSFER_BYTES_MAX.into()),
-            Transfer::Out(bytes) => bytes.min(request.announced_out.into()),
-        };
-        let Some(loan) = self.shared.memory.lend(bytes) else {
+        let Some(loan) = self.memory.lend(needed(&request, transfer)) else {
             // What is on its way of its data is of no use any more.
             self.protocol.expect(request.task, Transfer::None);
             return self.protocol.respond(request.task, &Outcome::bare(Status::Busy), &[]);
         };
         match self.protocol.expect(request.task, transfer) {
-            Collected::Whole => self.execute(&request),
+            Collected::Whole => {
+                self.execute(&request);
+                self.unsent.push(loan);
+            }
             Collected::Waiting => self.pending.push((request, loan)),
         }
     }
@@ -263,7 +261,10 @@ impl<'a> Link<'a> {
         let Some(open) = &self.open else { return };
         let data = self.protocol.data(request.task);
         match open.target.execute(&open.session, request, data, &mut self.read) {
-            Some(Executed::Done(outcome)) => self.protocol.respond(request.task, &outcome, &self.read),
+            Some(Executed::Done(outcome)) => {
+                self.protocol.respond(request.task, &outcome, &self.read);
+                free_long(&mut self.read);
+            }
             Some(Executed::Flush) => {
                 self.protocol.forget_data(request.task);
                 self.flushes.push(*request);
@@ -317,5 +318,12 @@ impl<'a> Link<'a> {
             }
             Cause::Logout | Cause::Refused(_) | Cause::LoginTimeout => {}
         }
+    }
+}
+
+/// What is kept for the next command is no more than that one needs.
+fn free_long(buffer: &mut Vec<u8>) {
+    if buffer.capacity() > KEPT_BYTES_MAX {
+        *buffer = Vec::new();
     }
 }

@@ -200,6 +200,31 @@ fn data_that_were_not_agreed_on_end_the_connection() {
 }
 
 #[test]
+fn data_that_come_unasked_are_bounded() {
+    let mut bench = Bench::with("");
+    let (first, all) = (limits::FIRST_BURST_BYTES_MAX, 2 * limits::FIRST_BURST_BYTES_MAX);
+    // Of some the data are in the PDU, of others on their way; the room of those that were asked for more is another one.
+    let room = limits::UNASKED_BYTES_MAX / u64::from(first) + limits::SOLICITED_BYTES_MAX / u64::from(all);
+    for task in 0..room as u32 {
+        let (flags, data) = if task < 40 { (WRITE, first) } else { (WRITE_MORE, 0) };
+        let events = bench.command(flags, task, all, &[0x2a], &vec![0; data as usize]);
+        assert!(matches!(events[..], [Event::Command(_)]), "{task}: {events:?}");
+        bench.connection.expect(Task(task), Transfer::Out(u64::from(all)));
+    }
+    assert!(bench.answers().iter().all(|answer| answer.opcode() == 0x31));
+    assert_eq!(bench.command(WRITE_MORE, 500, all, &[0x2a], &[0; 512]), []);
+    let answer = bench.answer();
+    assert_eq!((answer.opcode(), answer.header.0[3], answer.word(16)), (0x21, 0x28, 500));
+    assert_eq!((answer.flags(), answer.word(44)), (0x82, all));
+    assert_eq!(bench.data_out(0x80, (500, NONE), (0, 512), &vec![0; first as usize - 512]), []);
+    assert!(bench.answers().is_empty());
+    // What brings no data has its place.
+    assert_eq!(bench.command(READ, 501, 512, &[0x28], &[]).len(), 1);
+    bench.connection.respond(Task(0), &good(), &[]);
+    assert_eq!(bench.command(WRITE, 500, all, &[0x2a], &vec![0; first as usize]).len(), 1);
+}
+
+#[test]
 fn data_that_were_used_make_room_before_the_answer() {
     let mut bench = Bench::with("ImmediateData=No InitialR2T=Yes");
     let all = limits::SOLICITED_BYTES_MAX as u32;

@@ -65,6 +65,24 @@ fn the_window_shrinks_by_what_waits_and_never_goes_back() {
 }
 
 #[test]
+fn commands_without_a_number_take_places_as_well() {
+    let mut bench = Bench::with("ImmediateData=No InitialR2T=Yes");
+    for task in 0..128 {
+        let events = bench.send(header(0x41, 0xa0, &[(16, task), (20, 512), (24, 1)]), &[]);
+        assert_eq!(events.len(), 1);
+        assert_eq!(bench.connection.expect(Task(task), Transfer::Out(512)), Collected::Waiting);
+    }
+    bench.answers();
+    for opcode in [0x41, 0x01] {
+        assert_eq!(bench.send(header(opcode, 0x80, &[(16, 500), (24, 1)]), &[]), []);
+        let answer = bench.answer();
+        assert_eq!((answer.opcode(), answer.header.0[3], answer.word(16)), (0x21, 0x28, 500));
+    }
+    bench.connection.respond(Task(0), &good(), &[]);
+    assert_eq!(bench.send(header(0x01, 0x80, &[(16, 500), (24, 2)]), &[]).len(), 1);
+}
+
+#[test]
 fn pings_are_echoed() {
     let mut bench = Bench::with("");
     let before = bench.send(header(0x40, 0x80, &[(8, 0), (16, 9), (20, NONE), (24, 1)]), b"are you there");
