@@ -28,6 +28,8 @@ const BUSY: u8 = 8;
 const READ_16: u8 = 0x88;
 const WRITE_16: u8 = 0x8a;
 const ABORT_TASK: u8 = 1;
+const UNIT_RESET: u8 = 5;
+const NO_UNIT: u8 = 2;
 
 /// A server on loopback with its disks.
 struct Server {
@@ -153,6 +155,24 @@ fn data_of_a_write_never_go_where_an_aborted_one_was_to_write() {
     let answer = host.answer().unwrap().header;
     assert_eq!((answer[0], answer[3]), (RESPONSE, GOOD));
     assert_eq!((host.read(3), host.read(7)), (vec![0x11; 512], vec![0x22; 512]));
+}
+
+#[test]
+fn management_of_a_unit_that_is_not_there_changes_nothing() {
+    let server = Server::new();
+    let mut host = server.session(HOST, 1, OWN);
+    host.ready();
+    let write = [0x2a, 0, 0, 0, 0, 3, 0, 0, 1, 0];
+    let asked = host.announce(5, 512, &write).unwrap();
+    assert_eq!(host.manage(UNIT_RESET, [0, 1, 0, 0, 0, 0, 0, 0], 0), NO_UNIT);
+    host.data_out(&asked, &[0x22; 512]);
+    assert_eq!(host.answer().unwrap().header[3], GOOD);
+    // LUN 0 has two forms.
+    let asked = host.announce(5, 512, &write).unwrap();
+    assert_eq!(host.manage(UNIT_RESET, [0x40, 0, 0, 0, 0, 0, 0, 0], 0), 0);
+    host.data_out(&asked, &[0x33; 512]);
+    assert_eq!(host.ready(), Some((CHECK_CONDITION, 0x29)));
+    assert_eq!(host.read(3), vec![0x22; 512]);
 }
 
 /// A command of 16 bytes that moves so many bytes from or to the beginning of the disk.

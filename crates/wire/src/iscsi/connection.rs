@@ -41,7 +41,7 @@ pub enum Event {
     Fault(Task, Fault),
     /// A command of this session was aborted by the initiator, which has its answer: what was kept for it is of no use.
     Aborted(Task),
-    /// Task management: [`Connection::managed`]; the commands of this session are gone already.
+    /// Task management: [`Connection::managed`].
     Management {
         /// By what it is answered.
         task: Task,
@@ -224,7 +224,7 @@ impl Connection {
         }
     }
 
-    /// Ends a task management function.
+    /// Ends a task management function. If it is complete, so are the commands of this session: they are gone.
     pub fn managed(&mut self, task: Task, response: ManagementResponse) {
         if let State::Full(session) = &mut self.state {
             session.managed(&mut self.wire, task, response);

@@ -133,7 +133,15 @@ impl Session {
         self.ask(wire);
     }
 
+    /// Only what is done has an effect: a function may be for a logical unit that is not there.
     pub(super) fn managed(&mut self, wire: &mut Wire, task: Task, response: ManagementResponse) {
+        if response == ManagementResponse::Complete {
+            self.abort_all(wire);
+        }
+        Self::answer_management(wire, task, response);
+    }
+
+    fn answer_management(wire: &mut Wire, task: Task, response: ManagementResponse) {
         let head = Head::new(Answer::TaskManagement).byte(2, response as u8).word(16, task.0);
         wire.output.push(head, &mut wire.numbers, StatusNumber::Take, &[]);
     }
@@ -282,15 +290,14 @@ impl Session {
             5 => Function::UnitReset,
             6 | 7 => Function::TargetReset,
             8 => {
-                self.managed(wire, task, ManagementResponse::NoReassignment);
+                Self::answer_management(wire, task, ManagementResponse::NoReassignment);
                 return None;
             }
             _ => {
-                self.managed(wire, task, ManagementResponse::NotSupported);
+                Self::answer_management(wire, task, ManagementResponse::NotSupported);
                 return None;
             }
         };
-        self.abort_all(wire);
         wire.events.push_back(Event::Management { task, function, lun: header.lun() });
         None
     }
@@ -305,7 +312,7 @@ impl Session {
             None => ManagementResponse::NoTask,
         };
         self.open_window(wire);
-        self.managed(wire, task, response);
+        Self::answer_management(wire, task, response);
     }
 
     fn text(&mut self, wire: &mut Wire, pdu: &Pdu<'_>) -> Option<Cause> {

@@ -329,10 +329,10 @@ impl Target {
         lock(&self.lun).refuse(reason)
     }
 
-    /// Task management; the commands of the session itself are gone already.
+    /// Task management, but for the commands of the session itself.
     pub(super) fn manage(&self, session: &Session, function: Function, lun: [u8; 8]) -> ManagementResponse {
         let for_target = function == Function::TargetReset;
-        if !for_target && lun != [0; 8] {
+        if !for_target && !scsi::is_disk(lun) {
             return ManagementResponse::NoUnit;
         }
         let others = |other: &Session| other.nexus != session.nexus;

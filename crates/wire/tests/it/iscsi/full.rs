@@ -165,6 +165,19 @@ fn larger_management_is_for_the_service() {
         bench.connection.respond(Task(1), &good(), &[]);
         assert!(bench.answers().is_empty(), "the command is gone");
     }
+    // For a logical unit that is not there.
+    let mut bench = Bench::with("ImmediateData=No InitialR2T=Yes");
+    bench.command(0xa0, 1, 512, &[0x2a], &[]);
+    bench.connection.expect(Task(1), Transfer::Out(512));
+    let tag = bench.answer().word(20);
+    assert_eq!(
+        bench.send(header(0x42, 0x85, &[(8, 0x0001_0000), (16, 2), (20, NONE), (24, 2)]), &[]).len(),
+        1
+    );
+    bench.connection.managed(Task(2), ManagementResponse::NoUnit);
+    assert_eq!(bench.answer().header.0[2], 2);
+    assert_eq!(bench.data_out(0x80, (1, tag), (0, 0), &[0; 512]), [Event::Data(Task(1))]);
+
     for (code, response) in [(3, 5), (8, 4), (99, 5)] {
         let mut bench = Bench::with("");
         assert_eq!(bench.send(header(0x42, 0x80 | code, &[(16, 2), (20, NONE), (24, 1)]), &[]), []);
