@@ -313,6 +313,8 @@ impl Session {
         };
         self.open_window(wire);
         Self::answer_management(wire, task, response);
+        // Others may have the room for its data.
+        self.ask(wire);
     }
 
     fn text(&mut self, wire: &mut Wire, pdu: &Pdu<'_>) -> Option<Cause> {

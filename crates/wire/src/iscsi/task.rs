@@ -273,14 +273,23 @@ impl Tasks {
         Some(entry.receive(header, data, parameters))
     }
 
-    /// The next sequence that is to be asked for: in the order of the commands, as long as there is room.
-    pub(super) fn next_ask(&mut self, burst_max: u32) -> Option<Ask> {
+    /// Whose data are to be asked for next: in the order of the commands, as long as there is room. Nothing overtakes one
+    /// for which there is none yet, or many short ones would keep a long one waiting for ever.
+    fn next_to_ask(&self) -> Option<usize> {
         let held: u64 = self.entries.iter().filter(|entry| entry.granted).map(|entry| entry.wanted).sum();
         let room = |wanted: u64| held == 0 || held + wanted <= SOLICITED_BYTES_MAX;
-        let at = self.entries.iter().position(|entry| {
-            let asks = entry.flow == Flow::Queued && matches!(entry.transfer, Transfer::Out(_));
-            asks && !entry.whole() && (entry.granted || room(entry.wanted))
-        })?;
+        let asks = |entry: &Entry| {
+            entry.flow == Flow::Queued && matches!(entry.transfer, Transfer::Out(_)) && !entry.whole()
+        };
+        let first = self.entries.iter().position(|entry| asks(entry) && !entry.granted);
+        let mut entries = self.entries.iter().enumerate();
+        entries
+            .position(|(at, entry)| asks(entry) && (entry.granted || Some(at) == first && room(entry.wanted)))
+    }
+
+    /// The next sequence that is to be asked for.
+    pub(super) fn next_ask(&mut self, burst_max: u32) -> Option<Ask> {
+        let at = self.next_to_ask()?;
         self.tag = if self.tag.wrapping_add(1) == NO_TAG { 0 } else { self.tag.wrapping_add(1) };
         let tag = self.tag;
         let entry = &mut self.entries[at];

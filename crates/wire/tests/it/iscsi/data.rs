@@ -1,7 +1,7 @@
 use bootlace_wire::iscsi::{Cause, Collected, Event, Fault, Task, limits};
 use bootlace_wire::scsi::{Outcome, Status, Transfer};
 
-use super::{Answer, Bench, NONE};
+use super::{Answer, Bench, NONE, header};
 
 const READ: u8 = 0xc0;
 const WRITE: u8 = 0xa0;
@@ -242,6 +242,24 @@ fn data_that_were_used_make_room_before_the_answer() {
 }
 
 #[test]
+fn short_writes_do_not_overtake_a_long_one() {
+    let mut bench = Bench::with("ImmediateData=No InitialR2T=Yes MaxBurstLength=512");
+    let all = limits::SOLICITED_BYTES_MAX as u32;
+    for (task, bytes) in [(1, 1024), (2, all), (3, 512), (4, 512)] {
+        bench.command(WRITE, task, bytes, &[0x2a], &[]);
+        bench.connection.expect(Task(task), Transfer::Out(u64::from(bytes)));
+    }
+    let first = bench.answer();
+    assert_eq!(first.word(16), 1);
+    // Who has room goes on.
+    bench.data_out(0x80, (1, first.word(20)), (0, 0), &[0; 512]);
+    assert_eq!((bench.answer().word(16), first.word(36)), (1, 0));
+    bench.connection.respond(Task(1), &good(), &[]);
+    let asked: Vec<(u8, u32)> = bench.answers().iter().map(|ask| (ask.opcode(), ask.word(16))).collect();
+    assert_eq!(asked, [(0x21, 1), (0x31, 2)]);
+}
+
+#[test]
 fn memory_for_data_is_bounded_and_commands_wait_in_order() {
     let mut bench = Bench::with("ImmediateData=No InitialR2T=Yes MaxBurstLength=512");
     let half = (limits::SOLICITED_BYTES_MAX / 2) as u32;
@@ -254,6 +272,13 @@ fn memory_for_data_is_bounded_and_commands_wait_in_order() {
     bench.connection.respond(Task(2), &good(), &[]);
     let asked: Vec<(u8, u32)> = bench.answers().iter().map(|ask| (ask.opcode(), ask.word(16))).collect();
     assert_eq!(asked, [(0x21, 2), (0x31, 3)]);
+    // What is aborted makes room as well.
+    bench.command(WRITE, 4, half, &[0x2a], &[]);
+    bench.connection.expect(Task(4), Transfer::Out(u64::from(half)));
+    assert!(bench.answers().is_empty());
+    bench.send(header(0x42, 0x81, &[(16, 9), (20, 1), (24, bench.number)]), &[]);
+    let asked: Vec<(u8, u32)> = bench.answers().iter().map(|ask| (ask.opcode(), ask.word(16))).collect();
+    assert_eq!(asked, [(0x22, 9), (0x31, 4)]);
     // One may be longer than the limit by itself.
     let mut bench = Bench::with("ImmediateData=No InitialR2T=Yes");
     bench.command(WRITE, 1, 3 * half, &[0x2a], &[]);
