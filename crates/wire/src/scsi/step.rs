@@ -77,7 +77,8 @@ pub enum Space {
 }
 
 /// What the service has to do to the image. All extents lie on the disk, and the data from the initiator, which the
-/// service still has, are as long as the extent unless another length is told here.
+/// service still has, are as long as the extent unless another length is told here; a part of a block may follow them,
+/// which is of no meaning.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Io {
     /// Read the blocks; they are the data to the initiator.

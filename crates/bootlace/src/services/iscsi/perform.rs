@@ -24,13 +24,17 @@ pub(super) fn perform(disk: &Disk, io: &Io, data: &[u8], read: &mut Vec<u8>) -> 
             }
             result(done, read_error)
         }
-        Io::Write(extent, _) => written(disk, *extent, data),
-        Io::WriteVerify(extent, compare) => match written(disk, *extent, data) {
-            IoResult::Done => verify(disk, *extent, *compare, data),
-            failed => failed,
-        },
+        Io::Write(extent, _) => written(disk, *extent, whole_blocks(*extent, data)),
+        Io::WriteVerify(extent, compare) => {
+            let data = whole_blocks(*extent, data);
+            match written(disk, *extent, data) {
+                IoResult::Done => verify(disk, *extent, *compare, data),
+                failed => failed,
+            }
+        }
         Io::Verify(extent, compare) => verify(disk, *extent, *compare, data),
         Io::OrWrite(extent, _) => {
+            let data = whole_blocks(*extent, data);
             let mut bytes = vec![0; data.len()];
             match disk.read(extent.block * BLOCK, &mut bytes) {
                 Ok(()) => {
@@ -85,6 +89,11 @@ fn write_error(error: Error) -> IoError {
         Error::WrongImage | Error::Superseded | Error::Busy => IoError::Unavailable,
         _ => IoError::Write(None),
     }
+}
+
+/// The data of an extent: there may be a part of a block behind them, which is written nowhere.
+fn whole_blocks(extent: Extent, data: &[u8]) -> &[u8] {
+    &data[..data.len().min((extent.blocks * BLOCK) as usize)]
 }
 
 fn written(disk: &Disk, extent: Extent, bytes: &[u8]) -> IoResult {

