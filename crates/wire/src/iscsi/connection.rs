@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::chap::Challenge;
 use super::full::Session;
-use super::limits::{COMMANDS_MAX, LOGIN_MAX, LOGIN_SEGMENT_BYTES_MAX};
+use super::limits::{COMMANDS_MAX, DISCOVERY_MAX, LOGIN_MAX, LOGIN_SEGMENT_BYTES_MAX};
 use super::login::{Action, Admission, Answered, Login, LoginRequest, Refusal};
 use super::pdu::{Header, Malformed, Opcode, Pdu};
 use super::reply::{Answer, Head, Numbers, Output, Rejection, StatusNumber, reject};
@@ -61,8 +61,8 @@ pub enum Cause {
     Logout,
     /// Its login failed.
     Refused(Refusal),
-    /// Its login took too long.
-    LoginTimeout,
+    /// Its login, or its search for targets, took too long.
+    Timeout,
     /// It sent what the protocol does not allow there.
     Protocol,
     /// A checksum was wrong.
@@ -92,7 +92,7 @@ pub struct Connection {
     wire: Wire,
     /// Most bytes of a segment from the initiator.
     segment_max: u32,
-    login_until: Duration,
+    began: Duration,
     /// The task tag of the request that waits for the service.
     login_task: Task,
 }
@@ -110,7 +110,7 @@ impl Connection {
                 events: VecDeque::new(),
             },
             segment_max: LOGIN_SEGMENT_BYTES_MAX,
-            login_until: now + LOGIN_MAX,
+            began: now,
             login_task: Task(0),
         }
     }
@@ -151,13 +151,17 @@ impl Connection {
 
     /// When [`Self::handle_timeout`] has something to do.
     pub fn poll_timeout(&self) -> Option<Duration> {
-        matches!(self.state, State::Login(_)).then_some(self.login_until)
+        match &self.state {
+            State::Login(_) => Some(self.began + LOGIN_MAX),
+            State::Full(session) if session.is_discovery() => Some(self.began + DISCOVERY_MAX),
+            State::Full(_) | State::Closed => None,
+        }
     }
 
-    /// Ends a login that takes too long.
+    /// Ends a login, or a search for targets, that takes too long.
     pub fn handle_timeout(&mut self, now: Duration) {
         if self.poll_timeout().is_some_and(|until| now >= until) {
-            self.close(Cause::LoginTimeout);
+            self.close(Cause::Timeout);
         }
     }
 

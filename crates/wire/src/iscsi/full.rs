@@ -74,6 +74,10 @@ impl Session {
         self.who.isid.starts_with(&IPXE_ISID)
     }
 
+    pub(super) fn is_discovery(&self) -> bool {
+        self.who.session == SessionKind::Discovery
+    }
+
     /// Takes a PDU; a cause when that ends the connection.
     pub(super) fn handle(&mut self, wire: &mut Wire, pdu: &Pdu<'_>) -> Option<Cause> {
         let header = &pdu.header;

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-/// Most bytes of a data segment before both sides have agreed on anything (RFC 7143, section 13.12).
+/// Most bytes of a data segment before both sides have agreed on anything (RFC 7143, section 13.12), and of one from an
+/// initiator that only looks for targets.
 pub const LOGIN_SEGMENT_BYTES_MAX: u32 = 8192;
 
 /// Most bytes of a data segment that initiators may send afterwards; our MaxRecvDataSegmentLength, as much as Linux
@@ -35,6 +36,10 @@ pub const LOGIN_REQUESTS_MAX: u32 = 32;
 
 /// How long a connection may take to log in, from its first byte.
 pub const LOGIN_MAX: Duration = Duration::from_secs(15);
+
+/// How long a connection that looks for targets may stay, from its first byte: nobody has to prove anything for it, and
+/// initiators ask once and leave.
+pub const DISCOVERY_MAX: Duration = Duration::from_secs(60);
 
 /// Most bytes of one sequence of data, in either direction; our side of MaxBurstLength.
 pub const BURST_BYTES_MAX: u32 = 1 << 20;

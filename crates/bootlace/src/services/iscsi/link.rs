@@ -316,7 +316,7 @@ impl<'a> Link<'a> {
             Cause::Protocol | Cause::Digest => {
                 tracing::warn!(peer = %self.peer, ?cause, "iSCSI connection closed");
             }
-            Cause::Logout | Cause::Refused(_) | Cause::LoginTimeout => {}
+            Cause::Logout | Cause::Refused(_) | Cause::Timeout => {}
         }
     }
 }

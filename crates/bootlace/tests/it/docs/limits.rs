@@ -90,6 +90,7 @@ fn constants() -> Vec<(&'static str, String)> {
         ("CONNECTIONS_MAX", count(iscsi::CONNECTIONS_MAX)),
         ("LOGINS_PER_CLIENT_MAX", count(iscsi::LOGINS_PER_CLIENT_MAX)),
         ("LOGIN_MAX", time(rfc7143::LOGIN_MAX)),
+        ("DISCOVERY_MAX", time(rfc7143::DISCOVERY_MAX)),
         ("LOGIN_REQUESTS_MAX", count(rfc7143::LOGIN_REQUESTS_MAX as usize)),
         ("TEXT_BYTES_MAX", bytes(rfc7143::TEXT_BYTES_MAX as u64)),
         ("SEGMENT_BYTES_MAX", bytes(rfc7143::SEGMENT_BYTES_MAX.into())),

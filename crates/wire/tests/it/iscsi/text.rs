@@ -1,4 +1,6 @@
-use bootlace_wire::iscsi::{Authentication, Event};
+use std::time::Duration;
+
+use bootlace_wire::iscsi::{Authentication, Cause, Event, limits};
 
 use super::{Bench, NONE, TARGET, header};
 
@@ -74,6 +76,25 @@ fn what_is_no_text_is_rejected() {
     let mut bench = finder(1, "");
     let answer = ask(&mut bench, 0x80, NONE, "nothing");
     assert_eq!((answer.opcode(), answer.header.0[2], answer.data.len()), (0x3f, 0x09, 48));
+}
+
+#[test]
+fn who_looks_for_targets_has_little_room_and_a_minute() {
+    let mut bench = finder(1, "");
+    let until = bench.connection.poll_timeout().expect("a time");
+    assert_eq!(until, limits::DISCOVERY_MAX);
+    let mut long = header(0x04, 0x80, &[(16, 2), (20, NONE), (24, 1)]);
+    long[6..8].copy_from_slice(&(limits::LOGIN_SEGMENT_BYTES_MAX as u16 + 1).to_be_bytes());
+    assert_eq!(bench.bytes(&long), [Event::Closed(Cause::Protocol)]);
+
+    let mut bench = Bench::new(Authentication::None);
+    let first = "InitiatorName=iqn.2026-01.example:host SessionType=Discovery";
+    let answer = bench.login(0x87, first);
+    assert!(answer.text().contains("MaxRecvDataSegmentLength=8192"), "{}", answer.text());
+    bench.connection.handle_timeout(until - Duration::from_nanos(1));
+    assert_eq!(bench.connection.poll_event(), None);
+    bench.connection.handle_timeout(until);
+    assert_eq!(bench.connection.poll_event(), Some(Event::Closed(Cause::Timeout)));
 }
 
 #[test]
