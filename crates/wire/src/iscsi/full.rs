@@ -323,10 +323,12 @@ impl Session {
 
     fn text(&mut self, wire: &mut Wire, pdu: &Pdu<'_>) -> Option<Cause> {
         let header = &pdu.header;
-        let goes_on = !self.told.is_empty() && header.tag() != NO_TAG;
-        if !goes_on {
-            // A new request ends what was left of an answer.
+        if header.tag() == NO_TAG {
+            // A new request ends what was left of another one and of its answer.
+            self.asked.clear();
             self.told.clear();
+        }
+        if self.told.is_empty() {
             if self.asked.len() + pdu.data.len() > TEXT_BYTES_MAX {
                 return Some(Cause::Protocol);
             }
@@ -338,7 +340,8 @@ impl Session {
             let Ok(keys) = Keys::parse(&std::mem::take(&mut self.asked)) else {
                 return self.reject(wire, header, Rejection::InvalidField);
             };
-            self.told = discovery::answer(&keys, &self.who.session, &self.targets, &self.portal);
+            let parameters = &mut self.parameters;
+            self.told = discovery::answer(&keys, &self.who.session, &self.targets, &self.portal, parameters);
         }
         let part =
             if self.told.len() > self.parameters.segment_max as usize { Part::More } else { Part::Last };

@@ -72,6 +72,29 @@ fn a_question_may_come_in_parts() {
 }
 
 #[test]
+fn a_new_question_takes_the_place_of_one_that_has_not_ended() {
+    let mut bench = finder(1, "");
+    assert_eq!(ask(&mut bench, 0x40, NONE, "SendTar").flags(), 0);
+    assert_eq!(ask(&mut bench, 0x80, NONE, "X-example=1\0").text(), "X-example=NotUnderstood");
+}
+
+#[test]
+fn a_session_may_declare_another_length() {
+    let mut bench = Bench::with("");
+    let declared = "MaxRecvDataSegmentLength=512\0InitiatorAlias=me\0";
+    assert_eq!(ask(&mut bench, 0x80, NONE, declared).text(), "");
+    bench.send(header(0x40, 0x80, &[(16, 9), (20, NONE), (24, bench.number)]), &[1; 600]);
+    assert_eq!(bench.answer().data.len(), 512);
+    let refused = ask(&mut bench, 0x80, NONE, "MaxRecvDataSegmentLength=1\0");
+    assert_eq!(refused.text(), "MaxRecvDataSegmentLength=Reject");
+    // The answer that follows obeys already.
+    let mut bench = finder(20, "");
+    let answer = ask(&mut bench, 0x80, NONE, "MaxRecvDataSegmentLength=512\0SendTargets=All\0");
+    assert_eq!((answer.flags(), answer.data.len()), (0x40, 512));
+    assert!(answer.text().starts_with("TargetName="));
+}
+
+#[test]
 fn what_is_no_text_is_rejected() {
     let mut bench = finder(1, "");
     let answer = ask(&mut bench, 0x80, NONE, "nothing");
