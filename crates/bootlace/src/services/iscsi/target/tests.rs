@@ -81,26 +81,29 @@ fn stream() -> TcpStream {
     TcpStream::connect(listener.local_addr().unwrap()).unwrap()
 }
 
-/// Runs what has to wait for the command of `session` that `running` stands for. That one ends as soon as somebody more
-/// knows of the session.
+/// Runs what has to wait for the command that `running` stands for. That one ends as soon as it is waited for.
 fn while_running<T: Send>(
-    session: &Arc<Session>,
     running: RwLockReadGuard<'_, ()>,
+    waited_for: impl Fn() -> bool,
     waiter: impl FnOnce() -> T + Send,
 ) -> T {
     let over = AtomicBool::new(false);
-    let holders = Arc::strong_count(session);
     thread::scope(|scope| {
         let waiting = scope.spawn(|| {
             let result = waiter();
             assert!(over.load(Ordering::Acquire), "the command is still being done");
             result
         });
-        until(|| Arc::strong_count(session) > holders || waiting.is_finished());
+        until(|| waited_for() || waiting.is_finished());
         over.store(!waiting.is_finished(), Ordering::Release);
         drop(running);
         waiting.join().unwrap()
     })
+}
+
+/// Whether somebody waits for the commands of a session: further ones are not let in.
+fn is_waited_for(session: &Session) -> bool {
+    session.busy.try_read().is_err()
 }
 
 fn until(reached: impl Fn() -> bool) {
@@ -118,7 +121,9 @@ fn every_login_waits_for_the_command_of_the_session_that_it_ends() {
         let begin = || bench.target.begin(&who(HOST), stream());
         scope.spawn(begin);
         until(|| old.over.load(Ordering::Acquire));
-        let second = while_running(&old, running, begin).expect("a session");
+        let holders = Arc::strong_count(&old);
+        let waited_for = || Arc::strong_count(&old) > holders;
+        let second = while_running(running, waited_for, begin).expect("a session");
         assert!(!second.over.load(Ordering::Acquire));
     });
     assert_eq!(bench.sessions().len(), 1);
@@ -141,7 +146,7 @@ fn management_waits_for_the_commands_that_it_ends() {
         let (host, other) = (bench.session(HOST), bench.session(OTHER));
         let running = other.busy.read().unwrap();
         let manage = || bench.target.manage(&host, function, [0; 8]);
-        assert_eq!(while_running(&other, running, manage), ManagementResponse::Complete);
+        assert_eq!(while_running(running, || is_waited_for(&other), manage), ManagementResponse::Complete);
         assert_eq!(other.aborts(), 1);
     }
 }
@@ -163,7 +168,8 @@ fn who_preempts_waits_for_others_and_keeps_nobody_waiting_by_that() {
     reserve(&bench, &host, REGISTER, [0, 10]);
     reserve(&bench, &other, REGISTER, [0, 11]);
     let running = other.busy.read().unwrap();
-    while_running(&other, running, || reserve(&bench, &host, PREEMPT_AND_ABORT, [10, 11]));
+    let preempt = || reserve(&bench, &host, PREEMPT_AND_ABORT, [10, 11]);
+    while_running(running, || is_waited_for(&other), preempt);
     assert_eq!(other.aborts(), 1);
 
     bench.ready(&other);
