@@ -8,13 +8,12 @@ use std::time::{Duration, Instant};
 use bootlace_wire::iscsi::{
     Cause, Challenge, Collected, Connection, Event, LoginRequest, Portal, Refusal, Request, SessionKind, Task,
 };
-use bootlace_wire::scsi::limits::TRANSFER_BYTES_MAX;
 use bootlace_wire::scsi::{Outcome, Status, Transfer};
 use rustix::net::RecvFlags;
 
 use super::flush::Flushes;
 use super::limits::{BUFFER_BYTES, KEPT_BYTES_MAX, LOGIN_BUFFER_BYTES, OUTPUT_BYTES, STOP_TIME};
-use super::memory::Loan;
+use super::memory::{Account, Loan, needed};
 use super::table::Place;
 use super::target::{Executed, Session, Target, next_tsih};
 use super::told::{self, Told};
@@ -47,6 +46,9 @@ struct Link<'a> {
     open: Option<Open>,
     /// Writes that wait for their data, with the memory for them.
     pending: Vec<(Request, Loan)>,
+    memory: Account,
+    /// The memory of what is read and not sent yet.
+    unsent: Vec<Loan>,
     flushes: Flushes,
     read: Vec<u8>,
     output: Vec<u8>,
@@ -85,6 +87,8 @@ impl<'a> Link<'a> {
             wanted: None,
             open: None,
             pending: Vec::new(),
+            memory: Account::new(&shared.memory),
+            unsent: Vec::new(),
             flushes: Flushes::new()?,
             read: Vec::new(),
             output: Vec::new(),
@@ -156,11 +160,8 @@ impl<'a> Link<'a> {
         if self.protocol.poll_output(&mut self.output) {
             self.stream.write_all(&self.output)?;
         }
-        for buffer in [&mut self.output, &mut self.read] {
-            if buffer.capacity() > KEPT_BYTES_MAX {
-                *buffer = Vec::new();
-            }
-        }
+        free_long(&mut self.output);
+        self.unsent.clear();
         Ok(())
     }
 
@@ -180,12 +181,13 @@ impl<'a> Link<'a> {
                         self.protocol.respond(task, &open.target.faulty(fault), &[]);
                     }
                 }
+                Event::Aborted(_) => self.forget_aborted(),
                 Event::Management { task, function, lun } => {
-                    self.pending.clear();
                     if let Some(open) = &mut self.open {
                         let response = open.target.manage(&open.session, function, lun);
                         self.protocol.managed(task, response);
                     }
+                    self.forget_aborted();
                 }
                 Event::Closed(cause) => self.closed(cause),
             }
@@ -245,25 +247,23 @@ impl<'a> Link<'a> {
     fn command(&mut self, request: Request) {
         let Some(open) = &self.open else { return };
         let transfer = open.target.expected(&request);
-        let bytes = match transfer {
-            Transfer::None => 0,
-            // An allocation length may be any; what has one is short.
-            Transfer::In(bytes) => bytes.min(TRANSFER_BYTES_MAX.into()),
-            Transfer::Out(bytes) => bytes.min(request.announced_out.into()),
-        };
-        let Some(loan) = self.shared.memory.lend(bytes) else {
+        let Some(loan) = self.memory.lend(needed(&request, transfer)) else {
             // What is on its way of its data is of no use any more.
             self.protocol.expect(request.task, Transfer::None);
             return self.protocol.respond(request.task, &Outcome::bare(Status::Busy), &[]);
         };
         match self.protocol.expect(request.task, transfer) {
-            Collected::Whole => self.execute(&request),
+            Collected::Whole => {
+                self.execute(&request);
+                self.unsent.push(loan);
+            }
             Collected::Waiting => self.pending.push((request, loan)),
         }
     }
 
     fn execute_pending(&mut self, task: Task) {
-        if let Some(at) = self.pending.iter().position(|(request, _)| request.task == task) {
+        let held = |request: &Request| request.task == task && self.protocol.holds(request);
+        if let Some(at) = self.pending.iter().position(|(request, _)| held(request)) {
             let (request, _loan) = self.pending.swap_remove(at);
             self.execute(&request);
         }
@@ -273,35 +273,34 @@ impl<'a> Link<'a> {
         let Some(open) = &self.open else { return };
         let data = self.protocol.data(request.task);
         let written = data.bytes.len();
-        let executed = open.target.execute(&open.session, request, data, &mut self.read);
-        open.told.moved(self.read.len(), written);
-        match executed {
-            Some(Executed::Done(outcome)) => self.protocol.respond(request.task, &outcome, &self.read),
-            Some(Executed::Flush) => self.flush(request),
+        match open.target.execute(&open.session, request, data, &mut self.read) {
+            Some(Executed::Done(outcome)) => {
+                open.told.moved(self.read.len(), written);
+                self.protocol.respond(request.task, &outcome, &self.read);
+                free_long(&mut self.read);
+            }
+            Some(Executed::Flush) => {
+                open.told.moved(0, written);
+                self.protocol.forget_data(request.task);
+                self.flushes.push(*request);
+                self.flushes.begin(&open.target);
+            }
             None => self.over = true,
         }
     }
 
-    fn flush(&mut self, request: &Request) {
-        let Some(open) = &self.open else { return };
-        let (target, session) = (Arc::clone(&open.target), Arc::clone(&open.session));
-        if self.flushes.has_room() {
-            let (target, session) = (Arc::clone(&target), Arc::clone(&session));
-            if self.flushes.run(*request, move || target.flush(&session)).is_ok() {
-                return;
-            }
-        }
-        let outcome = target.flush(&session);
-        self.protocol.respond(request.task, &outcome, &[]);
-    }
-
-    /// Answers flushes that are done; those that were aborted meanwhile have no answer.
+    /// Answers flushes that are done, and begins the next one; those that were aborted meanwhile have no answer.
     fn finish_flushes(&mut self) {
         self.heed_aborts();
-        while let Some((request, outcome)) = self.flushes.poll_done() {
-            if self.protocol.holds(&request) {
-                self.protocol.respond(request.task, &outcome, &[]);
+        while let Some((requests, outcome)) = self.flushes.poll_done() {
+            for request in requests {
+                if self.protocol.holds(&request) {
+                    self.protocol.respond(request.task, &outcome, &[]);
+                }
             }
+        }
+        if let Some(open) = &self.open {
+            self.flushes.begin(&open.target);
         }
     }
 
@@ -311,9 +310,15 @@ impl<'a> Link<'a> {
         let aborts = open.session.aborts();
         if open.aborts != aborts {
             open.aborts = aborts;
-            self.pending.clear();
             self.protocol.abort_all();
+            self.forget_aborted();
         }
+    }
+
+    /// Gives back what was kept for commands that are not there any more.
+    fn forget_aborted(&mut self) {
+        self.pending.retain(|(request, _)| self.protocol.holds(request));
+        self.flushes.retain(|request| self.protocol.holds(request));
     }
 
     fn closed(&mut self, cause: Cause) {
@@ -329,7 +334,7 @@ impl<'a> Link<'a> {
             Cause::Protocol | Cause::Digest => {
                 tracing::warn!(peer = %self.peer, ?cause, "iSCSI connection closed");
             }
-            Cause::Logout | Cause::Refused(_) | Cause::LoginTimeout => {}
+            Cause::Logout | Cause::Refused(_) | Cause::Timeout => {}
         }
     }
 }
@@ -339,4 +344,11 @@ fn has_hung_up(stream: &TcpStream) -> bool {
     let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
     let mut byte = [0];
     matches!(rustix::net::recv(stream, &mut byte[..], flags), Ok((0, _)))
+}
+
+/// What is kept for the next command is no more than that one needs.
+fn free_long(buffer: &mut Vec<u8>) {
+    if buffer.capacity() > KEPT_BYTES_MAX {
+        *buffer = Vec::new();
+    }
 }
