@@ -15,7 +15,8 @@ pub(crate) fn pack(entries: &[Packed]) -> io::Result<Vec<u8>> {
     for entry in entries {
         let mut header = Header::new_gnu();
         header.set_mtime(0);
-        (header.set_uid(0), header.set_gid(0));
+        header.set_uid(0);
+        header.set_gid(0);
         let (text, mode): (&str, u32) = match &entry.kind {
             PackedKind::File(text) => (text, 0o644),
             PackedKind::Program(text) => (text, 0o755),
