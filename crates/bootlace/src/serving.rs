@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use bootlace_core::boot::disk::DiskNames;
+use bootlace_core::boot::install::TokenMaker;
 use bootlace_core::boot::loader::signed_ipxe::Pair;
 use bootlace_core::boot::loader::{Loader, LoaderInventory, known_files};
 use bootlace_core::boot::plan::Entrusted;
@@ -220,7 +221,7 @@ fn find(serving: &Serving, hub: &Hub, disks: Option<&Arc<MachineDisks>>, ask: &A
             _ => Err("this address is not that of the machine that the token is of"),
         }
     });
-    let asker = match bearer {
+    let asker = match &bearer {
         Some(Ok(bearer)) => {
             facts = hub.installs().facts(bearer).unwrap_or(facts);
             Some(bearer.taker)
@@ -238,7 +239,8 @@ fn find(serving: &Serving, hub: &Hub, disks: Option<&Arc<MachineDisks>>, ask: &A
         }
         asker => asker,
     };
-    let token = hw.zip(asker).filter(|_| installs()).and_then(|(hw, taker)| hub.installs().token(hw, taker));
+    let tokens =
+        hw.zip(asker).filter(|_| installs()).and_then(|(hw, taker)| hub.installs().tokens_of(hw, taker));
     let names: Option<Box<dyn DiskNames>> = match (hw.zip(asker), disks) {
         (Some((hw, taker)), Some(disks)) if has_disks => Some(Box::new(disks.for_boot(hw, taker))),
         (Some(_), None) if has_disks => Some(Box::new(NotServed)),
@@ -267,13 +269,16 @@ fn find(serving: &Serving, hub: &Hub, disks: Option<&Arc<MachineDisks>>, ask: &A
         booting: boot.as_ref(),
         peer: ip,
         next: Offered { all, asker, now },
-        entrusted: Entrusted { token: token.as_deref(), disks: names.as_deref() },
-        bearer: bearer.map(|bearer| bearer.map(drop)),
+        entrusted: Entrusted {
+            tokens: tokens.as_ref().map(|tokens| tokens as &dyn TokenMaker),
+            disks: names.as_deref(),
+        },
+        bearer: bearer.as_ref().map(|bearer| bearer.as_ref().map(|bearer| &bearer.boot).map_err(|why| *why)),
         loaders: &serving.loaders,
     };
     let resolution = resolve(&serving.config, ask.name, &request);
     if let (Some(Ok(bearer)), Purpose::Fetch, Resource::Text { .. } | Resource::Archive(_)) =
-        (bearer, ask.purpose, &resolution.resource)
+        (&bearer, ask.purpose, &resolution.resource)
     {
         hub.one_shots().answered(bearer.taker);
     }

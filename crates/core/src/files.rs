@@ -61,8 +61,9 @@ pub struct FileRequest<'a> {
     pub next: Offered<'a>,
     /// What it gets if it is known to be who it says.
     pub entrusted: Entrusted<'a>,
-    /// Whether the token in the name that is asked for is that of this peer, and why not; of names without one, nothing.
-    pub bearer: Option<Result<(), &'static str>>,
+    /// What installs this peer by the token in the name that is asked for, or why that token is not its own; of names without
+    /// one, nothing.
+    pub bearer: Option<Result<&'a BootName, &'static str>>,
     /// The loaders that exist.
     pub loaders: &'a LoaderInventory,
 }

@@ -247,7 +247,9 @@ fn apply_one_shot(
     if !config.boots.contains_key(boot) {
         return choice.trail.add(WHAT, format!("not taken: there is no boot {boot} any more"));
     }
-    match (&shot.confirm, facts.get(Var::Serial)) {
+    // Who has it has shown its serial, which after a restart of the server nobody knows any more.
+    let confirm = shot.confirm.as_ref().filter(|_| shot.stage == Stage::Armed);
+    match (confirm, facts.get(Var::Serial)) {
         (Some(confirm), None) if can_be_asked(Var::Serial, facts) => {
             choice.trail.add(WHAT, format!("boot {boot}, if the serial is {confirm}"));
             let mut vars = BTreeSet::from([Var::Serial]);

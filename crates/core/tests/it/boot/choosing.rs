@@ -248,6 +248,11 @@ fn a_one_shot_can_ask_for_the_serial() {
     let silent = choice(&done(mac(WEB1)));
     assert_eq!(decided(&silent).0, "local");
     assert_eq!(told(&silent).unwrap(), "not taken: boot rescue is for serial X1, and this one is not known");
+    let taker = Taker { session: SessionId(7), started: NOW };
+    shots.0.get_mut(&Owner::named("web1")).unwrap().stage = Stage::Taken(taker);
+    let its_own = Offered { asker: Some(taker), ..next(&shots) };
+    let again = choose::choose(&config, its_own, &mac(WEB1), None);
+    assert_eq!(decided(&again).0, "rescue", "who has it has shown its serial");
 }
 
 #[test]
