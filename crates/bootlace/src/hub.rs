@@ -143,6 +143,11 @@ impl Hub {
         lock(&self.sessions).current_or_new(hw, now).map(Session::taker)
     }
 
+    /// A machine asks for a name, by which it may show that it has started again.
+    pub fn asked(&self, hw: HwAddr, name: &str, now: Timestamp) {
+        lock(&self.sessions).restart(hw, name, now);
+    }
+
     /// Whether this session still goes on.
     pub fn is_open(&self, taker: Taker, now: Timestamp) -> bool {
         lock(&self.sessions).is_open(taker.session, now)

@@ -209,13 +209,16 @@ impl Book {
         }
     }
 
-    /// A machine boots in another session than that which took its one-shot: an installation that has begun is over then.
+    /// A machine boots in another session than that which took its one-shot: an installation that has begun is over then. One that
+    /// has answers is over as soon as its machine boots anything.
     pub(crate) fn came_back(&self, owner: &Owner, session: Taker) {
         let all = self.in_force.load();
-        if let Some(Stage::Payload(taker) | Stage::Answer(taker)) = all.0.get(owner).map(|shot| &shot.stage)
-            && *taker != session
-        {
-            self.tell(owner.clone(), Stage::Looped(*taker));
+        match all.0.get(owner).map(|shot| &shot.stage) {
+            Some(Stage::Payload(taker)) if *taker != session => {
+                self.tell(owner.clone(), Stage::Looped(*taker));
+            }
+            Some(Stage::Answer(taker)) => self.tell(owner.clone(), Stage::Looped(*taker)),
+            _ => {}
         }
     }
 

@@ -203,9 +203,13 @@ fn find(serving: &Serving, hub: &Hub, disks: Option<&Arc<MachineDisks>>, ask: &A
             _ => hub.reported(ip, claimed, now),
         }
     }
+    // Not for whoever says that it is a machine: its session is none of theirs.
+    if let (Some(hw), Identity::Confirmed, Purpose::Fetch) = (hw, identity, ask.purpose) {
+        hub.asked(hw, ask.name, now);
+    }
     let told = hw.and_then(|hw| {
         hub.with_session(hw, now, |session| {
-            session.map(|session| {
+            session.filter(|session| !session.ends_before_name(ask.name)).map(|session| {
                 let boot = session.boot.as_ref().map(|(boot, _)| boot.clone());
                 let asker = Some(session.taker());
                 (session.facts.clone(), session.features.clone(), session.came_by_chain(), boot, asker)

@@ -139,6 +139,26 @@ pub fn reported_mac(name: &str, query: &str) -> Option<Mac> {
     }
 }
 
+/// What a loader asks for when it has just started.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Beginning {
+    /// An iPXE, which asks for this name then only.
+    Ipxe,
+    /// One that searches for what is made for its machine, by this cleaned name among others.
+    Search(String),
+}
+
+/// Whether a loader that has just started may ask for this name.
+pub(crate) fn beginning(name: &str) -> Option<Beginning> {
+    match look_up(name) {
+        Named::Boot | Named::Generated { script: Generated::Autoexec, .. } => Some(Beginning::Ipxe),
+        Named::Generated { asked, script, .. } => {
+            (!script.is_after_another()).then_some(Beginning::Search(asked))
+        }
+        Named::Script | Named::File(_) | Named::Answer { .. } | Named::Done | Named::Absent(_) => None,
+    }
+}
+
 /// Says what a name stands for. `name` is as the client wrote it, percent-decoded for HTTP.
 pub fn resolve(config: &Config, name: &str, request: &FileRequest<'_>) -> Resolution {
     let resource = match look_up(name) {

@@ -114,6 +114,12 @@ impl OneShot {
         self.stage == Stage::Armed && self.expires.is_some_and(|expires| expires <= now)
     }
 
+    /// Whether an installation by it has come so far that nobody gets it any more: whoever asks for a script then has started
+    /// again. Its answers go by its token.
+    pub fn is_past_its_script(&self) -> bool {
+        matches!(self.stage, Stage::Answer(_) | Stage::Done(_) | Stage::Looped(_))
+    }
+
     /// Whether it is for whoever asks now.
     pub fn is_open_to(&self, asker: Option<Taker>, now: Timestamp) -> bool {
         match self.stage.taker() {

@@ -124,9 +124,8 @@ async fn an_installation_is_told_step_by_step_and_once() {
     get(&peers, 61, &preseed).await.unwrap();
     settled(&peers).await;
     assert!(matches!(stage(&peers), Stage::Answer(_)), "{:?}", stage(&peers));
-    // A kernel that is fetched again takes nothing back, and the same boot may ask again.
+    // A kernel that is fetched again takes nothing back.
     sent(&peers, 61, "linux");
-    assert!(peers.fetch(61, "script", REPORT).await.contains("answer/"));
     settled(&peers).await;
     assert!(matches!(stage(&peers), Stage::Answer(_)), "{:?}", stage(&peers));
     for _ in 0..2 {
@@ -136,6 +135,57 @@ async fn an_installation_is_told_step_by_step_and_once() {
         settled(&peers).await;
         assert!(matches!(stage(&peers), Stage::Looped(_)), "{:?}", stage(&peers));
     }
+}
+
+/// Where another server speaks DHCP, or nobody does, there is nothing to see between two boots but what is asked for.
+#[tokio::test]
+async fn nobody_is_installed_twice_without_dhcp() {
+    for (name, is_done) in [("boot.ipxe", true), ("autoexec.ipxe", true), ("script", true), ("script", false)]
+    {
+        let peers = armed().await;
+        peers.fetch(61, "boot.ipxe", "").await;
+        let token = token(&peers.fetch(61, "script", REPORT).await);
+        sent(&peers, 61, "linux");
+        get(&peers, 61, &format!("answer/{token}/preseed.cfg")).await.unwrap();
+        if is_done {
+            get(&peers, 61, &format!("done/{token}")).await.unwrap();
+        }
+        settled(&peers).await;
+        for _ in 0..2 {
+            peers.fetch(61, name, REPORT).await;
+            let script = peers.fetch(61, "script", REPORT).await;
+            assert!(!script.contains("answer/"), "{name}: {script}");
+        }
+        settled(&peers).await;
+        match is_done {
+            true => assert!(matches!(stage(&peers), Stage::Done(_)), "{:?}", stage(&peers)),
+            false => assert!(matches!(stage(&peers), Stage::Looped(_)), "{:?}", stage(&peers)),
+        }
+        get(&peers, 61, &format!("answer/{token}/preseed.cfg")).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn an_installer_that_comes_to_nothing_is_not_started_again_without_dhcp() {
+    let peers = armed().await;
+    let ask = async || {
+        peers.fetch(61, "boot.ipxe", "").await;
+        peers.fetch(61, "script", REPORT).await
+    };
+    for _ in 0..2 {
+        assert!(ask().await.contains("answer/"), "iPXE asks again before it has a kernel");
+    }
+    sent(&peers, 61, "linux");
+    settled(&peers).await;
+    let Stage::Payload(taker) = stage(&peers) else { panic!("{:?}", stage(&peers)) };
+    peers.ask(61, "boot.ipxe", "", Purpose::SizeProbe).await;
+    assert!(
+        peers.fetch(61, "script", REPORT).await.contains("answer/"),
+        "who asks for a length ends nothing"
+    );
+    assert!(!ask().await.contains("answer/"), "it has started again");
+    settled(&peers).await;
+    assert_eq!(stage(&peers), Stage::Looped(taker));
 }
 
 #[tokio::test]

@@ -226,7 +226,8 @@ fn apply_one_shot(
 ) {
     const WHAT: &str = "one-shot";
     let boot = &shot.boot;
-    if !shot.is_open_to(next.asker, next.now) {
+    let installs = matches!(config.boots.get(boot).map(|boot| &boot.kind), Some(BootKind::Install(_)));
+    if !shot.is_open_to(next.asker, next.now) || (installs && shot.is_past_its_script()) {
         match &shot.stage {
             Stage::Armed => choice.trail.add(WHAT, format!("not taken: boot {boot} has expired")),
             Stage::Taken(taker) | Stage::Payload(taker) | Stage::Answer(taker) => {
