@@ -26,8 +26,8 @@ pub(super) async fn list(State(admin): State<Admin>) -> Result<Json<Vec<MachineV
         let seen = JournalReader::open(&admin.state_dir)?.machines(MACHINES_MAX)?;
         let (one_shots, now) = (admin.hub.one_shots().all(), hub::now());
         let next = |owner: &str| {
-            let shot = one_shots.0.get(&Owner::named(owner))?;
-            Some(next_boot::view(shot, &admin.hub, now))
+            let shot = one_shots.0.get_key_value(&Owner::named(owner))?;
+            Some(next_boot::view(&serving.config, shot, &admin.hub, now))
         };
         Ok(views(&serving.config, &seen, next))
     })
