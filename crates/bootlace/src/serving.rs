@@ -207,7 +207,9 @@ fn find(serving: &Serving, hub: &Hub, disks: Option<&Arc<MachineDisks>>, ask: &A
     if let (Some(hw), Identity::Confirmed, Purpose::Fetch) = (hw, identity, ask.purpose) {
         hub.asked(hw, ask.name, now);
     }
-    let told = hw.and_then(|hw| {
+    // Nor does it see what that has told.
+    let is_its_own = |hw: &HwAddr| identity != Identity::Claimed || !hub.is_elsewhere(*hw, ip, now);
+    let told = hw.filter(is_its_own).and_then(|hw| {
         hub.with_session(hw, now, |session| {
             session.filter(|session| !session.ends_before_name(ask.name)).map(|session| {
                 let boot = session.boot.as_ref().map(|(boot, _)| boot.clone());

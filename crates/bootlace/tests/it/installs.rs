@@ -183,6 +183,9 @@ async fn an_installer_that_comes_to_nothing_is_not_started_again_without_dhcp() 
         peers.fetch(61, "script", REPORT).await.contains("answer/"),
         "who asks for a length ends nothing"
     );
+    peers.fetch(99, "boot.ipxe", "mac=52:54:00:00:00:01").await;
+    peers.fetch(99, "script", &format!("mac=52:54:00:00:00:01&{REPORT}")).await;
+    assert!(peers.fetch(61, "script", REPORT).await.contains("answer/"), "nor who only says that it is web1");
     assert!(!ask().await.contains("answer/"), "it has started again");
     settled(&peers).await;
     assert_eq!(stage(&peers), Stage::Looped(taker));
