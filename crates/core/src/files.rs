@@ -35,6 +35,7 @@ use generated::{Claim, Generated};
 pub use query::QUERY_BYTES_MAX;
 pub(crate) use query::percent_decoded;
 use searched::Searcher;
+pub use secret::holds_a_secret;
 
 /// One request for a name.
 #[derive(Clone, Copy, Debug)]
