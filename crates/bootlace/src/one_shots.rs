@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 use arc_swap::ArcSwap;
+use bootlace_core::config::Machine;
 use bootlace_core::model::Timestamp;
 use bootlace_core::oneshot::{ONE_SHOTS_MAX, OneShot, OneShots, Owner, Stage, Taker};
 use bootlace_core::session::SessionId;
@@ -211,13 +212,12 @@ impl Book {
 
     /// A machine boots in another session than that which took its one-shot: an installation that has begun is over then. One that
     /// has answers is over as soon as its machine boots anything.
-    pub(crate) fn came_back(&self, owner: &Owner, session: Taker) {
+    pub(crate) fn came_back(&self, machine: Option<&Machine>, hw: HwAddr, session: Taker) {
         let all = self.in_force.load();
-        match all.0.get(owner).map(|shot| &shot.stage) {
-            Some(Stage::Payload(taker)) if *taker != session => {
-                self.tell(owner.clone(), Stage::Looped(*taker));
-            }
-            Some(Stage::Answer(taker)) => self.tell(owner.clone(), Stage::Looped(*taker)),
+        let Some((owner, shot)) = all.of(machine, hw.mac()) else { return };
+        match &shot.stage {
+            Stage::Payload(taker) if *taker != session => self.tell(owner.clone(), Stage::Looped(*taker)),
+            Stage::Answer(taker) => self.tell(owner.clone(), Stage::Looped(*taker)),
             _ => {}
         }
     }

@@ -121,15 +121,9 @@ fn came_back(serving: &Serving, hub: &Hub, hw: HwAddr, now: Timestamp) {
     if hub.one_shots().is_empty() {
         return;
     }
-    let mac = hw.mac();
-    let mut facts = Facts::new();
-    if let Some(mac) = mac {
-        facts.set(Var::Mac, mac.to_string().as_str());
-    }
-    let machine = mac.and_then(|mac| serving.config.machines.by_mac(mac));
-    let session = hub.with_session(hw, now, |session| session.map(Session::taker));
-    if let (Some(owner), Some(session)) = (Owner::of(machine, &facts), session) {
-        hub.one_shots().came_back(&owner, session);
+    let machine = hw.mac().and_then(|mac| serving.config.machines.by_mac(mac));
+    if let Some(session) = hub.with_session(hw, now, |session| session.map(Session::taker)) {
+        hub.one_shots().came_back(machine, hw, session);
     }
 }
 

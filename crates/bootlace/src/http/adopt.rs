@@ -12,9 +12,6 @@ use serde::Deserialize;
 use super::{Admin, Failure, next_boot};
 use crate::{adopted, sources};
 
-/// Machines that are looked through for what one has reported.
-const MACHINES_MAX: usize = 50_000;
-
 /// A machine and its name.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -49,8 +46,7 @@ fn add(admin: &Admin, mac: Mac, adopt: &Adopt) -> Result<String, Failure> {
     let boot = adopt.boot.as_deref().map(|boot| next_boot::boot(&config, boot)).transpose()?;
     let name = new_name(&config, mac, &adopt.name)?;
     admin.catch_up();
-    let seen = JournalReader::open(&admin.state_dir)?.machines(MACHINES_MAX)?;
-    let facts = seen.into_iter().find(|seen| seen.hw.mac() == Some(mac)).map(|seen| seen.facts);
+    let facts = JournalReader::open(&admin.state_dir)?.machine(mac.into())?.map(|seen| seen.facts);
     let boot = boot.as_ref().map(BootName::as_str);
     let text = adopted::with(&text, &section(&config, &name, mac, &facts.unwrap_or_default(), boot));
     files.insert(file, Ok(text.clone()));

@@ -37,10 +37,11 @@ pub(super) struct Arm {
 /// Arms it; answered when that is on stable storage.
 pub(super) async fn arm(State(admin): State<Admin>, Json(arm): Json<Arm>) -> Result<String, Failure> {
     let now = hub::now();
-    let (owner, boot) = {
+    let (mut owners, boot) = {
         let serving = admin.serving.load();
-        (owner(&serving.config, &arm.machine)?, boot(&serving.config, &arm.boot)?)
+        (owners(&serving.config, &arm.machine)?.into_iter(), boot(&serving.config, &arm.boot)?)
     };
+    let owner = owners.next().ok_or_else(|| Failure::bad("this is no machine"))?;
     let confirm = arm.confirm.as_deref().map(Text::from);
     if confirm.as_ref().is_some_and(|serial| serial.as_str().is_empty()) {
         return Err(Failure::bad("the serial to confirm is empty"));
@@ -55,6 +56,7 @@ pub(super) async fn arm(State(admin): State<Admin>, Json(arm): Json<Arm>) -> Res
     let told = format!("{owner} boots {boot} once\n");
     let shot = OneShot { boot, confirm, armed: now, expires, stage: Stage::Armed };
     admin.hub.one_shots().arm(owner, shot).await?;
+    cancel_all(&admin.hub, owners).await?;
     Ok(told)
 }
 
@@ -70,31 +72,42 @@ pub(super) async fn cancel(
     State(admin): State<Admin>,
     Json(cancel): Json<Cancel>,
 ) -> Result<String, Failure> {
-    let owner = match owner(&admin.serving.load().config, &cancel.machine) {
-        Ok(owner) => owner,
+    let owners = match owners(&admin.serving.load().config, &cancel.machine) {
+        Ok(owners) => owners,
         // Of a machine that has left the config meanwhile.
         Err(unknown) => {
             let owner = Owner::named(&cancel.machine);
             if !admin.hub.one_shots().all().0.contains_key(&owner) {
                 return Err(unknown);
             }
-            owner
+            vec![owner]
         }
     };
-    let told = format!("{owner} boots as usual\n");
-    match admin.hub.one_shots().cancel(owner).await? {
-        true => Ok(told),
-        false => Err(Failure::absent("nothing is armed for this machine")),
+    let told = owners.first().map(|owner| format!("{owner} boots as usual\n"));
+    match (cancel_all(&admin.hub, owners).await?, told) {
+        (true, Some(told)) => Ok(told),
+        _ => Err(Failure::absent("nothing is armed for this machine")),
     }
 }
 
-fn owner(config: &Config, name: &str) -> Result<Owner, Failure> {
-    if let Ok(mac) = name.parse::<Mac>() {
-        let machine = config.machines.by_mac(mac).map(|machine| machine.name.clone());
-        return Ok(Owner::named(&machine.unwrap_or_else(|| mac.to_string())));
+/// Takes away what is there of these; whether there was something.
+async fn cancel_all(hub: &Hub, owners: impl IntoIterator<Item = Owner>) -> Result<bool, Refused> {
+    let mut there = false;
+    for owner in owners {
+        if hub.one_shots().all().0.contains_key(&owner) {
+            there |= hub.one_shots().cancel(owner).await?;
+        }
     }
-    if config.machines.iter().any(|machine| machine.name == name) {
-        return Ok(Owner::named(name));
+    Ok(there)
+}
+
+/// Whose the one-shot of this machine may be, the one to arm it for first.
+fn owners(config: &Config, name: &str) -> Result<Vec<Owner>, Failure> {
+    if let Ok(mac) = name.parse::<Mac>() {
+        return Ok(Owner::all_of(config.machines.by_mac(mac), Some(mac)).collect());
+    }
+    if let Some(machine) = config.machines.iter().find(|machine| machine.name == name) {
+        return Ok(Owner::all_of(Some(machine), None).collect());
     }
     let near = nearest(name, config.machines.iter().map(|machine| machine.name.as_str()));
     Err(unknown("machine", name, near))

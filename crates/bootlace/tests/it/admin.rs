@@ -19,6 +19,7 @@ use bootlace_core::event::{
 use bootlace_core::finding::Trail;
 use bootlace_core::learn::Setting;
 use bootlace_core::model::{Facts, Firmware, Text, Timestamp, Var};
+use bootlace_core::oneshot::Owner;
 use tokio::runtime::Runtime;
 
 use crate::world::{World, at, golden, ip, lease, mac};
@@ -27,7 +28,7 @@ struct Server {
     world: World,
     socket: PathBuf,
     address: SocketAddr,
-    _runtime: Runtime,
+    runtime: Runtime,
 }
 
 impl Server {
@@ -53,7 +54,7 @@ impl Server {
             tokio::spawn(async move { axum::serve(listener, router).await });
             address
         });
-        Self { world, socket, address, _runtime: runtime }
+        Self { world, socket, address, runtime }
     }
 
     fn post(&self, path: &str, json: &str) -> (u16, String) {
@@ -373,10 +374,24 @@ fn a_boot_for_once_is_armed_shown_and_cancelled() {
     assert_eq!((&next("web1")["boot"], &next("web1")["confirm"]), (&"rescue".into(), &"X1".into()));
     assert!(next("web1")["expires"].is_string());
     assert_eq!(arm("52:54:00:00:00:09", "").0, 200, "a machine that nobody knows yet");
+    // Before the machine had a name, somebody has armed it by its MAC.
+    let before = || {
+        let shot = crate::one_shots::shot("rescue");
+        let armed = server.world.hub.one_shots().arm(Owner::named("52:54:00:00:00:01"), shot);
+        server.runtime.block_on(armed).unwrap();
+    };
+    before();
+    assert_eq!(arm("web1", "").0, 200, "it takes the place of that, too");
+    let owners = || server.world.hub.one_shots().all().0.keys().cloned().collect::<Vec<_>>();
+    assert_eq!(owners(), ["52:54:00:00:00:09", "web1"].map(Owner::named));
     let cancel =
         |machine: &str| server.post(&format!("{PATH}/cancel"), &format!(r#"{{"machine": "{machine}"}}"#));
     assert_eq!(cancel("web1"), (200, "web1 boots as usual\n".into()));
     assert_eq!(cancel("web1"), (404, "nothing is armed for this machine\n".into()));
+    before();
+    assert_eq!(next("web1")["state"], "armed");
+    assert_eq!(cancel("web1"), (200, "web1 boots as usual\n".into()));
+    assert_eq!(owners(), ["52:54:00:00:00:09"].map(Owner::named));
     assert_eq!(next("web1"), serde_json::Value::Null);
     for (machine, rest, said) in [
         ("web2", "", "there is no machine \"web2\"; did you mean web1?"),
