@@ -220,14 +220,14 @@ impl Hub {
         look(lock(&self.sessions).current(hw, now))
     }
 
-    /// Who uses an address: by our lease, else by what it reported, else by the kernel's neighbour table. A report of a machine
+    /// Who uses an address: by our lease, else by the kernel's neighbour table, else by what it reported. A report of a machine
     /// that is known to be elsewhere is none: whoever says it has no part in that machine's session.
     pub fn who(&self, ip: Ipv4Addr, now: Timestamp) -> Option<HwAddr> {
         let reported = || {
             let reported = sure(lock(&self.reported).get(&ip), now);
             reported.filter(|hw| !self.is_elsewhere(*hw, ip, now))
         };
-        self.lease_holder(ip, now).or_else(reported).or_else(|| self.neighbour(ip, now))
+        self.lease_holder(ip, now).or_else(|| self.neighbour(ip, now)).or_else(reported)
     }
 
     /// Whether a lease or the neighbour table shows that a machine has another address than this.
