@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 use arc_swap::ArcSwap;
+use bootlace_core::config::Machine;
 use bootlace_core::model::Timestamp;
 use bootlace_core::oneshot::{ONE_SHOTS_MAX, OneShot, OneShots, Owner, Stage, Taker};
 use bootlace_core::session::SessionId;
@@ -115,23 +116,27 @@ impl Book {
         answered(answer).await
     }
 
-    /// Gives one to a session, which has to get these files of it and is at the stage `then` with the last one; whether it is that
-    /// session's now.
+    /// Gives the one that was decided by to a session, which has to get these files of it and is at the stage `then` with the last
+    /// one; whether it is that session's now. Another one that was armed meanwhile is not.
     pub(crate) async fn take(
         &self,
         hw: HwAddr,
-        owner: Owner,
+        (owner, shot): (Owner, OneShot),
         to: Stage,
         (files, then): (BTreeSet<String>, Stage),
         now: Timestamp,
     ) -> Result<bool, Refused> {
         let Some(taker) = to.taker() else { return Ok(false) };
-        let Some(shot) = self.in_force.load().0.get(&owner).cloned() else { return Ok(false) };
+        let (armed, boot) = (shot.armed, shot.boot.clone());
+        let in_force = || {
+            let shot = self.in_force.load().0.get(&owner).cloned();
+            shot.filter(|shot| shot.armed == armed && shot.boot == boot)
+        };
+        let Some(shot) = in_force() else { return Ok(false) };
         if shot.stage != Stage::Armed {
             return Ok(shot.is_open_to(Some(taker), now));
         }
         let (done, answer) = channel();
-        let boot = shot.boot.clone();
         self.change(Change::Take { owner: owner.clone(), shot, to, now, done })?;
         let taken = answered(answer).await?;
         if taken {
@@ -144,8 +149,8 @@ impl Book {
             return Ok(true);
         }
         // Another request of the same session may have been faster.
-        let now_has = |shot: &OneShot| shot.stage != Stage::Armed && shot.is_open_to(Some(taker), now);
-        Ok(self.in_force.load().0.get(&owner).is_some_and(now_has))
+        let now_has = |shot: OneShot| shot.stage != Stage::Armed && shot.is_open_to(Some(taker), now);
+        Ok(in_force().is_some_and(now_has))
     }
 
     /// A file was sent whole to a machine. With the last one its one-shot is further; in another session it has come to
@@ -209,13 +214,15 @@ impl Book {
         }
     }
 
-    /// A machine boots in another session than that which took its one-shot: an installation that has begun is over then.
-    pub(crate) fn came_back(&self, owner: &Owner, session: Taker) {
+    /// A machine boots in another session than that which took its one-shot: an installation that has begun is over then. One that
+    /// has answers is over as soon as its machine boots anything.
+    pub(crate) fn came_back(&self, machine: Option<&Machine>, hw: HwAddr, session: Taker) {
         let all = self.in_force.load();
-        if let Some(Stage::Payload(taker) | Stage::Answer(taker)) = all.0.get(owner).map(|shot| &shot.stage)
-            && *taker != session
-        {
-            self.tell(owner.clone(), Stage::Looped(*taker));
+        let Some((owner, shot)) = all.of(machine, hw.mac()) else { return };
+        match &shot.stage {
+            Stage::Payload(taker) if *taker != session => self.tell(owner.clone(), Stage::Looped(*taker)),
+            Stage::Answer(taker) => self.tell(owner.clone(), Stage::Looped(*taker)),
+            _ => {}
         }
     }
 
@@ -325,5 +332,41 @@ impl Keeper {
         let mut all = OneShots::clone(&self.in_force.load());
         all.0.insert(owner, shot);
         self.in_force.store(Arc::new(all));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bootlace_core::config::BootName;
+    use bootlace_store::Store;
+    use bootlace_wire::Mac;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_was_armed_after_the_decision_is_not_taken() {
+        let dir = tempfile::tempdir().unwrap();
+        let _store = Store::open(dir.path()).unwrap();
+        let book = Book::keep(OneShotStore::open(dir.path()).unwrap()).unwrap();
+        let (owner, start) = (Owner::named("web1"), Timestamp::from_secs(1_700_000_000));
+        let shot = |boot: &str, armed: i64| OneShot {
+            boot: BootName::new(boot).unwrap(),
+            confirm: None,
+            armed: Timestamp(start.0 + armed),
+            expires: None,
+            stage: Stage::Armed,
+        };
+        let hw = HwAddr::from(Mac([2, 0, 0, 0, 0, 1]));
+        let taker = Taker { session: SessionId(1), started: start };
+        let take = async |decided: OneShot| {
+            let files = (BTreeSet::new(), Stage::Done(taker));
+            book.take(hw, (owner.clone(), decided), Stage::Taken(taker), files, start).await.unwrap()
+        };
+        for later in [shot("other", 0), shot("rescue", 1)] {
+            book.arm(owner.clone(), later.clone()).await.unwrap();
+            assert!(!take(shot("rescue", 0)).await);
+            assert_eq!(book.all().0[&owner], later, "it is for the next boot");
+            assert!(take(later.clone()).await && take(later).await);
+        }
     }
 }

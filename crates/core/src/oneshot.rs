@@ -9,6 +9,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+use bootlace_wire::Mac;
+
 use crate::config::{Boot, BootKind, BootName, DiskBoot, Location, Machine, San, SanKernel};
 use crate::model::{Facts, Text, Timestamp};
 use crate::session::SessionId;
@@ -21,10 +23,11 @@ pub const ONE_SHOTS_MAX: usize = 100_000;
 pub struct Owner(String);
 
 impl Owner {
-    /// A machine of the config, or whoever has this MAC.
-    pub fn of(machine: Option<&Machine>, facts: &Facts) -> Option<Self> {
-        let mac = || facts.mac().map(|mac| mac.to_string());
-        machine.map(|machine| machine.name.clone()).or_else(mac).map(Self)
+    /// Whose a machine's may be, the one to arm it for first: it may have been armed by a MAC before the machine had a name.
+    pub fn all_of(machine: Option<&Machine>, mac: Option<Mac>) -> impl Iterator<Item = Self> {
+        let name = machine.map(|machine| machine.name.clone());
+        let macs = machine.into_iter().flat_map(|machine| &machine.macs).copied().chain(mac);
+        name.into_iter().chain(macs.map(|mac| mac.to_string())).map(Self)
     }
 
     /// By the text that [`Self::as_str`] gave.
@@ -114,6 +117,12 @@ impl OneShot {
         self.stage == Stage::Armed && self.expires.is_some_and(|expires| expires <= now)
     }
 
+    /// Whether an installation by it has come so far that nobody gets it any more: whoever asks for a script then has started
+    /// again. Its answers go by its token.
+    pub fn is_past_its_script(&self) -> bool {
+        matches!(self.stage, Stage::Answer(_) | Stage::Done(_) | Stage::Looped(_))
+    }
+
     /// Whether it is for whoever asks now.
     pub fn is_open_to(&self, asker: Option<Taker>, now: Timestamp) -> bool {
         match self.stage.taker() {
@@ -126,6 +135,16 @@ impl OneShot {
 /// All of them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct OneShots(pub BTreeMap<Owner, OneShot>);
+
+impl OneShots {
+    /// That of a machine of the config, or of whoever has this MAC.
+    pub fn of(&self, machine: Option<&Machine>, mac: Option<Mac>) -> Option<(&Owner, &OneShot)> {
+        if self.0.is_empty() {
+            return None;
+        }
+        Owner::all_of(machine, mac).find_map(|owner| self.0.get_key_value(&owner))
+    }
+}
 
 /// Those that whoever asks now may get.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -148,7 +167,7 @@ impl<'a> Offered<'a> {
         if !machine.is_none_or(is_own) {
             return None;
         }
-        all.0.get_key_value(&Owner::of(machine, facts)?)
+        all.of(machine, facts.mac())
     }
 }
 

@@ -56,6 +56,7 @@ pub(super) fn run(opened: Opened) -> Result<()> {
         disks,
     } = opened;
     let state_dir = Arc::new(serving.config.state_dir.clone());
+    let config_file = Arc::new(origin.path.clone());
     let tftp_config = serving.config.tftp.clone();
     let links = Links::of(&bound).context("cannot keep the sockets of the interfaces")?;
     let served = Arc::new(ArcSwap::from_pointee(links.served(&serving.config)));
@@ -139,7 +140,7 @@ pub(super) fn run(opened: Opened) -> Result<()> {
         token: admin.as_ref().and_then(|(_, token)| token.clone()),
         manager: manager.clone(),
     };
-    let admin_state = Admin::new(Arc::clone(&serving), state_dir, Arc::clone(&hub))
+    let admin_state = Admin::new(Arc::clone(&serving), config_file, state_dir, Arc::clone(&hub))
         .keeping_by(orders.clone().unwrap_or_default())
         .with_disks(machine_disks.clone());
     let served = runtime.block_on(async {

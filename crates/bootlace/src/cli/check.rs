@@ -1,13 +1,16 @@
 //! `bootlace check`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 use std::sync::Arc;
 
 use anyhow::{Result, bail};
 use bootlace_core::boot::loader::{Loader, LoaderInventory};
-use bootlace_core::config::{self, BootKind, BootName, Config, DiskBoot, Install, Location, Overrides, San};
+use bootlace_core::config::{
+    self, BootKind, BootName, Config, DiskBoot, Install, Location, Machine, Overrides, San,
+};
+use bootlace_core::files::holds_a_secret;
 use bootlace_core::finding::{Finding, Severity};
 use bootlace_disk::BLOCK_BYTES;
 use clap::Args;
@@ -39,6 +42,7 @@ impl Check {
                 findings.extend(of_disks(&loaded.config));
                 findings.extend(of_images(&loaded.config));
                 findings.extend(of_installs(&loaded.config));
+                findings.extend(of_machines_without_mac(&loaded.config));
                 findings.extend(of_files(loaded.config));
                 findings
             }
@@ -101,17 +105,63 @@ fn of_installs(config: &Config) -> Vec<Finding> {
     }
     note(&config.default, "the default".to_owned());
     let finding = |(boot, owners): (&BootName, Vec<String>)| {
-        let others = match owners.len() - 1 {
-            0 => String::new(),
-            more => format!(" and {more} more"),
-        };
-        let who = &owners[0];
-        let message = format!("{boot} is the usual boot of {who}{others}: it starts only when it is armed");
+        let who = first_of(&owners);
+        let message = format!("{boot} is the usual boot of {who}: it starts only when it is armed");
         let fix =
             format!("name what is booted afterwards, and say `bootlace machines next-boot NAME {boot}`");
         Finding::warning("install-usual", message).fix(fix)
     };
     owners.into_iter().map(finding).collect()
+}
+
+fn first_of(names: &[String]) -> String {
+    match names {
+        [] => String::new(),
+        [one] => one.clone(),
+        [first, others @ ..] => format!("{first} and {} more", others.len()),
+    }
+}
+
+/// Anybody can say a UUID or a serial, and nothing else tells these machines from others that do.
+fn of_machines_without_mac(config: &Config) -> impl Iterator<Item = Finding> {
+    let mut owners: BTreeMap<&BootName, Vec<String>> = BTreeMap::new();
+    let told_by_word = |machine: &&Machine| machine.macs.is_empty() && machine.client_id.is_none();
+    for machine in config.machines.iter().filter(told_by_word) {
+        if let Some(boot) = trusting_boot(config, machine) {
+            owners.entry(boot).or_default().push(machine.name.clone());
+        }
+    }
+    owners.into_iter().map(|(boot, owners)| {
+        let who = first_of(&owners);
+        let message = format!(
+            "nothing but a UUID or serial tells who {who} is: any machine that says it gets {boot}, which \
+             installs a system or holds a secret"
+        );
+        Finding::warning("machine-without-mac", message).fix("add mac")
+    })
+}
+
+/// The first boot that a machine may get and that should reach no other: of its own, else of rules and the default.
+fn trusting_boot<'c>(config: &'c Config, machine: &Machine) -> Option<&'c BootName> {
+    let rules = config.rules.iter().filter_map(|rule| rule.overrides.boot.as_ref());
+    let mut next: Vec<&BootName> = match &machine.overrides.boot {
+        Some(boot) => vec![boot],
+        None => rules.chain([&config.default]).collect(),
+    };
+    let mut seen = BTreeSet::new();
+    while let Some(boot) = next.pop().and_then(|name| config.boots.get(name)) {
+        // Menus may lead back to each other.
+        if !seen.insert(&boot.name) {
+            continue;
+        }
+        match &boot.kind {
+            BootKind::Menu(menu) => next.extend(&menu.entries),
+            BootKind::Install(_) => return Some(&boot.name),
+            _ if holds_a_secret(boot) => return Some(&boot.name),
+            _ => {}
+        }
+    }
+    None
 }
 
 /// What will be missed when machines ask: only warnings, since files may come later.

@@ -47,6 +47,7 @@ const READS_MAX: usize = 8;
 #[derive(Clone)]
 pub struct Admin {
     serving: Arc<ArcSwap<Serving>>,
+    config: Arc<PathBuf>,
     state_dir: Arc<PathBuf>,
     hub: Arc<Hub>,
     reads: Arc<Semaphore>,
@@ -58,10 +59,16 @@ pub struct Admin {
 }
 
 impl Admin {
-    /// The config in force, where the databases are, and what happens now.
-    pub fn new(serving: Arc<ArcSwap<Serving>>, state_dir: Arc<PathBuf>, hub: Arc<Hub>) -> Self {
+    /// The config in force, the file that it is read from again, where the databases are, and what happens now.
+    pub fn new(
+        serving: Arc<ArcSwap<Serving>>,
+        config: Arc<PathBuf>,
+        state_dir: Arc<PathBuf>,
+        hub: Arc<Hub>,
+    ) -> Self {
         Self {
             serving,
+            config,
             state_dir,
             hub,
             reads: Arc::new(Semaphore::new(READS_MAX)),

@@ -124,6 +124,28 @@ fn check_looks_for_images_and_for_installations_that_never_start() {
 }
 
 #[test]
+fn check_says_which_machines_anybody_can_say_to_be() {
+    let warns = |boots: &str| {
+        let dir = folder(&format!("images = \"images\"\n{CONFIG}{boots}"));
+        let run = bootlace(&["check", "-c", dir.path().join("bootlace.toml").to_str().unwrap()]);
+        assert_eq!(run.code, 0, "{}", run.err);
+        run.err.contains("machine-without-mac")
+    };
+    let seat = "[boot.seat]\nkind = \"disk\"\nimage = \"golden\"\n";
+    let menu = "[boot.menu]\nkind = \"menu\"\nentries = [\"rescue\", \"login\"]\n";
+    let machine = |known: &str, boot: &str| format!("[[machine]]\nname = \"web2\"\n{known}\n{boot}\n");
+    let serial = "serial = \"X2\"";
+    assert!(warns(&(seat.to_owned() + &machine(serial, "boot = \"seat\""))));
+    assert!(warns(&machine(serial, "boot = \"login\"")), "it logs in");
+    assert!(warns(&(menu.to_owned() + &machine(serial, "boot = \"menu\""))));
+    let rule = "[[rule]]\nmatch = { product = \"X\" }\nboot = \"login\"\n";
+    assert!(warns(&(machine(serial, "") + rule)));
+    assert!(!warns(&(machine(serial, "boot = \"rescue\"") + rule)), "it never comes to the rule");
+    assert!(!warns(&machine(&format!("{serial}\nmac = \"52:54:00:00:00:02\""), "boot = \"login\"")));
+    assert!(!warns(&machine("client_id = \"node-7\"", "boot = \"login\"")));
+}
+
+#[test]
 fn explain_tells_and_touches_nothing() {
     let dir = folder(CONFIG);
     let config = dir.path().join("bootlace.toml");

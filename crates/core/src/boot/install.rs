@@ -3,8 +3,10 @@
 //! Answers hold hashes of passwords and keys, so they are for the one boot that was armed for it: their place has a
 //! token in it that only that boot's script tells, and only that machine's address may use it.
 
+use std::fmt::Debug;
+
 use super::template::{Context, Links, RenderError};
-use crate::config::{Answer, Family, Install};
+use crate::config::{Answer, BootName, Family, Install};
 
 /// The folder of answers, below which there is a token and a file's name.
 pub const ANSWERS: &str = "answer";
@@ -16,6 +18,22 @@ pub const HIDDEN_TOKEN: &str = "TOKEN";
 /// The archive of all answers that Alpine's initial file system unpacks over the system that it starts. It goes by the
 /// ending (initramfs-init of mkinitfs, `unpack_apkovl`).
 const OVERLAY: &str = "machine.apkovl.tar.gz";
+
+/// Who makes the tokens of the session that asks.
+pub trait TokenMaker: Debug {
+    /// The token of an installation by this boot; none for who cannot have one.
+    fn token(&self, boot: &BootName) -> Option<String>;
+}
+
+/// Shows no token.
+#[derive(Clone, Copy, Debug)]
+pub struct HiddenTokens;
+
+impl TokenMaker for HiddenTokens {
+    fn token(&self, _: &BootName) -> Option<String> {
+        Some(HIDDEN_TOKEN.to_owned())
+    }
+}
 
 /// What is sent for the name of an answer.
 #[derive(Clone, Debug, PartialEq, Eq)]

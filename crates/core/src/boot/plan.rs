@@ -6,6 +6,7 @@ use std::time::Duration;
 use bootlace_wire::Mac;
 
 use super::disk::DiskNames;
+use super::install::TokenMaker;
 use crate::config::{BootName, LocalHow, Secret};
 
 mod build;
@@ -97,8 +98,8 @@ pub enum Waiting {
 /// What only a machine gets that is known to be the one that it says.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Entrusted<'a> {
-    /// The token of its session for the answers of an installer.
-    pub token: Option<&'a str>,
+    /// Who makes its session's tokens for the answers of an installer.
+    pub tokens: Option<&'a dyn TokenMaker>,
     /// Who names its disks.
     pub disks: Option<&'a dyn DiskNames>,
 }

@@ -81,7 +81,7 @@ pub fn adopted_section(
     if let Some(uuid) = uuid.filter(|uuid| uuid.is_unique()) {
         section.push_str(&format!("uuid = \"{uuid}\"\n"));
     }
-    if let Some(serial) = serial.filter(|serial| !is_placeholder(serial)) {
+    if let Some(serial) = serial.filter(|serial| !serial.trim().is_empty() && !is_placeholder(serial)) {
         section.push_str(&format!("serial = {}\n", text(serial)));
     }
     if let Some(boot) = boot {

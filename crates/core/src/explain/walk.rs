@@ -10,7 +10,7 @@ use bootlace_wire::tftp::clean_name;
 use super::clients::{self, Client, Speaker};
 use super::{Exchange, Explanation, Rom, Subject, World, ipxe};
 use crate::boot::disk::{DiskId, HiddenNames};
-use crate::boot::install::HIDDEN_TOKEN;
+use crate::boot::install::HiddenTokens;
 use crate::boot::loader::signed_ipxe::Pair;
 use crate::boot::loader::{candidates, signed_boot};
 use crate::boot::plan::Entrusted;
@@ -228,7 +228,7 @@ impl Walk<'_> {
             chained: self.session.came_by_chain(),
             booting: self.session.boot.as_ref().map(|(boot, _)| boot),
             peer: self.session.address.unwrap_or(Ipv4Addr::UNSPECIFIED),
-            entrusted: Entrusted { token: Some(HIDDEN_TOKEN), disks: Some(&HiddenNames) },
+            entrusted: Entrusted { tokens: Some(&HiddenTokens), disks: Some(&HiddenNames) },
             bearer: None,
             next: Offered { all: Some(&self.world.one_shots), asker: None, now: self.world.now },
             loaders: self.world.loaders,

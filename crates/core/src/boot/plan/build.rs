@@ -132,7 +132,7 @@ pub fn build(
         BootKind::Efi { file } => builder.efi(file)?,
         BootKind::Menu(menu) => builder.menu(menu),
         BootKind::San(san) => builder.san(san)?,
-        BootKind::Install(install) => builder.install(install, choice, entrusted.token)?,
+        BootKind::Install(install) => builder.install(install, choice, entrusted)?,
         BootKind::Disk(disk) => builder.disk(disk, entrusted)?,
         BootKind::Wait => Action::Wait(Waiting::Name(facts.mac())),
     };
@@ -310,7 +310,7 @@ impl<'a> Builder<'a> {
         &self,
         install: &Install,
         choice: &Choice<'_>,
-        token: Option<&str>,
+        entrusted: Entrusted<'_>,
     ) -> Result<Action, PlanError> {
         if !choice.is_for_once() {
             let owner = choice.machine.map_or("MACHINE", |machine| &machine.name);
@@ -321,13 +321,13 @@ impl<'a> Builder<'a> {
                 Some(&fix),
             ));
         }
-        let Some(token) = token else {
+        let Some(token) = entrusted.tokens.and_then(|tokens| tokens.token(&self.boot.name)) else {
             let fix = "give the machine its address by Bootlace's DHCP, or put it on a link of the server";
             let why = "nothing shows which machine this address is, so it gets no answers";
             return Err(self.error("answer", why, Some(fix)));
         };
         let base = Server::by_address(self.config, self.context.server.ip).url;
-        let links = install::links(&base, token);
+        let links = install::links(&base, &token);
         // What is wrong with an answer is told before anything is installed.
         let context = Context { install: Some(&links), ..self.context };
         for answer in &install.answers {

@@ -166,7 +166,7 @@ fn disk_plan(boot: &str, facts: &Facts, names: Option<&Names>) -> Result<Action,
     let files = [(PathBuf::from("p"), Ok("a-fixed-secret".to_owned()))];
     let config = load(&main, &files.into()).unwrap().config;
     let choice = choose(&config, Offered::default(), facts, None);
-    let entrusted = Entrusted { token: None, disks: names.map(|names| names as &dyn DiskNames) };
+    let entrusted = Entrusted { tokens: None, disks: names.map(|names| names as &dyn DiskNames) };
     let plan = build(&config, &choice, &name(boot), facts, &Server::new(&config, SERVER), entrusted)?;
     Ok(plan.action)
 }
