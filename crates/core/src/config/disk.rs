@@ -6,7 +6,8 @@ use std::time::Duration;
 use super::boots::{required, san_kernel};
 use super::file::Table;
 use super::report::{At, Report};
-use super::types::{BootName, Chap, SanKernel};
+use super::san::{Chap, SanKernel};
+use super::types::BootName;
 use super::{iscsi, one_of, san, scalar};
 use crate::finding::Finding;
 

@@ -43,6 +43,7 @@ pub use install::{Answer, Family, Install};
 pub use inventory::{Identity, Machines};
 pub use iscsi::{InitiatorPattern, IscsiConfig, IscsiTarget, TARGETS_MAX, TargetMode};
 pub use passwords::{BCRYPT_ROUNDS_MAX, PASSWORDS_MAX, Passwords, SHA_ROUNDS_MAX, YESCRYPT_ROUNDS_MAX};
+pub use san::{Chap, San, SanKernel};
 pub use types::*;
 
 use crate::finding::Finding;
