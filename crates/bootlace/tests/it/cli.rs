@@ -88,6 +88,17 @@ fn check_says_all_that_is_wrong() {
     fails(&["check", "-c", "/nowhere/bootlace.toml"], "cannot read /nowhere/bootlace.toml");
 }
 
+/// Nobody has to have adopted a machine; but those that are cannot be left out in silence.
+#[test]
+fn adopted_machines_that_cannot_be_read_are_an_error() {
+    let dir = folder(CONFIG);
+    let config = dir.path().join("bootlace.toml");
+    fs::create_dir_all(dir.path().join("state/adopted/machines.toml")).unwrap();
+    let run = bootlace(&["check", "-c", config.to_str().unwrap()]);
+    assert_eq!(run.code, 1);
+    assert!(run.err.contains("cannot read the adopted machines"), "{}", run.err);
+}
+
 #[test]
 fn check_looks_at_the_files_of_disks() {
     let target = "[[iscsi.target]]\nname = \"iqn.2026-01.example:disk\"\nfile = \"disk.img\"\n";

@@ -36,7 +36,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
-pub use adopted::{adopted_file, adopted_section};
+pub use adopted::{adopted_file, adopted_section, may_be_absent};
 pub use changes::{Changed, keep_what_needs_restart};
 pub use disk::{DiskBoot, DiskChap, DiskMode, RAM_SPACE_DEFAULT};
 pub use install::{Answer, Family, Install};
