@@ -32,14 +32,20 @@ pub fn ensure(state_dir: &Path) -> Result<()> {
     make().with_context(|| format!("cannot make {}", path.display()))
 }
 
-/// Adds a section. When it returns that is on stable storage.
-pub fn add(state_dir: &Path, section: &str) -> io::Result<()> {
+/// What the file holds.
+pub fn read(state_dir: &Path) -> io::Result<String> {
+    fs::read_to_string(adopted_file(state_dir))
+}
+
+/// What the file holds with a section more.
+pub fn with(text: &str, section: &str) -> String {
+    let end = if text.is_empty() || text.ends_with('\n') { "" } else { "\n" };
+    format!("{text}{end}{section}")
+}
+
+/// Replaces what the file holds. When it returns that is on stable storage.
+pub fn write(state_dir: &Path, text: &str) -> io::Result<()> {
     let path = adopted_file(state_dir);
-    let mut text = fs::read_to_string(&path)?;
-    if !text.is_empty() && !text.ends_with('\n') {
-        text.push('\n');
-    }
-    text.push_str(section);
     let new = path.with_extension("new");
     let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(FILE_MODE).open(&new)?;
     file.write_all(text.as_bytes())?;

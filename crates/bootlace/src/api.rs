@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 use bootlace_core::boot::loader::LoaderInventory;
 use bootlace_core::config::Config;
 use bootlace_core::dhcp::{Lease, LeaseState, usual_recipe};
-use bootlace_core::event::{DhcpAnswer, Event, EventKind, FileOutcome, ScriptStep};
+use bootlace_core::event::{DhcpAnswer, DiskStep, Event, EventKind, FileOutcome, ScriptStep};
 use bootlace_core::finding::Trail;
 use bootlace_core::learn::{Fact, Setting};
 use bootlace_core::model::Timestamp;
@@ -217,6 +217,7 @@ pub enum StepView {
     Script { name: String, boot: Option<String>, by: Option<String> },
     File { protocol: String, name: String },
     Absent { protocol: String, name: String },
+    Disk { target: String },
 }
 
 impl From<&Step> for StepView {
@@ -236,6 +237,7 @@ impl From<&Step> for StepView {
                 boot: boot.as_ref().map(|(boot, _)| boot.to_string()),
                 by: boot.as_ref().map(|(_, by)| by.to_string()),
             },
+            Step::Disk { target } => Self::Disk { target: target.clone() },
             Step::File { protocol, name } => {
                 Self::File { protocol: protocol.name().to_owned(), name: name.clone() }
             }
@@ -321,6 +323,16 @@ fn describe(kind: &EventKind) -> (String, Option<&Trail>) {
             };
             (format!("{} {}: {outcome}", file.protocol.name(), file.name), None)
         }
+        EventKind::Disk(disk) => {
+            let step = match &disk.step {
+                DiskStep::LoggedIn => "logged in".to_owned(),
+                DiskStep::Ended { read, written, took } => {
+                    format!("ended after {} s, {read} bytes read, {written} written", took.as_secs())
+                }
+                DiskStep::Refused(why) => format!("refused: {why}"),
+            };
+            (format!("disk {}: {step}", disk.target), None)
+        }
         EventKind::Contradiction { seen, claimed } => (format!("{seen} says to be {claimed}"), None),
         EventKind::Conflict { address, seen, quarantined } => {
             let then = if *quarantined { "in quarantine" } else { "lent all the same" };
@@ -340,4 +352,37 @@ fn elsewhere(server: Option<Ipv4Addr>, address: Option<Ipv4Addr>) -> String {
 
 fn boot_file(name: Option<&str>) -> String {
     name.map_or_else(|| ", no boot file".to_owned(), |name| format!(", boot file {name}"))
+}
+
+/// What a machine has written over an image.
+#[derive(Debug, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "the fields of the API say what they are")]
+pub struct OverlayView {
+    pub machine: String,
+    pub boot: String,
+    pub generation: u64,
+    pub created: Option<String>,
+    /// What it lies over: SHA-256 of a raw image.
+    pub image: String,
+    /// The file that is that image, if it is known.
+    pub image_name: Option<String>,
+    /// Bytes of the disk.
+    pub size: u64,
+    /// Bytes that what was written takes.
+    pub space: u64,
+    /// `files` or `memory`.
+    pub medium: String,
+    pub in_use: bool,
+}
+
+/// A file of the images folder.
+#[derive(Debug, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "the fields of the API say what they are")]
+pub struct ImageView {
+    pub name: String,
+    /// `ready`, `being read`, or why it cannot be used.
+    pub state: String,
+    pub id: Option<String>,
+    /// Bytes of the disk.
+    pub size: Option<u64>,
 }

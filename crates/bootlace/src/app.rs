@@ -130,7 +130,7 @@ fn open(path: &Path, interfaces: &[String]) -> Result<Opened> {
 fn shut_in(path: &Path, config: &Config, files: &Files) -> Sandbox {
     let mut readable = watched::config_folders(path, config, files);
     readable.insert(config.boot_dir.clone());
-    if config.disk_boots().next().is_some() {
+    if config.has_disks() {
         readable.insert(config.images.clone());
     }
     readable.extend(config.follow.iter().cloned());

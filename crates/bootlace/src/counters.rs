@@ -61,7 +61,7 @@ counters! {
     HttpStalled "http-stalled" "HTTP downloads given up, as their client took nothing for too long"
     IscsiFull "iscsi-full" "iSCSI connections closed at once, as too many are open"
     IscsiClientFull "iscsi-client-full" "iSCSI connections closed at once, as too many of their address have not logged in"
-    IscsiSlowLogin "iscsi-slow-login" "iSCSI connections closed, as their login took too long"
+    IscsiSlowLogin "iscsi-slow-login" "iSCSI connections closed, as their login or their search for targets took too long"
     IscsiUnproven "iscsi-unproven" "iSCSI logins refused, as the initiator did not prove who it is (CHAP)"
     SessionsForgotten "sessions-forgotten" "boots forgotten by the server, as too many go on at once"
     LearnedForgotten "learned-forgotten" "machines of which it is no longer known how they boot, as too many are"

@@ -72,10 +72,36 @@ impl Held {
     }
 }
 
+/// Who holds which address by lease, and the other way round.
+#[derive(Default)]
+struct Leased {
+    holders: HashMap<Ipv4Addr, Held>,
+    /// The last one of each machine.
+    addresses: HashMap<HwAddr, Ipv4Addr>,
+}
+
+impl Leased {
+    fn change(&mut self, ip: Ipv4Addr, holder: Option<Held>) {
+        let now_of = holder.as_ref().map(|held| held.hw);
+        let before = match holder {
+            Some(held) => self.holders.insert(ip, held),
+            None => self.holders.remove(&ip),
+        };
+        if let Some(before) = before
+            && self.addresses.get(&before.hw) == Some(&ip)
+        {
+            self.addresses.remove(&before.hw);
+        }
+        if let Some(hw) = now_of {
+            self.addresses.insert(hw, ip);
+        }
+    }
+}
+
 /// Sessions, the journal and the book of addresses.
 pub struct Hub {
     sessions: Mutex<Sessions>,
-    leased: RwLock<HashMap<Ipv4Addr, Held>>,
+    leased: RwLock<Leased>,
     reported: Mutex<HashMap<Ipv4Addr, Held>>,
     /// Read so lately from the kernel that it is not asked again.
     neighbours: Mutex<HashMap<Ipv4Addr, (Option<HwAddr>, Timestamp)>>,
@@ -101,9 +127,11 @@ pub(crate) enum Progress {
 impl Hub {
     /// Starts with the next session number and what the leases say now.
     pub fn new(next: SessionId, leased: impl IntoIterator<Item = (Ipv4Addr, Held)>, journal: Handle) -> Self {
+        let mut book = Leased::default();
+        leased.into_iter().for_each(|(ip, held)| book.change(ip, Some(held)));
         Self {
             sessions: Mutex::new(Sessions::new(next)),
-            leased: RwLock::new(leased.into_iter().collect()),
+            leased: RwLock::new(book),
             reported: Mutex::new(HashMap::new()),
             neighbours: Mutex::new(HashMap::new()),
             journal,
@@ -141,6 +169,11 @@ impl Hub {
     /// The machine's session, which begins now unless there is one.
     pub fn taker(&self, hw: HwAddr, now: Timestamp) -> Option<Taker> {
         lock(&self.sessions).current_or_new(hw, now).map(Session::taker)
+    }
+
+    /// A machine asks for a name, by which it may show that it has started again.
+    pub fn asked(&self, hw: HwAddr, name: &str, now: Timestamp) {
+        lock(&self.sessions).restart(hw, name, now);
     }
 
     /// Whether this session still goes on.
@@ -187,10 +220,24 @@ impl Hub {
         look(lock(&self.sessions).current(hw, now))
     }
 
-    /// Who uses an address: by our lease, else by what it reported, else by the kernel's neighbour table.
+    /// Who uses an address: by our lease, else by the kernel's neighbour table, else by what it reported. A report of a machine
+    /// that is known to be elsewhere is none: whoever says it has no part in that machine's session.
     pub fn who(&self, ip: Ipv4Addr, now: Timestamp) -> Option<HwAddr> {
-        let reported = || sure(lock(&self.reported).get(&ip), now);
-        self.lease_holder(ip, now).or_else(reported).or_else(|| self.neighbour(ip, now))
+        let reported = || {
+            let reported = sure(lock(&self.reported).get(&ip), now);
+            reported.filter(|hw| !self.is_elsewhere(*hw, ip, now))
+        };
+        self.lease_holder(ip, now).or_else(|| self.neighbour(ip, now)).or_else(reported)
+    }
+
+    /// Whether a lease or the neighbour table shows that a machine has another address than this.
+    pub fn is_elsewhere(&self, hw: HwAddr, ip: Ipv4Addr, now: Timestamp) -> bool {
+        let leased = self.leased.read().unwrap_or_else(PoisonError::into_inner).addresses.get(&hw).copied();
+        let of_session = self.with_session(hw, now, |session| session.and_then(|session| session.address));
+        let is_there = |other: &Ipv4Addr| {
+            *other != ip && self.lease_holder(*other, now).or_else(|| self.neighbour(*other, now)) == Some(hw)
+        };
+        leased.filter(is_there).or_else(|| of_session.filter(is_there)).is_some()
     }
 
     /// Who a request comes from, which may claim to be a machine. What a lease or the neighbour table shows is
@@ -211,11 +258,11 @@ impl Hub {
     /// What the lease of an address remembers of its holder. It outlives a session, and the server.
     pub fn remembered(&self, ip: Ipv4Addr, now: Timestamp) -> Option<Told> {
         let leased = self.leased.read().unwrap_or_else(PoisonError::into_inner);
-        leased.get(&ip).filter(|held| held.until > now)?.told.as_deref().cloned()
+        leased.holders.get(&ip).filter(|held| held.until > now)?.told.as_deref().cloned()
     }
 
     fn lease_holder(&self, ip: Ipv4Addr, now: Timestamp) -> Option<HwAddr> {
-        sure(self.leased.read().unwrap_or_else(PoisonError::into_inner).get(&ip), now)
+        sure(self.leased.read().unwrap_or_else(PoisonError::into_inner).holders.get(&ip), now)
     }
 
     fn neighbour(&self, ip: Ipv4Addr, now: Timestamp) -> Option<HwAddr> {
@@ -254,12 +301,7 @@ impl Hub {
     /// A lease was committed or ended.
     pub fn leased(&self, changes: impl IntoIterator<Item = (Ipv4Addr, Option<Held>)>) {
         let mut leased = self.leased.write().unwrap_or_else(PoisonError::into_inner);
-        for (ip, holder) in changes {
-            match holder {
-                Some(held) => leased.insert(ip, held),
-                None => leased.remove(&ip),
-            };
-        }
+        changes.into_iter().for_each(|(ip, holder)| leased.change(ip, holder));
     }
 
     /// What was refused, given up or forgotten, by every service.

@@ -13,7 +13,8 @@ use std::thread;
 use std::time::Duration;
 
 use bootlace_core::event::{
-    DhcpAnswer, DhcpEvent, Event, EventKind, FileEvent, FileOutcome, ScriptEvent, ScriptStep,
+    DhcpAnswer, DhcpEvent, DiskEvent, DiskStep, Event, EventKind, FileEvent, FileOutcome, ScriptEvent,
+    ScriptStep,
 };
 use bootlace_core::session::SessionId;
 use bootlace_store::journal::Notice;
@@ -89,6 +90,7 @@ pub(crate) fn event(event: &Event, session: Option<SessionId>, progress: Progres
         EventKind::Dhcp(dhcp) => line.dhcp(dhcp),
         EventKind::Script(script) => line.script(script),
         EventKind::File(file) => line.file(file),
+        EventKind::Disk(disk) => line.disk(disk),
         EventKind::Contradiction { seen, claimed } => {
             let (mac, ip, session) = (&line.mac, &line.ip, line.session);
             warn!(mac, ip, session, %seen, %claimed, "peer claims to be another machine");
@@ -174,6 +176,19 @@ impl Line {
             ScriptStep::Problem { boot, by, why } => {
                 warn!(mac, ip, session, %boot, %by, reason = why, "cannot boot");
             }
+        }
+    }
+
+    fn disk(&self, disk: &DiskEvent) {
+        let Self { mac, ip, session, .. } = self;
+        let target = disk.target.as_str();
+        match &disk.step {
+            DiskStep::LoggedIn => info!(mac, ip, session, target, "disk in use"),
+            DiskStep::Ended { read, written, took } => {
+                let seconds = took.as_secs();
+                info!(mac, ip, session, target, read, written, seconds, "disk no more in use");
+            }
+            DiskStep::Refused(reason) => warn!(mac, ip, session, target, reason, "disk refused"),
         }
     }
 

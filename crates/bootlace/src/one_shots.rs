@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 use arc_swap::ArcSwap;
+use bootlace_core::config::Machine;
 use bootlace_core::model::Timestamp;
 use bootlace_core::oneshot::{ONE_SHOTS_MAX, OneShot, OneShots, Owner, Stage, Taker};
 use bootlace_core::session::SessionId;
@@ -55,6 +56,8 @@ struct Awaited {
     owner: Owner,
     taker: Taker,
     files: BTreeSet<String>,
+    /// What it is at with the last one.
+    then: Stage,
 }
 
 /// What is in force, and the way to change it.
@@ -94,6 +97,11 @@ impl Book {
         self.in_force.load_full()
     }
 
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.in_force.load().0.is_empty()
+    }
+
     /// Arms one, in the place of the one that its owner had.
     pub async fn arm(&self, owner: Owner, shot: OneShot) -> Result<(), Refused> {
         let (done, answer) = channel();
@@ -108,41 +116,44 @@ impl Book {
         answered(answer).await
     }
 
-    /// Gives one to a session, which has to get these files of it; whether it is that session's now.
+    /// Gives the one that was decided by to a session, which has to get these files of it and is at the stage `then` with the last
+    /// one; whether it is that session's now. Another one that was armed meanwhile is not.
     pub(crate) async fn take(
         &self,
         hw: HwAddr,
-        owner: Owner,
+        (owner, shot): (Owner, OneShot),
         to: Stage,
-        files: BTreeSet<String>,
+        (files, then): (BTreeSet<String>, Stage),
         now: Timestamp,
     ) -> Result<bool, Refused> {
-        let (Stage::Taken(taker) | Stage::Done(taker) | Stage::Failed(taker, _)) = to else {
-            return Ok(false);
+        let Some(taker) = to.taker() else { return Ok(false) };
+        let (armed, boot) = (shot.armed, shot.boot.clone());
+        let in_force = || {
+            let shot = self.in_force.load().0.get(&owner).cloned();
+            shot.filter(|shot| shot.armed == armed && shot.boot == boot)
         };
-        let Some(shot) = self.in_force.load().0.get(&owner).cloned() else { return Ok(false) };
+        let Some(shot) = in_force() else { return Ok(false) };
         if shot.stage != Stage::Armed {
             return Ok(shot.is_open_to(Some(taker), now));
         }
         let (done, answer) = channel();
-        let boot = shot.boot.clone();
         self.change(Change::Take { owner: owner.clone(), shot, to, now, done })?;
         let taken = answered(answer).await?;
         if taken {
             tracing::info!(machine = %owner, %boot, "one-shot taken");
             if !files.is_empty() {
                 let mut awaited = self.awaited.lock().unwrap_or_else(PoisonError::into_inner);
-                awaited.insert(hw, Awaited { owner, taker, files });
+                awaited.insert(hw, Awaited { owner, taker, files, then });
                 self.awaits.store(true, Ordering::Release);
             }
             return Ok(true);
         }
         // Another request of the same session may have been faster.
-        let now_has = |shot: &OneShot| shot.stage != Stage::Armed && shot.is_open_to(Some(taker), now);
-        Ok(self.in_force.load().0.get(&owner).is_some_and(now_has))
+        let now_has = |shot: OneShot| shot.stage != Stage::Armed && shot.is_open_to(Some(taker), now);
+        Ok(in_force().is_some_and(now_has))
     }
 
-    /// A file was sent whole to a machine. With the last one its one-shot is done; in another session it has come to
+    /// A file was sent whole to a machine. With the last one its one-shot is further; in another session it has come to
     /// nothing.
     pub(crate) fn sent(&self, hw: HwAddr, session: SessionId, name: &str) {
         if !self.awaits.load(Ordering::Acquire) {
@@ -157,20 +168,68 @@ impl Book {
         }
         let over = awaited.remove(&hw);
         self.awaits.store(!awaited.is_empty(), Ordering::Release);
-        if let Some(Awaited { owner, taker, .. }) = over.filter(|_| !is_over) {
-            tracing::info!(machine = %owner, "one-shot done");
-            // If that is lost, it stays with the session that had it all the same.
-            drop(self.change(Change::Finish { owner, to: Stage::Done(taker), done: None }));
+        if let Some(Awaited { owner, then, taker, .. }) = over.filter(|_| !is_over)
+            && self.in_force.load().0.get(&owner).is_some_and(|shot| shot.stage == Stage::Taken(taker))
+        {
+            self.tell(owner, then);
+        }
+    }
+
+    /// Notes how far one is. If that is lost, it stays with the session that had it all the same.
+    fn tell(&self, owner: Owner, to: Stage) {
+        match &to {
+            Stage::Done(_) => tracing::info!(machine = %owner, "one-shot done"),
+            Stage::Looped(taker) => tracing::warn!(
+                code = "install-looped",
+                machine = %owner,
+                session = taker.session.0,
+                "the machine came back before its installation said that it was done"
+            ),
+            _ => {}
+        }
+        drop(self.change(Change::Finish { owner, to, done: None }));
+    }
+
+    /// The one that a session has and has yet to come to an end with.
+    fn under_way(&self, taker: Taker) -> Option<(Owner, OneShot)> {
+        let all = self.in_force.load();
+        let mut of_taker = all.0.iter().filter(|(_, shot)| shot.stage.taker() == Some(taker));
+        let (owner, shot) = of_taker.find(|(_, shot)| shot.stage.is_under_way())?;
+        Some((owner.clone(), shot.clone()))
+    }
+
+    /// An installer was given an answer.
+    pub(crate) fn answered(&self, taker: Taker) {
+        if let Some((owner, shot)) = self.under_way(taker)
+            && !matches!(shot.stage, Stage::Answer(_))
+        {
+            self.tell(owner, Stage::Answer(taker));
+        }
+    }
+
+    /// A machine has logged in to the disk of its boot.
+    pub(crate) fn logged_in(&self, taker: Taker) {
+        if let Some((owner, _)) = self.under_way(taker) {
+            self.tell(owner, Stage::Done(taker));
+        }
+    }
+
+    /// A machine boots in another session than that which took its one-shot: an installation that has begun is over then. One that
+    /// has answers is over as soon as its machine boots anything.
+    pub(crate) fn came_back(&self, machine: Option<&Machine>, hw: HwAddr, session: Taker) {
+        let all = self.in_force.load();
+        let Some((owner, shot)) = all.of(machine, hw.mac()) else { return };
+        match &shot.stage {
+            Stage::Payload(taker) if *taker != session => self.tell(owner.clone(), Stage::Looped(*taker)),
+            Stage::Answer(taker) => self.tell(owner.clone(), Stage::Looped(*taker)),
+            _ => {}
         }
     }
 
     /// What a boot took is done, as it says itself.
     pub(crate) async fn done(&self, taker: Taker) -> Result<(), Refused> {
-        let taken = |shot: &OneShot| shot.stage == Stage::Taken(taker);
-        let of_taker =
-            self.in_force.load().0.iter().find(|(_, shot)| taken(shot)).map(|(owner, _)| owner.clone());
         // It may have been picked at a screen, or have said so before.
-        let Some(owner) = of_taker else { return Ok(()) };
+        let Some((owner, _)) = self.under_way(taker) else { return Ok(()) };
         let (done, answer) = channel();
         tracing::info!(machine = %owner, "one-shot done");
         self.change(Change::Finish { owner, to: Stage::Done(taker), done: Some(done) })?;
@@ -216,7 +275,7 @@ impl Keeper {
                 }
                 Change::Finish { owner, to, done: None } => {
                     if let Err(error) = self.finish(&owner, to) {
-                        tracing::warn!(machine = %owner, "that a one-shot is done is not stored: {error}");
+                        tracing::warn!(machine = %owner, "how far a one-shot is is not stored: {error}");
                     }
                 }
                 Change::Finish { owner, to, done: Some(done) } => drop(done.send(self.finish(&owner, to))),
@@ -273,5 +332,41 @@ impl Keeper {
         let mut all = OneShots::clone(&self.in_force.load());
         all.0.insert(owner, shot);
         self.in_force.store(Arc::new(all));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bootlace_core::config::BootName;
+    use bootlace_store::Store;
+    use bootlace_wire::Mac;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_was_armed_after_the_decision_is_not_taken() {
+        let dir = tempfile::tempdir().unwrap();
+        let _store = Store::open(dir.path()).unwrap();
+        let book = Book::keep(OneShotStore::open(dir.path()).unwrap()).unwrap();
+        let (owner, start) = (Owner::named("web1"), Timestamp::from_secs(1_700_000_000));
+        let shot = |boot: &str, armed: i64| OneShot {
+            boot: BootName::new(boot).unwrap(),
+            confirm: None,
+            armed: Timestamp(start.0 + armed),
+            expires: None,
+            stage: Stage::Armed,
+        };
+        let hw = HwAddr::from(Mac([2, 0, 0, 0, 0, 1]));
+        let taker = Taker { session: SessionId(1), started: start };
+        let take = async |decided: OneShot| {
+            let files = (BTreeSet::new(), Stage::Done(taker));
+            book.take(hw, (owner.clone(), decided), Stage::Taken(taker), files, start).await.unwrap()
+        };
+        for later in [shot("other", 0), shot("rescue", 1)] {
+            book.arm(owner.clone(), later.clone()).await.unwrap();
+            assert!(!take(shot("rescue", 0)).await);
+            assert_eq!(book.all().0[&owner], later, "it is for the next boot");
+            assert!(take(later.clone()).await && take(later).await);
+        }
     }
 }

@@ -6,6 +6,8 @@ use std::sync::Arc;
 
 use bootlace_core::event::{EventKind, FileEvent, Protocol, ScriptEvent};
 use bootlace_core::files::{Resolution, Resource, without_token};
+use bootlace_core::oneshot::{OneShots, Taker};
+use bootlace_wire::HwAddr;
 
 use crate::files::{Content, FilePlane, OpenError};
 
@@ -52,10 +54,24 @@ pub enum Found {
     Failed(String),
 }
 
+/// Whose a decision is, and by which one-shots: what follows from it is of the same session and the same one-shot, whatever
+/// has changed meanwhile.
+#[derive(Clone, Debug)]
+pub struct Whose {
+    /// The machine.
+    pub hw: HwAddr,
+    /// Its session.
+    pub taker: Taker,
+    /// Those that it was decided by.
+    pub one_shots: Arc<OneShots>,
+}
+
 /// What a name means, and where the files are that it means: those of the same config.
 pub struct Decided {
     /// The meaning.
     pub resolution: Resolution,
+    /// Who gets a one-shot that it is; nobody who is not known to be the machine.
+    pub whose: Option<Whose>,
     /// The files.
     pub plane: Arc<FilePlane>,
 }
@@ -67,8 +83,8 @@ pub type Taking = Pin<Box<dyn Future<Output = Result<bool, String>> + Send>>;
 /// What may change a one-shot.
 #[derive(Clone, Copy, Debug)]
 pub enum Change<'a> {
-    /// A script that is to be sent.
-    Script(&'a ScriptEvent),
+    /// A script that is to be sent, and to whom.
+    Script(&'a ScriptEvent, Option<&'a Whose>),
     /// An installation that is done, by the name that it asks for.
     Done(&'a str),
 }
@@ -95,7 +111,8 @@ impl Resolver {
         decide: impl Fn(&Ask<'_>) -> Resolution + Send + Sync + 'static,
         record: impl Fn(SocketAddrV4, EventKind) + Send + Sync + 'static,
     ) -> Self {
-        let decide = move |ask: &Ask<'_>| Decided { resolution: decide(ask), plane: Arc::clone(&plane) };
+        let decide =
+            move |ask: &Ask<'_>| Decided { resolution: decide(ask), whose: None, plane: Arc::clone(&plane) };
         Self::deciding(decide, record)
     }
 
@@ -148,7 +165,8 @@ impl Resolver {
 
     /// `None` when what was decided has become another session's meanwhile.
     async fn find_once(&self, ask: &Ask<'_>) -> Option<Found> {
-        let Decided { resolution: Resolution { resource, script }, plane } = (self.decide)(ask);
+        let Decided { resolution: Resolution { resource, script }, whose, plane } = (self.decide)(ask);
+        let script = script.map(|script| (script, whose));
         let found = match resource {
             Resource::Text { body, mime } => {
                 return self.text(ask, Content::text(body, mime), script).await;
@@ -164,6 +182,10 @@ impl Resolver {
             Resource::FileOrAbsent { file, why } => match open(&plane, &file).await {
                 Found::Absent(_) => Found::Absent(format!("no such file; {why}")),
                 found => found,
+            },
+            Resource::Archive(entries) => match Content::archive(&entries) {
+                Ok(content) => Found::Content(content),
+                Err(error) => Found::Failed(format!("the archive cannot be made: {error}")),
             },
             Resource::Done => self.done(ask).await,
             Resource::Absent(why) => Found::Absent(why),
@@ -182,10 +204,15 @@ impl Resolver {
         Found::Content(Content::text("done\n".to_owned(), "text/plain; charset=utf-8"))
     }
 
-    async fn text(&self, ask: &Ask<'_>, content: Content, script: Option<ScriptEvent>) -> Option<Found> {
-        let Some(script) = script else { return Some(Found::Content(content)) };
+    async fn text(
+        &self,
+        ask: &Ask<'_>,
+        content: Content,
+        script: Option<(ScriptEvent, Option<Whose>)>,
+    ) -> Option<Found> {
+        let Some((script, whose)) = script else { return Some(Found::Content(content)) };
         if ask.purpose == Purpose::Fetch {
-            if let Some(taking) = (self.take)(ask.peer, Change::Script(&script)) {
+            if let Some(taking) = (self.take)(ask.peer, Change::Script(&script, whose.as_ref())) {
                 match taking.await {
                     Ok(true) => {}
                     Ok(false) => return None,

@@ -5,7 +5,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow, bail};
-use bootlace_core::config::{Draft, Files, Loaded, Passwords, Source};
+use bootlace_core::config::{Draft, Files, Loaded, Passwords, Source, may_be_absent};
 use bootlace_core::finding::Finding;
 use rustix::rand::{GetRandomFlags, getrandom};
 
@@ -59,10 +59,17 @@ pub(crate) fn read(path: &Path) -> anyhow::Result<Source> {
     Ok(Source { name: path.display().to_string(), folder: folder.to_owned(), text })
 }
 
-/// The texts of files that a config names.
+/// The texts of files that a config names; of one that need not be there, nothing where it is not.
 pub(crate) fn read_files(paths: impl IntoIterator<Item = PathBuf>) -> Files {
     let read = |path: PathBuf| {
-        let text = read_text(&path).map_err(|error| error.to_string());
+        let text = match open(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound && may_be_absent(&path) => {
+                Ok(String::new())
+            }
+            opened => {
+                opened.map_err(anyhow::Error::from).and_then(text_of).map_err(|error| error.to_string())
+            }
+        };
         (path, text)
     };
     paths.into_iter().map(read).collect()
@@ -83,8 +90,15 @@ pub(crate) fn texts(source: &Source, files: &Files) -> Texts {
 
 /// A file's text.
 pub(crate) fn read_text(path: &Path) -> anyhow::Result<String> {
+    text_of(open(path)?)
+}
+
+fn open(path: &Path) -> io::Result<fs::File> {
+    fs::File::open(path)
+}
+
+fn text_of(file: fs::File) -> anyhow::Result<String> {
     let mut text = String::new();
-    let file = fs::File::open(path)?;
     file.take(TEXT_BYTES_MAX + 1).read_to_string(&mut text)?;
     if text.len() as u64 > TEXT_BYTES_MAX {
         bail!("larger than {TEXT_BYTES_MAX} bytes");

@@ -76,6 +76,8 @@ pub enum EventKind {
     Script(ScriptEvent),
     /// A file was asked for.
     File(FileEvent),
+    /// A disk of this server's was asked for.
+    Disk(DiskEvent),
     /// Two sources disagree about who a peer is: it gets no secrets.
     Contradiction {
         /// The hardware address that our lease or the neighbour table gives.
@@ -392,4 +394,32 @@ pub enum FileOutcome {
         /// What the peer said, or what stopped it.
         why: Text,
     },
+}
+
+/// A disk that an initiator asked for, and what became of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DiskEvent {
+    /// The name of its target; of a machine's disk without the generation, which is a secret.
+    pub target: Text,
+    /// What became of it.
+    pub step: DiskStep,
+}
+
+/// What became of an initiator's login.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DiskStep {
+    /// It has the disk.
+    LoggedIn,
+    /// Its session has ended.
+    Ended {
+        /// Bytes that it read.
+        read: u64,
+        /// Bytes that it wrote.
+        written: u64,
+        /// How long it had the disk.
+        took: Duration,
+    },
+    /// It does not get it, and why.
+    Refused(String),
 }

@@ -12,6 +12,7 @@ use bootlace_wire::tftp::clean_name;
 
 use crate::boot::choose::choose;
 use crate::boot::features::IpxeFeatures;
+use crate::boot::install::Packed;
 use crate::boot::loader::{LoaderInventory, signed_ipxe};
 use crate::boot::plan::Entrusted;
 use crate::config::{BootName, Config};
@@ -34,6 +35,7 @@ use generated::{Claim, Generated};
 pub use query::QUERY_BYTES_MAX;
 pub(crate) use query::percent_decoded;
 use searched::Searcher;
+pub use secret::holds_a_secret;
 
 /// One request for a name.
 #[derive(Clone, Copy, Debug)]
@@ -60,8 +62,9 @@ pub struct FileRequest<'a> {
     pub next: Offered<'a>,
     /// What it gets if it is known to be who it says.
     pub entrusted: Entrusted<'a>,
-    /// Whether the token in the name that is asked for is that of this peer, and why not; of names without one, nothing.
-    pub bearer: Option<Result<(), &'static str>>,
+    /// What installs this peer by the token in the name that is asked for, or why that token is not its own; of names without
+    /// one, nothing.
+    pub bearer: Option<Result<&'a BootName, &'static str>>,
     /// The loaders that exist.
     pub loaders: &'a LoaderInventory,
 }
@@ -97,6 +100,8 @@ pub enum Resource {
         /// Its type.
         mime: &'static str,
     },
+    /// A gzipped tar archive of these entries.
+    Archive(Vec<Packed>),
     /// A cleaned name below `boot_dir`; a bare one may also be a loader in the distribution's folders.
     File(String),
     /// The file as above where there is one, else text made for this request.
@@ -132,6 +137,26 @@ pub fn reported_mac(name: &str, query: &str) -> Option<Mac> {
             _ => None,
         },
         _ => query::mac(query),
+    }
+}
+
+/// What a loader asks for when it has just started.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Beginning {
+    /// An iPXE, which asks for this name then only.
+    Ipxe,
+    /// One that searches for what is made for its machine, by this cleaned name among others.
+    Search(String),
+}
+
+/// Whether a loader that has just started may ask for this name.
+pub(crate) fn beginning(name: &str) -> Option<Beginning> {
+    match look_up(name) {
+        Named::Boot | Named::Generated { script: Generated::Autoexec, .. } => Some(Beginning::Ipxe),
+        Named::Generated { asked, script, .. } => {
+            (!script.is_after_another()).then_some(Beginning::Search(asked))
+        }
+        Named::Script | Named::File(_) | Named::Answer { .. } | Named::Done | Named::Absent(_) => None,
     }
 }
 

@@ -3,12 +3,15 @@
 //! A one-shot is armed, taken by one session, and done when that session has what it boots. It is taken in one durable
 //! change before the script that follows from it leaves, so that no second session can get it, whenever the power fails;
 //! and the session that took it goes on getting it, so that asking again changes nothing (design invariants 2 and 11).
-//! One that was taken and never done has failed: the machine boots as usual, and whoever armed it is told.
+//! One that was taken and never done has failed, or looped where it is an installation: the machine boots as usual, and
+//! whoever armed it is told.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use crate::config::{Boot, BootKind, BootName, Location, Machine};
+use bootlace_wire::Mac;
+
+use crate::config::{Boot, BootKind, BootName, DiskBoot, Location, Machine, San, SanKernel};
 use crate::model::{Facts, Text, Timestamp};
 use crate::session::SessionId;
 
@@ -20,10 +23,11 @@ pub const ONE_SHOTS_MAX: usize = 100_000;
 pub struct Owner(String);
 
 impl Owner {
-    /// A machine of the config, or whoever has this MAC.
-    pub fn of(machine: Option<&Machine>, facts: &Facts) -> Option<Self> {
-        let mac = || facts.mac().map(|mac| mac.to_string());
-        machine.map(|machine| machine.name.clone()).or_else(mac).map(Self)
+    /// Whose a machine's may be, the one to arm it for first: it may have been armed by a MAC before the machine had a name.
+    pub fn all_of(machine: Option<&Machine>, mac: Option<Mac>) -> impl Iterator<Item = Self> {
+        let name = machine.map(|machine| machine.name.clone());
+        let macs = machine.into_iter().flat_map(|machine| &machine.macs).copied().chain(mac);
+        name.into_iter().chain(macs.map(|mac| mac.to_string())).map(Self)
     }
 
     /// By the text that [`Self::as_str`] gave.
@@ -60,10 +64,36 @@ pub enum Stage {
     Armed,
     /// A session has its script.
     Taken(Taker),
-    /// That session has all that it boots.
+    /// That session has the installer, which is to ask for its answers.
+    Payload(Taker),
+    /// The installer has answers, and is to say when it is done.
+    Answer(Taker),
+    /// That session has all that it boots, or the installer says so.
     Done(Taker),
     /// It came to nothing, and why.
     Failed(Taker, Text),
+    /// The machine came back before its installer said that it was done.
+    Looped(Taker),
+}
+
+impl Stage {
+    /// Who took it.
+    pub fn taker(&self) -> Option<Taker> {
+        match self {
+            Self::Armed => None,
+            Self::Taken(taker)
+            | Self::Payload(taker)
+            | Self::Answer(taker)
+            | Self::Done(taker)
+            | Self::Failed(taker, _)
+            | Self::Looped(taker) => Some(*taker),
+        }
+    }
+
+    /// Whether somebody has it and has yet to come to an end with it.
+    pub fn is_under_way(&self) -> bool {
+        matches!(self, Self::Taken(_) | Self::Payload(_) | Self::Answer(_))
+    }
 }
 
 /// A boot for once.
@@ -87,11 +117,17 @@ impl OneShot {
         self.stage == Stage::Armed && self.expires.is_some_and(|expires| expires <= now)
     }
 
+    /// Whether an installation by it has come so far that nobody gets it any more: whoever asks for a script then has started
+    /// again. Its answers go by its token.
+    pub fn is_past_its_script(&self) -> bool {
+        matches!(self.stage, Stage::Answer(_) | Stage::Done(_) | Stage::Looped(_))
+    }
+
     /// Whether it is for whoever asks now.
     pub fn is_open_to(&self, asker: Option<Taker>, now: Timestamp) -> bool {
-        match self.stage {
-            Stage::Armed => !self.is_expired(now),
-            Stage::Taken(taker) | Stage::Done(taker) | Stage::Failed(taker, _) => asker == Some(taker),
+        match self.stage.taker() {
+            None => !self.is_expired(now),
+            Some(taker) => asker == Some(taker),
         }
     }
 }
@@ -99,6 +135,16 @@ impl OneShot {
 /// All of them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct OneShots(pub BTreeMap<Owner, OneShot>);
+
+impl OneShots {
+    /// That of a machine of the config, or of whoever has this MAC.
+    pub fn of(&self, machine: Option<&Machine>, mac: Option<Mac>) -> Option<(&Owner, &OneShot)> {
+        if self.0.is_empty() {
+            return None;
+        }
+        Owner::all_of(machine, mac).find_map(|owner| self.0.get_key_value(&owner))
+    }
+}
 
 /// Those that whoever asks now may get.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -121,12 +167,12 @@ impl<'a> Offered<'a> {
         if !machine.is_none_or(is_own) {
             return None;
         }
-        all.0.get_key_value(&Owner::of(machine, facts)?)
+        all.of(machine, facts.mac())
     }
 }
 
 /// The files that a machine has to have got for a boot to count as made: those that this server sends. With none, the
-/// script is all that can be seen of it; an installation says itself when it is done.
+/// script is all that can be seen of it, or the login to a disk of this server's; an installation says itself when it is done.
 pub fn payload(boot: &Boot) -> BTreeSet<&str> {
     fn of(location: &Location) -> Option<&str> {
         match location {
@@ -135,18 +181,19 @@ pub fn payload(boot: &Boot) -> BTreeSet<&str> {
         }
     }
     match &boot.kind {
-        BootKind::Linux { kernel, initrd, .. } => {
+        BootKind::Linux { kernel, initrd, .. }
+        | BootKind::Install(crate::config::Install { kernel, initrd, .. }) => {
             std::iter::once(kernel).chain(initrd).filter_map(of).collect()
         }
         BootKind::Efi { file } => of(file).into_iter().collect(),
+        BootKind::San(San { kernel, .. }) | BootKind::Disk(DiskBoot { kernel, .. }) => {
+            kernel.iter().flat_map(SanKernel::files).filter_map(of).collect()
+        }
         BootKind::Local(_)
         | BootKind::Menu(_)
         | BootKind::Pxelinux(_)
         | BootKind::Chain { .. }
         | BootKind::Ipxe { .. }
-        | BootKind::San(_)
-        | BootKind::Disk(_)
-        | BootKind::Install(_)
         | BootKind::Wait => BTreeSet::new(),
     }
 }

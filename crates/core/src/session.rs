@@ -1,7 +1,7 @@
 //! One attempt of one machine to boot, folded from events (design invariant 11).
 //!
 //! A session only goes forward: firmware, loader, script, payload, system. What opens the next one is a boot
-//! request where this session cannot go back to, or silence. Everything that must happen once a boot (a chain
+//! request where this session cannot go back to, a loader's first request after the payload, or silence. Everything that must happen once a boot (a chain
 //! into our own loader, later tokens and disk generations) hangs on the session, so that a repeated packet or
 //! download changes nothing.
 
@@ -17,8 +17,9 @@ use crate::boot::features::IpxeFeatures;
 use crate::config::BootName;
 use crate::dhcp::{Query, SessionView};
 use crate::event::{
-    ClientClass, DecidedBy, DhcpAnswer, DhcpMessage, Event, EventKind, FileOutcome, ScriptStep,
+    ClientClass, DecidedBy, DhcpAnswer, DhcpMessage, DiskStep, Event, EventKind, FileOutcome, ScriptStep,
 };
+use crate::files::{Beginning, beginning};
 use crate::model::{Facts, Timestamp};
 use crate::oneshot::{Offered, Taker};
 
@@ -27,6 +28,9 @@ pub use table::{SESSIONS_MAX, Sessions};
 
 /// After this much silence whatever a machine does belongs to its next session.
 pub const SILENCE: Duration = Duration::from_secs(600);
+
+/// What the modules of pxelinux end in.
+const MODULE: &str = ".c32";
 
 /// Identifies a session; numbers grow with time and are never used again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -87,6 +91,8 @@ pub struct Session {
     pub facts: Facts,
     /// What its iPXE says it can do.
     pub features: Option<IpxeFeatures>,
+    /// The name by which a loader that searches for its config or script got the first one.
+    pub began_with: Option<String>,
     /// What it boots, and what picked that.
     pub boot: Option<(BootName, DecidedBy)>,
     /// The loader file that was last promised by DHCP or by a script.
@@ -119,6 +125,7 @@ impl Session {
             address: None,
             facts: Facts::new(),
             features: None,
+            began_with: None,
             boot: None,
             loader: None,
             loader_sent: false,
@@ -146,8 +153,26 @@ impl Session {
         if event.at.since(self.last) > SILENCE {
             return true;
         }
-        let EventKind::Dhcp(dhcp) = &event.kind else { return false };
-        self.ends_before_dhcp(dhcp.client, dhcp.message)
+        match &event.kind {
+            EventKind::Dhcp(dhcp) => self.ends_before_dhcp(dhcp.client, dhcp.message),
+            EventKind::Script(script) => self.ends_before_name(&script.name),
+            // It may come long after whoever asked for the file has gone on.
+            EventKind::File(_)
+            | EventKind::Disk(_)
+            | EventKind::Contradiction { .. }
+            | EventKind::Conflict { .. } => false,
+        }
+    }
+
+    /// Whether a machine that asks for this name has started again. Where another server speaks DHCP or nobody does, that is all
+    /// there is to see of it. Before it has what it boots, it may ask again for many reasons.
+    pub fn ends_before_name(&self, name: &str) -> bool {
+        self.stage >= Stage::Payload
+            && match beginning(name) {
+                Some(Beginning::Ipxe) => true,
+                Some(Beginning::Search(name)) => self.began_with == Some(name),
+                None => false,
+            }
     }
 
     fn ends_before_dhcp(&self, client: ClientClass, message: DhcpMessage) -> bool {
@@ -215,6 +240,9 @@ impl Session {
             EventKind::Script(script) => {
                 self.proven = true;
                 self.facts.merge(&script.facts);
+                if self.began_with.is_none() && beginning(&script.name).is_some() {
+                    self.began_with = Some(script.name.clone());
+                }
                 match &script.step {
                     ScriptStep::Identify => self.reach(Stage::Loader),
                     ScriptStep::Chain { loader, .. } => {
@@ -240,7 +268,8 @@ impl Session {
                     self.proven = true;
                     self.bytes += bytes;
                     self.loader_sent |= self.loader.as_deref() == Some(file.name.as_str());
-                    self.reach(if self.stage >= Stage::Script { Stage::Payload } else { Stage::Loader });
+                    let is_payload = self.stage >= Stage::Script && !is_module(file.name.as_str());
+                    self.reach(if is_payload { Stage::Payload } else { Stage::Loader });
                 }
                 FileOutcome::Aborted { bytes, why, .. } => {
                     self.bytes += bytes;
@@ -249,6 +278,14 @@ impl Session {
                 FileOutcome::Refused(why) => self.problem = Some(format!("{} refused: {why}", file.name)),
                 // Loaders ask for many optional names: an absent file is worth a line, not an alarm.
                 FileOutcome::Absent(_) | FileOutcome::SizeProbe => {}
+            },
+            EventKind::Disk(disk) => match &disk.step {
+                DiskStep::LoggedIn => {
+                    self.proven = true;
+                    self.reach(if self.stage >= Stage::Script { Stage::Payload } else { self.stage });
+                }
+                DiskStep::Ended { read, .. } => self.bytes += read,
+                DiskStep::Refused(why) => self.problem = Some(format!("disk refused: {why}")),
             },
             EventKind::Contradiction { claimed, .. } => {
                 self.problem = Some(format!("somebody at this address says to be {claimed}"));
@@ -283,4 +320,10 @@ impl Session {
     fn reach(&mut self, stage: Stage) {
         self.stage = self.stage.max(stage);
     }
+}
+
+/// A part of pxelinux: its menu reads the config that it stands in once more.
+fn is_module(name: &str) -> bool {
+    let suffix = name.len().checked_sub(MODULE.len()).and_then(|at| name.get(at..));
+    suffix.is_some_and(|suffix| suffix.eq_ignore_ascii_case(MODULE))
 }

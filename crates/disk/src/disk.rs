@@ -92,6 +92,13 @@ impl Disk {
         }
     }
 
+    /// Says that what it holds is not needed any more: its end then costs no flush.
+    pub fn retire(&self) {
+        if let Self::Overlay(overlay) = self {
+            overlay.retire();
+        }
+    }
+
     /// The blocks from `offset` that are alike, at least one.
     pub fn lba_status(&self, offset: u64) -> Result<Extent> {
         check_range(self.size(), offset, BLOCK_BYTES)?;

@@ -6,6 +6,7 @@
 use std::fmt;
 use std::fs;
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -19,6 +20,9 @@ pub const GENERATIONS_MAX: usize = 1000;
 
 /// Bytes of a disk's name in the file system: a machine's name and a boot's, of 64 each, have room.
 const MACHINE_BYTES_MAX: usize = 200;
+
+/// Machines that log in at once do so beside each other, but for those that share one of these.
+const TURNS: usize = 64;
 
 /// The ending of a folder that is not complete yet.
 const UNFINISHED: &str = "new";
@@ -60,14 +64,27 @@ impl Generation {
     }
 }
 
+/// What is kept of a generation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Kept {
+    /// The image that it was made over.
+    pub image: ImageId,
+    /// Bytes of the disk.
+    pub size: u64,
+    /// Bytes that its data take.
+    pub space: u64,
+    /// When it was made, in seconds since 1970.
+    pub created_secs: u64,
+}
+
 /// The overlays under one folder.
 #[derive(Debug)]
 pub struct Generations {
     folder: PathBuf,
     boot: Option<HostBoot>,
     recorder: Recorder,
-    /// Logins take turns: of two to a new generation, one makes it.
-    turn: Mutex<()>,
+    /// Logins of a machine take turns: of two to a new generation, one makes it.
+    turns: Vec<Mutex<()>>,
 }
 
 impl Generations {
@@ -78,7 +95,8 @@ impl Generations {
 
     /// The same, and what is done to files is taken down.
     pub fn recorded(folder: PathBuf, boot: Option<HostBoot>, recorder: Recorder) -> Self {
-        Self { folder, boot, recorder, turn: Mutex::default() }
+        let turns = (0..TURNS).map(|_| Mutex::default()).collect();
+        Self { folder, boot, recorder, turns }
     }
 
     /// The generation that a boot is to use. It changes nothing. `token` is one of the session's, so that every
@@ -96,14 +114,48 @@ impl Generations {
         Ok(if keep { current } else { Generation { number: current.number + 1, token } })
     }
 
+    /// The machines that have one.
+    pub fn machines(&self) -> Result<Vec<String>> {
+        let mut machines = Vec::new();
+        for entry in fs::read_dir(&self.folder)? {
+            let name = entry?.file_name().into_string().unwrap_or_default();
+            if self.machine(&name).is_ok() {
+                machines.push(name);
+            }
+        }
+        machines.sort_unstable();
+        Ok(machines)
+    }
+
+    /// What is kept of a machine's generation.
+    pub fn kept(&self, machine: &str, generation: Generation) -> Result<Kept> {
+        let folder = self.machine(machine)?.join(generation.to_string());
+        let header = Overlay::header(&folder)?;
+        // What a file takes is told in this unit, whatever its file system's block is (stat(2)).
+        let space = fs::metadata(folder.join("data"))?.blocks() * 512;
+        Ok(Kept { image: header.image, size: header.size, space, created_secs: header.created_secs })
+    }
+
+    /// Removes all that is kept of a machine, whose disk nobody has open; whether there was something.
+    pub fn remove(&self, machine: &str) -> Result<bool> {
+        let home = self.machine(machine)?;
+        if !home.try_exists()? {
+            return Ok(false);
+        }
+        self.recorder.remove_folder(&home)?;
+        self.recorder.sync_folder(&self.folder, Barrier::CreateMachine)?;
+        Ok(true)
+    }
+
     /// The generation that a machine has.
     pub fn current(&self, machine: &str) -> Result<Option<Generation>> {
         Ok(self.list(machine)?.into_iter().max())
     }
 
-    /// The image that a generation was made over: a persistent one stays on it when there is a newer version.
-    pub fn image_of(&self, machine: &str, generation: Generation) -> Result<ImageId> {
-        Ok(self.header(machine, generation)?.image)
+    /// The image that a generation was made over, and the bytes of its disk: a persistent one stays on it when there is a newer version.
+    pub fn image_of(&self, machine: &str, generation: Generation) -> Result<(ImageId, u64)> {
+        let header = self.header(machine, generation)?;
+        Ok((header.image, header.size))
     }
 
     /// Opens a generation for a login that has proved to be of the boot that it was named for. A generation that is
@@ -118,7 +170,8 @@ impl Generations {
         now_secs: u64,
     ) -> Result<Overlay> {
         check_size(size)?;
-        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        let turn = machine.bytes().fold(0, |sum: usize, byte| sum.wrapping_mul(31).wrapping_add(byte.into()));
+        let _turn = self.turns[turn % TURNS].lock().unwrap_or_else(PoisonError::into_inner);
         let folder = self.machine(machine)?.join(generation.to_string());
         match self.current(machine)? {
             Some(current) if current == generation => {}

@@ -7,6 +7,7 @@ use std::path::Path;
 
 use imago::qcow2::Qcow2;
 use imago::{DenyImplicitOpenGate, FormatAccess, FormatDriverBuilder};
+use rustix::fs::FlockOperation;
 use sha2::{Digest, Sha256};
 
 use crate::{BLOCK_BYTES, DISK_BYTES_MAX, Error, Result};
@@ -21,7 +22,8 @@ const MANIFEST_BYTES_MAX: usize = 512;
 /// leave one time stamp.
 const SETTLED_SECS: i64 = 2;
 
-/// What an image is: SHA-256 of all bytes of its file. Two files with one content are one image.
+/// What an image is: of a raw one SHA-256 of all bytes of its file, of a qcow2 one a digest of that, for the same bytes read as the one
+/// are another disk than read as the other. Two files with one content are one image.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ImageId(pub [u8; 32]);
 
@@ -63,6 +65,22 @@ impl Content {
         let image: Qcow2<imago::file::File> = Qcow2::builder(file).open(DenyImplicitOpenGate::default())?;
         Ok(Self::Qcow2(FormatAccess::new(image)))
     }
+
+    fn len(&self) -> Result<u64> {
+        match self {
+            Self::Raw(file) => Ok(file.metadata()?.len()),
+            Self::Qcow2(image) => Ok(image.size()),
+        }
+    }
+
+    fn id(&self, sum: ImageId) -> ImageId {
+        match self {
+            Self::Raw(_) => sum,
+            Self::Qcow2(_) => {
+                ImageId(Sha256::new_with_prefix(b"qcow2 ").chain_update(sum.0).finalize().into())
+            }
+        }
+    }
 }
 
 impl Image {
@@ -76,28 +94,37 @@ impl Image {
         if !metadata.is_file() {
             return Err(Error::Damaged("an image must be a regular file"));
         }
+        // Who writes into a file that others have machines on has another lock on it: see `RawFile`.
+        match rustix::fs::flock(&file, FlockOperation::NonBlockingLockShared) {
+            Err(rustix::io::Errno::WOULDBLOCK) => return Err(Error::Busy),
+            other => other?,
+        }
         let stamp = Stamp::of(&metadata);
-        let id = match stamp.find(manifest, metadata.ctime()) {
-            Some(id) => id,
+        let sum = match stamp.find(manifest, metadata.ctime()) {
+            Some(sum) => sum,
             None => {
-                let id = hash(&file, metadata.len())?;
+                let sum = hash(&file, metadata.len())?;
                 // Changed while it was read: what was found is of neither state.
                 if Stamp::of(&file.metadata()?) != stamp {
                     return Err(Error::WrongImage);
                 }
-                stamp.keep(manifest, id);
-                id
+                stamp.keep(manifest, sum);
+                sum
             }
         };
         let content = Content::open(path, file)?;
-        let len = match &content {
-            Content::Raw(_) => metadata.len(),
-            Content::Qcow2(image) => image.size(),
-        };
+        let len = content.len()?;
         if len > DISK_BYTES_MAX {
             return Err(Error::Damaged("the image is larger than a disk may be"));
         }
+        let id = content.id(sum);
         Ok(Self { content, id, len })
+    }
+
+    /// Bytes of the disk that a file would be, as [`Self::size`] tells. Only what a file says of itself is read.
+    pub fn size_of(path: &Path) -> Result<u64> {
+        let content = Content::open(path, fs::File::open(path)?)?;
+        Ok(content.len()?.next_multiple_of(BLOCK_BYTES))
     }
 
     /// What it is.

@@ -140,6 +140,11 @@ impl Map {
         self.dirty.iter().any(|dirty| dirty.load(Ordering::Acquire))
     }
 
+    /// Has a page taken once more.
+    pub(crate) fn mark_dirty(&self, page: usize) {
+        self.dirty[page].store(true, Ordering::Release);
+    }
+
     /// The pages that have changed, as they are now.
     pub(crate) fn take_dirty(&self) -> Vec<Page> {
         let changed = |page: &usize| self.dirty[*page].swap(false, Ordering::AcqRel);

@@ -13,7 +13,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::files::File;
 use crate::map::{DISK_BYTES_MAX, Header, Map, SLOT_BYTES, State, slots_at};
 use crate::recent::{HostBoot, Recent};
-use crate::{BLOCK_BYTES, Barrier, Error, Extent, GRANULE_BYTES, Image, Provisioning, Recorder, Result};
+use crate::{
+    BLOCK_BYTES, Barrier, Error, Extent, GRANULE_BYTES, Image, ImageId, Provisioning, Recorder, Result,
+};
 
 /// Granules that one lock is for at a time: 256 KiB of the disk.
 const GRANULES_PER_LOCK: u64 = 64;
@@ -54,6 +56,8 @@ pub struct Overlay {
     /// A sync has failed. The kernel may have dropped the pages that it could not write, so nothing that was not
     /// durable before can be promised any more, and to go on would hide that.
     broken: AtomicBool,
+    /// Nobody needs what it holds.
+    retired: AtomicBool,
 }
 
 /// What only one flush at a time touches.
@@ -142,12 +146,18 @@ impl Overlay {
             asked: AtomicU64::new(0),
             flushing: Mutex::new(Flushing { done: 0, map: file }),
             broken: AtomicBool::new(false),
+            retired: AtomicBool::new(false),
         }
     }
 
     /// Bytes of the disk, a multiple of [`BLOCK_BYTES`].
     pub fn size(&self) -> u64 {
         self.size
+    }
+
+    /// What it lies over.
+    pub fn image_id(&self) -> ImageId {
+        self.image.id()
     }
 
     /// Bytes of data that it holds.
@@ -226,7 +236,7 @@ impl Overlay {
         self.check_whole()?;
         let covers = self.asked.load(Ordering::Acquire);
         if let Some(file) = &mut flushing.map {
-            self.flush_files(file).inspect_err(|_| self.broken.store(true, Ordering::Release))?;
+            self.flush_files(file)?;
         }
         flushing.done = covers;
         Ok(())
@@ -235,20 +245,39 @@ impl Overlay {
     fn flush_files(&self, file: &mut MapFile) -> Result<()> {
         // Copied before the sync: a granule that is written during it has data that it does not cover.
         let mut pages = self.map.take_dirty();
-        self.data.sync(Barrier::FlushData)?;
+        self.data.sync(Barrier::FlushData).map_err(|error| self.fail(error))?;
         if pages.is_empty() {
             return Ok(());
         }
         for page in &mut pages {
             let sequence = file.sequences[page.page] + 1;
             let (at, bytes) = page.seal(sequence);
-            file.file.write(at, bytes)?;
+            if let Err(error) = file.file.write(at, bytes) {
+                // The other copy of each page counts as before, so it can be tried again when there is room.
+                pages.iter().for_each(|page| self.map.mark_dirty(page.page));
+                return Err(error);
+            }
         }
-        file.file.sync(Barrier::FlushMap)?;
+        file.file.sync(Barrier::FlushMap).map_err(|error| self.fail(error))?;
         for page in &pages {
             file.sequences[page.page] += 1;
         }
         Ok(())
+    }
+
+    /// A sync has failed: nothing is written any more, and what was noted of recent changes is not to be believed, for
+    /// the kernel may have dropped their bytes.
+    fn fail(&self, error: std::io::Error) -> Error {
+        self.broken.store(true, Ordering::Release);
+        if let Some(recent) = &self.recent {
+            recent.forget();
+        }
+        error.into()
+    }
+
+    /// Has nothing more written by its end: a newer generation has taken its place, and its files are gone.
+    pub(crate) fn retire(&self) {
+        self.retired.store(true, Ordering::Release);
     }
 
     pub(crate) fn lba_status(&self, offset: u64) -> Extent {
@@ -382,7 +411,7 @@ impl Drop for Overlay {
     /// Writes the map: to a machine that logs in again its disk was never gone, so what it wrote must be there, flushed
     /// or not. What cannot be written is lost as in a power loss.
     fn drop(&mut self) {
-        if self.map.is_dirty() {
+        if self.map.is_dirty() && !self.retired.load(Ordering::Acquire) {
             let _ = self.flush();
         }
     }
@@ -409,4 +438,96 @@ fn read_header(file: &File) -> Result<Header> {
     }
     file.read(0, &mut bytes)?;
     Header::decode(&bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    const BYTES: u64 = 64 * BLOCK_BYTES;
+    const BOOT: HostBoot = HostBoot([1; 16]);
+
+    struct Lab {
+        place: tempfile::TempDir,
+        overlay: Overlay,
+    }
+
+    impl Lab {
+        fn new() -> Self {
+            let place = tempfile::tempdir().unwrap();
+            let image = place.path().join("image");
+            fs::write(&image, vec![1; BYTES as usize]).unwrap();
+            let image = Arc::new(Image::open(&image, Path::new("/nonexistent")).unwrap());
+            let header = Header { size: BYTES, image: image.id(), created_secs: 0 };
+            assert_ne!(image.id(), ImageId([0; 32]));
+            let recorder = Recorder::default();
+            Overlay::create(place.path(), &header, &recorder).unwrap();
+            let overlay =
+                Overlay::open(place.path(), image, Space::Unlimited, Some(BOOT), &recorder).unwrap();
+            Self { place, overlay }
+        }
+
+        /// Where every write fails for want of space, and every sync.
+        fn full() -> File {
+            File::open("/dev/full".into(), &Recorder::default()).unwrap()
+        }
+
+        fn first(&self) -> u8 {
+            let mut bytes = [0; BLOCK_BYTES as usize];
+            self.overlay.read(0, &mut bytes).unwrap();
+            bytes[0]
+        }
+    }
+
+    #[test]
+    fn a_map_that_has_no_room_is_written_when_it_has() {
+        let lab = Lab::new();
+        lab.overlay.write(0, &[7; 512]).unwrap();
+        let swap = |file: File| {
+            let mut flushing = lab.overlay.flushing.lock().unwrap();
+            std::mem::replace(&mut flushing.map.as_mut().unwrap().file, file)
+        };
+        let map = swap(Lab::full());
+        assert!(matches!(lab.overlay.flush(), Err(Error::NoSpace)));
+        lab.overlay.write(8 * 512, &[8; 512]).unwrap();
+        assert!(matches!(lab.overlay.flush(), Err(Error::NoSpace)), "it is not durable yet");
+        swap(map);
+        lab.overlay.flush().unwrap();
+        assert!(!lab.overlay.map.is_dirty());
+        let image = Arc::clone(&lab.overlay.image);
+        let Lab { place, overlay } = lab;
+        drop(overlay);
+        let next = Some(HostBoot([2; 16]));
+        let overlay = Overlay::open(place.path(), image, Space::Unlimited, next, &Recorder::default());
+        assert_eq!(Lab { place, overlay: overlay.unwrap() }.first(), 7);
+    }
+
+    #[test]
+    fn after_a_failed_sync_nothing_is_written_and_no_note_is_believed() {
+        let mut lab = Lab::new();
+        lab.overlay.write(0, &[7; 512]).unwrap();
+        lab.overlay.data = Lab::full();
+        assert!(lab.overlay.flush().is_err());
+        assert!(matches!(lab.overlay.write(0, &[8; 512]), Err(Error::Damaged(_))));
+        let image = Arc::clone(&lab.overlay.image);
+        let Lab { place, overlay } = lab;
+        drop(overlay);
+        let overlay = Overlay::open(place.path(), image, Space::Unlimited, Some(BOOT), &Recorder::default());
+        assert_eq!(Lab { place, overlay: overlay.unwrap() }.first(), 1, "what was flushed last");
+    }
+
+    #[test]
+    fn one_that_is_retired_is_not_written_by_its_end() {
+        let lab = Lab::new();
+        lab.overlay.write(0, &[7; 512]).unwrap();
+        lab.overlay.retire();
+        let map = lab.place.path().join("map");
+        let before = fs::read(&map).unwrap();
+        let Lab { place, overlay } = lab;
+        drop(overlay);
+        assert_eq!(fs::read(&map).unwrap(), before);
+        drop(place);
+    }
 }

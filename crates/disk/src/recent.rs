@@ -3,7 +3,7 @@
 //! The map on the disk tells what is durable. Between two flushes it lags behind, and a server that is killed would forget what
 //! its machines believe to be in the disk's cache, although the bytes are in the kernel's. So each change is also noted in
 //! a file that nobody syncs, which counts for as long as the host has not been started again: until then the kernel has all
-//! that was written to it.
+//! that was written to it, unless it has told of a failure.
 
 use std::path::Path;
 
@@ -57,6 +57,11 @@ impl Recent {
         let mut header = [0; NOTES_AT as usize];
         header[..16].copy_from_slice(&boot.0);
         self.0.write(0, &header)
+    }
+
+    /// Drops all notes as far as that can be done, and takes no more: without its header the file counts for nothing.
+    pub(crate) fn forget(&self) {
+        let _ = self.0.truncate();
     }
 
     fn take_over(&self, end: u64, map: &Map) -> Result<()> {

@@ -22,10 +22,10 @@ const CANCEL: &str = "DELETE FROM one_shots WHERE owner = $1";
 const TAKE: &str = "UPDATE one_shots SET stage = $1, session = $2, started = $3, why = $4 \
      WHERE owner = $5 AND boot = $6 AND armed = $7 AND stage = 'armed' AND (expires IS NULL OR expires > $8)";
 const FINISH: &str = "UPDATE one_shots SET stage = $1, why = $2 \
-     WHERE owner = $3 AND session = $4 AND started = $5 AND stage = 'taken'";
+     WHERE owner = $3 AND session = $4 AND started = $5 AND stage IN ('taken', 'payload', 'answer')";
 /// Those that are over, the oldest first.
 const FORGET: &str = "DELETE FROM one_shots WHERE owner IN \
-     (SELECT owner FROM one_shots WHERE stage IN ('done', 'failed') ORDER BY armed LIMIT $1)";
+     (SELECT owner FROM one_shots WHERE stage IN ('done', 'failed', 'looped') ORDER BY armed LIMIT $1)";
 
 /// A connection of its own to the store, beside the one that writes leases: a one-shot is taken by whoever sends the
 /// script, and waits for no DHCP message.
@@ -93,7 +93,7 @@ impl OneShotStore {
         })
     }
 
-    /// Notes what came of one, if its taker has it still; whether it has.
+    /// Notes how far one has come, if its taker has it still; whether it has.
     pub fn finish(&mut self, owner: &Owner, to: &Stage) -> Result<bool, StoreError> {
         let Some((stage, taker, why)) = taken(to) else { return Ok(false) };
         self.db.write("finish a one-shot in", |conn| {
@@ -114,6 +114,9 @@ fn taken(stage: &Stage) -> Option<(&'static str, Taker, Option<&str>)> {
     match stage {
         Stage::Armed => None,
         Stage::Taken(taker) => Some(("taken", *taker, None)),
+        Stage::Payload(taker) => Some(("payload", *taker, None)),
+        Stage::Answer(taker) => Some(("answer", *taker, None)),
+        Stage::Looped(taker) => Some(("looped", *taker, None)),
         Stage::Done(taker) => Some(("done", *taker, None)),
         Stage::Failed(taker, why) => Some(("failed", *taker, Some(why.as_str()))),
     }
@@ -134,6 +137,9 @@ fn one(row: &Row<'_>) -> rusqlite::Result<Option<(Owner, OneShot)>> {
     let stage = match (row.get::<_, String>(5)?.as_str(), taker) {
         ("armed", _) => Stage::Armed,
         ("taken", Some(taker)) => Stage::Taken(taker),
+        ("payload", Some(taker)) => Stage::Payload(taker),
+        ("answer", Some(taker)) => Stage::Answer(taker),
+        ("looped", Some(taker)) => Stage::Looped(taker),
         ("done", Some(taker)) => Stage::Done(taker),
         ("failed", Some(taker)) => {
             Stage::Failed(taker, text(8)?.as_deref().map(Text::from).unwrap_or_default())

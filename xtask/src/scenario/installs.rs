@@ -1,8 +1,10 @@
 //! Installations that ask nobody anything.
 
 use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use bootlace_lab::{Firmware, Machine};
 
 use super::context::{BOOT_LIMIT, STEP_LIMIT};
@@ -14,6 +16,11 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         name: "install-answers",
         shows: "a machine that is armed for it fetches its answers under its token, another machine does not, and it is installed once",
         run: answers,
+    },
+    Scenario {
+        name: "install-examples",
+        shows: "cloud-init's and Anaconda's own checks, and debconf's, take the examples as a machine gets them",
+        run: examples,
     },
     Scenario {
         name: "install-debian",
@@ -143,6 +150,94 @@ fn debian(context: &Context) -> Result<()> {
     boot.machine.wait_for("BOOTLACE-LAB early on", INSTALL_LIMIT)?;
     stage.server.log().wait_for("one-shot done", STEP_LIMIT)?;
     boot.went_as_foretold(&stage)
+}
+
+/// What reads answers, by name and version in the registry of Python's packages: Anaconda's check, and what cloud-init needs.
+const READERS: [&str; 7] = [
+    "pykickstart==3.78",
+    "PyYAML==6.0.4",
+    "Jinja2==3.1.6",
+    "jsonschema==4.26.0",
+    "configobj==5.0.9",
+    "jsonpatch==1.48",
+    "requests==2.32.5",
+];
+
+/// A machine's answers as `bootlace render` prints them, in the eyes of who reads them.
+fn examples(context: &Context) -> Result<()> {
+    let examples = context.project().root().join("examples");
+    let templates = context.dir().join("templates");
+    fs::create_dir(&templates)?;
+    for entry in fs::read_dir(examples.join("templates"))? {
+        let entry = entry?;
+        fs::copy(entry.path(), templates.join(entry.file_name()))?;
+    }
+    fs::write(context.dir().join("root.password"), "geheim")?;
+    let config = context.dir().join("bootlace.toml");
+    fs::copy(examples.join("installs.toml"), &config)?;
+    let rendered = |name: &str| -> Result<PathBuf> {
+        let mut render = Command::new(context.bootlace());
+        render.arg("render").arg("-c").arg(&config).args(["--mac", "00:12:34:56:78:90", name]);
+        let file = context.dir().join(name);
+        fs::write(&file, said(&mut render)?)?;
+        Ok(file)
+    };
+    let mut debconf = Command::new("debconf-set-selections");
+    debconf.env("DEBCONF_DB_REPLACE", format!("File{{{}}}", context.dir().join("debconf").display()));
+    said(debconf.arg("--checkonly").arg(rendered("preseed.cfg")?))?;
+    context.note("preseed");
+    let python = readers(&context.project().cache_dir());
+    ensure!(python.exists(), "there is no {}: Python's packages could not be fetched", python.display());
+    let ksvalidator = python.with_file_name("ksvalidator");
+    for version in ["F38", "F40", "RHEL9"] {
+        said(Command::new(&ksvalidator).args(["--version", version]).arg(rendered("host.ks")?))?;
+        context.note(&format!("kickstart of {version}"));
+    }
+    let broken = context.dir().join("broken.ks");
+    fs::write(&broken, "autopart --type=nothing\n")?;
+    ensure!(said(Command::new(&ksvalidator).arg(&broken)).is_err(), "Anaconda's check takes anything");
+    let cloud_init = context.debian(CLOUD_INIT)?.join("usr/lib/python3/dist-packages");
+    let schema = |file: &Path| {
+        let mut check = Command::new(&python);
+        check.env("PYTHONPATH", &cloud_init).args(["-m", "cloudinit.cmd.main", "schema", "--config-file"]);
+        said(check.arg(file))
+    };
+    schema(&rendered("user-data")?)?;
+    context.note("autoinstall");
+    let broken = context.dir().join("broken.yaml");
+    fs::write(&broken, "#cloud-config\npackages: 7\n")?;
+    ensure!(schema(&broken).is_err(), "cloud-init's check takes anything");
+    Ok(())
+}
+
+/// Where cloud-init is.
+pub(super) const CLOUD_INIT: &str = "cloud-init";
+
+/// Python with [`READERS`].
+fn readers(cache: &Path) -> PathBuf {
+    cache.join("readers/bin/python")
+}
+
+/// Makes it, unless it is there.
+pub(super) fn fetch_readers(cache: &Path) -> Result<()> {
+    let (folder, python) = (cache.join("readers"), readers(cache));
+    if !folder.join("complete").exists() {
+        said(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&folder))?;
+        said(
+            Command::new(&python)
+                .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"])
+                .args(READERS),
+        )?;
+        fs::write(folder.join("complete"), "")?;
+    }
+    Ok(())
+}
+
+fn said(command: &mut Command) -> Result<Vec<u8>> {
+    let output = command.output().with_context(|| format!("run {command:?}"))?;
+    let text = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "{command:?}: {}", text.trim());
+    Ok(output.stdout)
 }
 
 /// The installer takes more than a minute to its first command.

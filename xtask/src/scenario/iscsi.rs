@@ -231,7 +231,7 @@ fn ipxe(context: &Context) -> Result<()> {
         context.note("booted from it");
     }
     let log = stage.server.log();
-    log.wait_for("iSCSI session", STEP_LIMIT)?;
+    log.wait_for("disk in use", STEP_LIMIT)?;
     stage.server.end()?;
     context.note("stopped");
     Ok(())

@@ -85,11 +85,17 @@ const GROUPS: &[&[Scenario]] = &[
     conformance::SCENARIOS,
 ];
 
-/// Gets the Debian packages that scenarios take files of: inside of its sandbox a scenario has no network.
+/// Gets the packages that scenarios take files of: inside of its sandbox a scenario has no network. What only the long proof uses
+/// may be missing.
 pub(crate) fn fetch_packages(cache: &Path) -> Result<()> {
-    let packages =
-        stage::SIGNED_BOOT.iter().map(|(package, _)| *package).chain([trees::GRUB_PC, installs::INSTALLER]);
-    packages.into_iter().try_for_each(|package| debian::unpack(cache, package).map(drop))
+    let packages = stage::SIGNED_BOOT.iter().map(|(package, _)| *package);
+    let packages = packages.chain(disks::ISCSISTART.iter().map(|(package, _)| *package));
+    let packages = packages.chain([trees::GRUB_PC, installs::INSTALLER, installs::CLOUD_INIT]);
+    packages.into_iter().try_for_each(|package| debian::unpack(cache, package).map(drop))?;
+    if let Err(error) = installs::fetch_readers(cache) {
+        eprintln!("warning: install-examples cannot be run: {error:#}");
+    }
+    Ok(())
 }
 
 pub(crate) fn all() -> impl Iterator<Item = &'static Scenario> {

@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
-use bootlace_core::config::{Changed, Config, Draft, Files, Loaded, Source, keep_what_needs_restart};
+use bootlace_core::config::{
+    Changed, Config, Draft, Files, Loaded, Source, keep_what_needs_restart, may_be_absent,
+};
 use bootlace_core::finding::Finding;
 
 use super::{bind, watched};
@@ -154,7 +156,8 @@ fn read_others(origin: &Origin, names: impl IntoIterator<Item = PathBuf>) -> Fil
     let mut files = sources::read_files(names);
     for (path, text) in &mut files {
         if text.is_err() && !origin.sandbox.covers(path) {
-            *text = Err(NEEDS_RESTART.to_owned());
+            // Adopted machines of another `state_dir`, which itself takes a restart and says so.
+            *text = if may_be_absent(path) { Ok(String::new()) } else { Err(NEEDS_RESTART.to_owned()) };
         }
     }
     files
@@ -168,6 +171,9 @@ fn plane(
     keys: &mut Vec<&'static str>,
 ) -> Result<Arc<FilePlane>> {
     let old = &in_force.config;
+    if config.disk_boots().next().is_some() && !sandbox.covers(&config.images) && !keys.contains(&"images") {
+        keys.push("images");
+    }
     let boot_dir = !sandbox.covers(&config.boot_dir);
     let follow = !config.follow.iter().all(|path| sandbox.covers(path));
     if !boot_dir && !follow {

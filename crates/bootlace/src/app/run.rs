@@ -56,6 +56,7 @@ pub(super) fn run(opened: Opened) -> Result<()> {
         disks,
     } = opened;
     let state_dir = Arc::new(serving.config.state_dir.clone());
+    let config_file = Arc::new(origin.path.clone());
     let tftp_config = serving.config.tftp.clone();
     let links = Links::of(&bound).context("cannot keep the sockets of the interfaces")?;
     let served = Arc::new(ArcSwap::from_pointee(links.served(&serving.config)));
@@ -69,9 +70,9 @@ pub(super) fn run(opened: Opened) -> Result<()> {
             .with_one_shots(one_shots)
             .with_tokens(tokens.clone()),
     );
-    let machine_disks = machine_disks(&serving, tokens)?;
+    let machine_disks = machine_disks(&serving, tokens, &hub)?;
     let disks = disks.with_machines(machine_disks.clone());
-    let resolver = Arc::new(serving::resolver(Arc::clone(&serving), Arc::clone(&hub), machine_disks));
+    let resolver = Arc::new(serving::resolver(Arc::clone(&serving), Arc::clone(&hub), machine_disks.clone()));
     let names: Vec<String> = bound.interfaces.iter().map(|interface| interface.name.clone()).collect();
     let Bound {
         dhcp: dhcp_sockets,
@@ -139,8 +140,9 @@ pub(super) fn run(opened: Opened) -> Result<()> {
         token: admin.as_ref().and_then(|(_, token)| token.clone()),
         manager: manager.clone(),
     };
-    let admin_state = Admin::new(Arc::clone(&serving), state_dir, Arc::clone(&hub))
-        .keeping_by(orders.clone().unwrap_or_default());
+    let admin_state = Admin::new(Arc::clone(&serving), config_file, state_dir, Arc::clone(&hub))
+        .keeping_by(orders.clone().unwrap_or_default())
+        .with_disks(machine_disks.clone());
     let served = runtime.block_on(async {
         let Signals { mut terminate, mut interrupt, hang_up } =
             Signals::new().context("cannot wait for signals")?;
@@ -152,8 +154,7 @@ pub(super) fn run(opened: Opened) -> Result<()> {
         let (tftp_guests, guests) = mpsc::channel(tftp::GUESTS_MAX);
         let stand_ins = StandIns::new(names.clone(), serving, orders.clone(), tftp_guests, stop.clone());
         services.spawn(tftp::serve(tftp, tftp_listeners, guests, ended(stop.clone())));
-        let counters = Arc::clone(hub.counters());
-        services.spawn(iscsi::serve(disks, iscsi_listeners, counters, ended(stop.clone())));
+        services.spawn(iscsi::serve(disks, iscsi_listeners, Arc::clone(&hub), ended(stop.clone())));
         services.spawn(keeper.run(hang_up, stop.clone()));
         // Courtesies: the server goes on without them.
         let mut courtesies = JoinSet::new();
@@ -199,9 +200,10 @@ pub(super) fn run(opened: Opened) -> Result<()> {
 fn machine_disks(
     serving: &Arc<ArcSwap<Serving>>,
     tokens: Tokens,
+    hub: &Arc<Hub>,
 ) -> Result<Option<Arc<iscsi::MachineDisks>>> {
     let has_disks = serving.load().config.has_disks();
-    let open = || iscsi::MachineDisks::open(Arc::clone(serving), tokens);
+    let open = || iscsi::MachineDisks::open(Arc::clone(serving), tokens, Arc::clone(hub));
     has_disks.then(open).transpose().context("cannot keep the disks of machines")
 }
 

@@ -1,12 +1,16 @@
 //! `bootlace check`.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 use std::sync::Arc;
 
 use anyhow::{Result, bail};
 use bootlace_core::boot::loader::{Loader, LoaderInventory};
-use bootlace_core::config::{self, BootKind, BootName, Config, Install, Location, Overrides};
+use bootlace_core::config::{
+    self, BootKind, BootName, Config, DiskBoot, Install, Location, Machine, Overrides, San,
+};
+use bootlace_core::files::holds_a_secret;
 use bootlace_core::finding::{Finding, Severity};
 use bootlace_disk::BLOCK_BYTES;
 use clap::Args;
@@ -37,6 +41,8 @@ impl Check {
                 let mut findings = loaded.warnings;
                 findings.extend(of_disks(&loaded.config));
                 findings.extend(of_images(&loaded.config));
+                findings.extend(of_installs(&loaded.config));
+                findings.extend(of_machines_without_mac(&loaded.config));
                 findings.extend(of_files(loaded.config));
                 findings
             }
@@ -81,6 +87,83 @@ fn of_images(config: &Config) -> impl Iterator<Item = Finding> {
     )
 }
 
+/// An installation as the usual boot of a machine is told on its screen, and starts nothing.
+fn of_installs(config: &Config) -> Vec<Finding> {
+    let mut owners: BTreeMap<&BootName, Vec<String>> = BTreeMap::new();
+    let mut note = |boot: &'_ BootName, who: String| {
+        if let Some(boot) = config.boots.get(boot)
+            && matches!(boot.kind, BootKind::Install(_))
+        {
+            owners.entry(&boot.name).or_default().push(who);
+        }
+    };
+    for machine in config.machines.iter() {
+        machine.overrides.boot.iter().for_each(|boot| note(boot, format!("the machine {}", machine.name)));
+    }
+    for rule in &config.rules {
+        rule.overrides.boot.iter().for_each(|boot| note(boot, format!("rule {}", rule.number)));
+    }
+    note(&config.default, "the default".to_owned());
+    let finding = |(boot, owners): (&BootName, Vec<String>)| {
+        let who = first_of(&owners);
+        let message = format!("{boot} is the usual boot of {who}: it starts only when it is armed");
+        let fix =
+            format!("name what is booted afterwards, and say `bootlace machines next-boot NAME {boot}`");
+        Finding::warning("install-usual", message).fix(fix)
+    };
+    owners.into_iter().map(finding).collect()
+}
+
+fn first_of(names: &[String]) -> String {
+    match names {
+        [] => String::new(),
+        [one] => one.clone(),
+        [first, others @ ..] => format!("{first} and {} more", others.len()),
+    }
+}
+
+/// Anybody can say a UUID or a serial, and nothing else tells these machines from others that do.
+fn of_machines_without_mac(config: &Config) -> impl Iterator<Item = Finding> {
+    let mut owners: BTreeMap<&BootName, Vec<String>> = BTreeMap::new();
+    let told_by_word = |machine: &&Machine| machine.macs.is_empty() && machine.client_id.is_none();
+    for machine in config.machines.iter().filter(told_by_word) {
+        if let Some(boot) = trusting_boot(config, machine) {
+            owners.entry(boot).or_default().push(machine.name.clone());
+        }
+    }
+    owners.into_iter().map(|(boot, owners)| {
+        let who = first_of(&owners);
+        let message = format!(
+            "nothing but a UUID or serial tells who {who} is: any machine that says it gets {boot}, which \
+             installs a system or holds a secret"
+        );
+        Finding::warning("machine-without-mac", message).fix("add mac")
+    })
+}
+
+/// The first boot that a machine may get and that should reach no other: of its own, else of rules and the default.
+fn trusting_boot<'c>(config: &'c Config, machine: &Machine) -> Option<&'c BootName> {
+    let rules = config.rules.iter().filter_map(|rule| rule.overrides.boot.as_ref());
+    let mut next: Vec<&BootName> = match &machine.overrides.boot {
+        Some(boot) => vec![boot],
+        None => rules.chain([&config.default]).collect(),
+    };
+    let mut seen = BTreeSet::new();
+    while let Some(boot) = next.pop().and_then(|name| config.boots.get(name)) {
+        // Menus may lead back to each other.
+        if !seen.insert(&boot.name) {
+            continue;
+        }
+        match &boot.kind {
+            BootKind::Menu(menu) => next.extend(&menu.entries),
+            BootKind::Install(_) => return Some(&boot.name),
+            _ if holds_a_secret(boot) => return Some(&boot.name),
+            _ => {}
+        }
+    }
+    None
+}
+
 /// What will be missed when machines ask: only warnings, since files may come later.
 fn of_files(config: Config) -> Vec<Finding> {
     let plane = match FilePlane::of(&config) {
@@ -108,6 +191,10 @@ fn missing_files<'a>(config: &'a Config, plane: &'a FilePlane) -> impl Iterator<
             }
             BootKind::Install(Install { kernel, initrd, shim, source, .. }) => {
                 [kernel].into_iter().chain(initrd).chain(shim).chain(source).filter_map(served_name).collect()
+            }
+            BootKind::San(San { kernel: Some(kernel), .. })
+            | BootKind::Disk(DiskBoot { kernel: Some(kernel), .. }) => {
+                kernel.files().filter_map(served_name).collect()
             }
             BootKind::Efi { file } => served_name(file).into_iter().collect(),
             BootKind::Pxelinux(pxelinux) => vec![pxelinux.file.as_str()],

@@ -6,10 +6,12 @@ mod client;
 mod counters;
 mod doctor;
 mod explain;
+mod image;
 mod learned;
 mod leases;
 mod loaders;
 mod machines;
+mod overlay;
 mod passwd;
 mod probe;
 mod prompt;
@@ -57,6 +59,10 @@ enum Command {
     Leases(leases::Leases),
     /// How machines have to be booted, as their boots have taught, and pins
     Learned(learned::Learned),
+    /// Images that disks of machines lie over
+    Image(image::Image),
+    /// What machines have written to their disks
+    Overlay(overlay::Overlay),
     /// Boots that happened, with their timelines
     Boots(boots::Boots),
     /// Limits that were reached: what was refused, given up or forgotten
@@ -121,6 +127,8 @@ pub fn main() -> ExitCode {
         Command::Machines(command) => command.run(),
         Command::Leases(command) => command.run(),
         Command::Learned(command) => command.run(),
+        Command::Image(command) => command.run(),
+        Command::Overlay(command) => command.run(),
         Command::Boots(command) => command.run(),
         Command::Counters(command) => command.run(),
         Command::Passwd(command) => command.run(),

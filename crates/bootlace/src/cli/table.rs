@@ -13,6 +13,17 @@ pub(super) fn table<const N: usize>(header: [&str; N], rows: &[[String; N]]) -> 
     lines.join("\n")
 }
 
+/// A number of bytes with the largest unit that leaves it one digit before the point.
+pub(super) fn bytes(bytes: u64) -> String {
+    const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
+    let unit = (bytes.max(1).ilog2() / 10).min(4);
+    let scaled = bytes as f64 / f64::from(1_u32 << 10).powi(unit as i32);
+    match unit {
+        0 => format!("{bytes} B"),
+        unit => format!("{scaled:.1} {}", UNITS[unit as usize]),
+    }
+}
+
 fn line<const N: usize>(cells: &[String; N], widths: &[usize; N]) -> String {
     let padded: Vec<String> =
         cells.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
@@ -22,6 +33,16 @@ fn line<const N: usize>(cells: &[String; N], widths: &[usize; N]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn bytes_have_a_unit() {
+        let cases =
+            [(0, "0 B"), (1023, "1023 B"), (1024, "1.0 KiB"), (3 << 30, "3.0 GiB"), (5 << 40, "5.0 TiB")];
+        for (count, text) in cases {
+            assert_eq!(bytes(count), text);
+        }
+        assert_eq!(bytes(u64::MAX), "16777216.0 TiB");
+    }
 
     #[test]
     fn columns_are_as_wide_as_their_widest_cell() {

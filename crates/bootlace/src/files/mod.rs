@@ -4,6 +4,7 @@
 //! ([`bootlace_wire::tftp::clean_name`]); the kernel (`openat2`) still holds every lookup beneath its folder.
 
 mod mime;
+mod pack;
 mod plane;
 mod reader;
 mod root;
@@ -13,6 +14,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use bootlace_core::boot::install::Packed;
 use bytes::Bytes;
 
 pub use mime::mime_of;
@@ -62,6 +64,12 @@ impl Content {
     /// A text made for one request.
     pub fn text(text: String, mime: &'static str) -> Self {
         Self { len: text.len() as u64, mime, version: None, body: Body::Bytes(Bytes::from(text)) }
+    }
+
+    /// A gzipped tar archive made for one request.
+    pub(crate) fn archive(entries: &[Packed]) -> io::Result<Self> {
+        let bytes = Bytes::from(pack::pack(entries)?);
+        Ok(Self { len: bytes.len() as u64, mime: pack::MIME, version: None, body: Body::Bytes(bytes) })
     }
 
     /// Copies what lies at `offset` without waiting for a disk. Fewer bytes than asked for come near the end

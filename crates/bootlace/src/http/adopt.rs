@@ -2,17 +2,15 @@
 
 use axum::Json;
 use axum::extract::State;
-use bootlace_core::config::{Config, adopted_section, host_name};
+use bootlace_core::config::{BootName, Config, Draft, adopted_file, adopted_section, host_name};
+use bootlace_core::finding::{Finding, Severity};
 use bootlace_core::model::{Facts, Text, Var};
 use bootlace_store::JournalReader;
 use bootlace_wire::Mac;
 use serde::Deserialize;
 
 use super::{Admin, Failure, next_boot};
-use crate::adopted;
-
-/// Machines that are looked through for what one has reported.
-const MACHINES_MAX: usize = 50_000;
+use crate::{adopted, sources};
 
 /// A machine and its name.
 #[derive(Deserialize)]
@@ -26,31 +24,43 @@ pub(super) struct Adopt {
 /// Names it; answered when that is on stable storage. In force it is a moment later, as a change of the config would be.
 pub(super) async fn adopt(State(admin): State<Admin>, Json(adopt): Json<Adopt>) -> Result<String, Failure> {
     let mac: Mac = adopt.mac.parse().map_err(|_| Failure::bad("this is no MAC"))?;
-    let (name, boot) = {
-        let serving = admin.serving.load();
-        let boot = adopt.boot.as_deref().map(|boot| next_boot::boot(&serving.config, boot)).transpose()?;
-        (new_name(&serving.config, mac, &adopt.name)?, boot)
-    };
-    let told = format!("{mac} is {name}\n");
     let _one_at_a_time = admin.adopting.clone().lock_owned().await;
-    let (state_dir, serving) = (admin.state_dir.clone(), admin.serving.load_full());
+    let done = tokio::task::spawn_blocking(move || add(&admin, mac, &adopt));
+    let name = done.await.map_err(|_| Failure::conflict("the request broke off"))??;
+    Ok(format!("{mac} is {name}\n"))
+}
+
+/// Adds it to the file, unless the config could not be used with it. What is in force may be older than the files are, so
+/// those are read as a reload reads them.
+fn add(admin: &Admin, mac: Mac, adopt: &Adopt) -> Result<String, Failure> {
+    let unreadable = |error: &dyn std::fmt::Display| {
+        Failure::conflict(&format!("it cannot be adopted: {}", Text::from(error.to_string().as_str())))
+    };
+    let source = sources::read(&admin.config).map_err(|error| unreadable(&format_args!("{error:#}")))?;
+    let draft = Draft::parse(&source);
+    let mut files = sources::read_files(draft.wanted());
+    let file = adopted_file(&admin.state_dir);
+    let text = adopted::read(&admin.state_dir).map_err(|error| unreadable(&error))?;
+    files.insert(file.clone(), Ok(text.clone()));
+    let config = draft.load(&files).map_err(|findings| unusable(&findings))?.config;
+    let boot = adopt.boot.as_deref().map(|boot| next_boot::boot(&config, boot)).transpose()?;
+    let name = new_name(&config, mac, &adopt.name)?;
     admin.catch_up();
-    let done = tokio::task::spawn_blocking(move || {
-        let seen = JournalReader::open(&state_dir)?.machines(MACHINES_MAX)?;
-        let facts = seen.iter().find(|seen| seen.hw.mac() == Some(mac)).map(|seen| seen.facts.clone());
-        let section = section(
-            &serving.config,
-            &name,
-            mac,
-            &facts.unwrap_or_default(),
-            boot.as_ref().map(|boot| boot.as_str()),
-        );
-        adopted::add(&state_dir, &section)?;
-        anyhow::Ok(())
-    });
-    let done = done.await.map_err(|_| Failure::conflict("the request broke off"))?;
-    done.map_err(|error| Failure::conflict(&format!("it cannot be adopted: {error}")))?;
-    Ok(told)
+    let facts = JournalReader::open(&admin.state_dir)?.machine(mac.into())?.map(|seen| seen.facts);
+    let boot = boot.as_ref().map(BootName::as_str);
+    let text = adopted::with(&text, &section(&config, &name, mac, &facts.unwrap_or_default(), boot));
+    files.insert(file, Ok(text.clone()));
+    draft.load(&files).map_err(|findings| unusable(&findings))?;
+    adopted::write(&admin.state_dir, &text).map_err(|error| unreadable(&error))?;
+    Ok(name)
+}
+
+/// The first of the findings that keep a config out.
+fn unusable(findings: &[Finding]) -> Failure {
+    let error = findings.iter().find(|finding| finding.severity == Severity::Error);
+    let file = error.and_then(|error| error.place.as_ref()).map(|place| format!("{}: ", place.file));
+    let error = error.map(ToString::to_string).unwrap_or_default();
+    Failure::bad(&format!("it cannot be adopted: {}{error}", file.unwrap_or_default()))
 }
 
 /// A name and a card that no machine has yet.

@@ -7,9 +7,9 @@ use axum::extract::State;
 use bootlace_core::boot::choose::conflict;
 use bootlace_core::config::{Config, Machine};
 use bootlace_core::model::Var;
-use bootlace_core::oneshot::Owner;
 use bootlace_store::JournalReader;
 use bootlace_store::journal::MachineSeen;
+use bootlace_wire::Mac;
 
 use super::{Admin, Failure, next_boot, read};
 use crate::api::{MachineView, NextBootView};
@@ -25,9 +25,8 @@ pub(super) async fn list(State(admin): State<Admin>) -> Result<Json<Vec<MachineV
         let serving = admin.serving.load();
         let seen = JournalReader::open(&admin.state_dir)?.machines(MACHINES_MAX)?;
         let (one_shots, now) = (admin.hub.one_shots().all(), hub::now());
-        let next = |owner: &str| {
-            let shot = one_shots.0.get(&Owner::named(owner))?;
-            Some(next_boot::view(shot, &admin.hub, now))
+        let next = |machine: Option<&Machine>, mac: Option<Mac>| {
+            Some(next_boot::view(&serving.config, one_shots.of(machine, mac)?, &admin.hub, now))
         };
         Ok(views(&serving.config, &seen, next))
     })
@@ -37,7 +36,7 @@ pub(super) async fn list(State(admin): State<Admin>) -> Result<Json<Vec<MachineV
 fn views(
     config: &Config,
     seen: &[MachineSeen],
-    next: impl Fn(&str) -> Option<NextBootView>,
+    next: impl Fn(Option<&Machine>, Option<Mac>) -> Option<NextBootView>,
 ) -> Vec<MachineView> {
     let mut by_name: BTreeMap<&str, &MachineSeen> = BTreeMap::new();
     let mut others = Vec::new();
@@ -45,7 +44,7 @@ fn views(
         match seen.hw.mac().and_then(|mac| config.machines.by_mac(mac)) {
             // The first is the one that was seen last.
             Some(machine) => drop(by_name.entry(&machine.name).or_insert(seen)),
-            None => others.push(MachineView { next_boot: next(&seen.hw.to_string()), ..unknown(seen) }),
+            None => others.push(MachineView { next_boot: next(None, seen.hw.mac()), ..unknown(seen) }),
         }
     }
     let known = config.machines.iter().map(|machine| {
@@ -55,7 +54,7 @@ fn views(
             facts.set(Var::Mac, seen.hw.to_string().as_str());
             conflict(&config.machines, &facts)
         });
-        MachineView { conflict, next_boot: next(&machine.name), ..known(machine, seen) }
+        MachineView { conflict, next_boot: next(Some(machine), None), ..known(machine, seen) }
     });
     known.chain(others).collect()
 }

@@ -8,6 +8,7 @@ mod auth;
 mod boots;
 mod config;
 mod counters;
+mod disks;
 mod health;
 mod learned;
 mod leases;
@@ -32,6 +33,7 @@ use tokio::sync::{Mutex, Semaphore};
 
 use crate::hub::Hub;
 use crate::services::dhcp::Orders;
+use crate::services::iscsi::MachineDisks;
 use crate::serving::Serving;
 
 pub use auth::{Guard, Token};
@@ -45,24 +47,34 @@ const READS_MAX: usize = 8;
 #[derive(Clone)]
 pub struct Admin {
     serving: Arc<ArcSwap<Serving>>,
+    config: Arc<PathBuf>,
     state_dir: Arc<PathBuf>,
     hub: Arc<Hub>,
     reads: Arc<Semaphore>,
     /// To whoever owns the store; nobody where DHCP is off.
     orders: Weak<Orders>,
     adopting: Arc<Mutex<()>>,
+    /// None where there were none at the start.
+    disks: Option<Arc<MachineDisks>>,
 }
 
 impl Admin {
-    /// The config in force, where the databases are, and what happens now.
-    pub fn new(serving: Arc<ArcSwap<Serving>>, state_dir: Arc<PathBuf>, hub: Arc<Hub>) -> Self {
+    /// The config in force, the file that it is read from again, where the databases are, and what happens now.
+    pub fn new(
+        serving: Arc<ArcSwap<Serving>>,
+        config: Arc<PathBuf>,
+        state_dir: Arc<PathBuf>,
+        hub: Arc<Hub>,
+    ) -> Self {
         Self {
             serving,
+            config,
             state_dir,
             hub,
             reads: Arc::new(Semaphore::new(READS_MAX)),
             orders: Weak::new(),
             adopting: Arc::default(),
+            disks: None,
         }
     }
 
@@ -70,6 +82,12 @@ impl Admin {
     #[must_use]
     pub fn keeping_by(self, orders: Weak<Orders>) -> Self {
         Self { orders, ..self }
+    }
+
+    /// The same with the disks of machines.
+    #[must_use]
+    pub fn with_disks(self, disks: Option<Arc<MachineDisks>>) -> Self {
+        Self { disks, ..self }
     }
 
     /// Waits until what has just happened, which is asked for most, is in the journal. When it cannot be written,
@@ -95,6 +113,9 @@ pub fn routes(admin: Admin, guard: Guard) -> Router {
         .route("/api/v1/learned", get(learned::list))
         .route("/api/v1/learned/pin", post(learned::pin))
         .route("/api/v1/learned/clear", post(learned::clear))
+        .route("/api/v1/images", get(disks::images))
+        .route("/api/v1/overlays", get(disks::overlays))
+        .route("/api/v1/overlays/reset", post(disks::reset))
         .route("/api/v1/boots", get(boots::list))
         .route("/api/v1/boots/{session}", get(boots::one))
         .fallback(|| async { Failure::absent("there is nothing of this name here") })

@@ -19,6 +19,7 @@ use bootlace_core::event::{
 use bootlace_core::finding::Trail;
 use bootlace_core::learn::Setting;
 use bootlace_core::model::{Facts, Firmware, Text, Timestamp, Var};
+use bootlace_core::oneshot::Owner;
 use tokio::runtime::Runtime;
 
 use crate::world::{World, at, golden, ip, lease, mac};
@@ -27,7 +28,7 @@ struct Server {
     world: World,
     socket: PathBuf,
     address: SocketAddr,
-    _runtime: Runtime,
+    runtime: Runtime,
 }
 
 impl Server {
@@ -38,9 +39,10 @@ impl Server {
     /// `orders`: to whoever stores what is changed.
     fn keeping_by(token: Option<&str>, orders: Weak<Orders>) -> Self {
         let world = World::new();
-        let admin =
-            Admin::new(Arc::clone(&world.serving), Arc::new(world.state_dir()), Arc::clone(&world.hub))
-                .keeping_by(orders);
+        let config = Arc::new(world.dir.path().join("bootlace.toml"));
+        let state_dir = Arc::new(world.state_dir());
+        let admin = Admin::new(Arc::clone(&world.serving), config, state_dir, Arc::clone(&world.hub))
+            .keeping_by(orders);
         let runtime = Runtime::new().unwrap();
         let socket = world.dir.path().join("admin.sock");
         let guard = Guard::Address(token.map(|token| Token::from_file(token).unwrap()));
@@ -52,7 +54,7 @@ impl Server {
             tokio::spawn(async move { axum::serve(listener, router).await });
             address
         });
-        Self { world, socket, address, _runtime: runtime }
+        Self { world, socket, address, runtime }
     }
 
     fn post(&self, path: &str, json: &str) -> (u16, String) {
@@ -372,10 +374,24 @@ fn a_boot_for_once_is_armed_shown_and_cancelled() {
     assert_eq!((&next("web1")["boot"], &next("web1")["confirm"]), (&"rescue".into(), &"X1".into()));
     assert!(next("web1")["expires"].is_string());
     assert_eq!(arm("52:54:00:00:00:09", "").0, 200, "a machine that nobody knows yet");
+    // Before the machine had a name, somebody has armed it by its MAC.
+    let before = || {
+        let shot = crate::one_shots::shot("rescue");
+        let armed = server.world.hub.one_shots().arm(Owner::named("52:54:00:00:00:01"), shot);
+        server.runtime.block_on(armed).unwrap();
+    };
+    before();
+    assert_eq!(arm("web1", "").0, 200, "it takes the place of that, too");
+    let owners = || server.world.hub.one_shots().all().0.keys().cloned().collect::<Vec<_>>();
+    assert_eq!(owners(), ["52:54:00:00:00:09", "web1"].map(Owner::named));
     let cancel =
         |machine: &str| server.post(&format!("{PATH}/cancel"), &format!(r#"{{"machine": "{machine}"}}"#));
     assert_eq!(cancel("web1"), (200, "web1 boots as usual\n".into()));
     assert_eq!(cancel("web1"), (404, "nothing is armed for this machine\n".into()));
+    before();
+    assert_eq!(next("web1")["state"], "armed");
+    assert_eq!(cancel("web1"), (200, "web1 boots as usual\n".into()));
+    assert_eq!(owners(), ["52:54:00:00:00:09"].map(Owner::named));
     assert_eq!(next("web1"), serde_json::Value::Null);
     for (machine, rest, said) in [
         ("web2", "", "there is no machine \"web2\"; did you mean web1?"),
@@ -435,8 +451,64 @@ fn a_machine_is_adopted_into_a_file_of_config() {
             r#", "boot": "resque""#,
             "there is no boot \"resque\"; did you mean rescue?",
         ),
+        // The config in force knows none of them yet.
+        ("52:54:00:00:00:09", "web9", "", "this machine is web9 already"),
+        ("52:54:00:00:00:0a", "other", "", "this machine is web10 already"),
+        ("52:54:00:00:00:0b", "Web9", "", "there is a machine web9 already"),
     ] {
         assert_eq!(adopt(mac, name, rest), (400, format!("{said}\n")));
     }
+    for mac in ["01:00:5e:00:00:01", "00:00:00:00:00:00"] {
+        let (status, said) = adopt(mac, "new", "");
+        assert!(status == 400 && said.contains("is no address of one interface"), "{said}");
+    }
     assert_eq!(std::fs::read_to_string(&file).unwrap(), expected, "nothing was added");
+}
+
+/// What is in the file and does not count keeps others from its name and card all the same.
+#[test]
+fn nothing_is_adopted_that_would_keep_the_config_out() {
+    let server = Server::new(None);
+    let state_dir = server.world.state_dir();
+    bootlace::adopted::ensure(&state_dir).unwrap();
+    let adopt = |mac: &str, name: &str| {
+        let json = format!(r#"{{"mac": "{mac}", "name": "{name}"}}"#);
+        server.post("/api/v1/machines/adopt", &json)
+    };
+    let left = "[[machine]]\nname = \"left\"\nmac = [\"52:54:00:00:00:01\", \"52:54:00:00:00:09\"]";
+    bootlace::adopted::write(&state_dir, left).unwrap();
+    for (mac, name) in [("52:54:00:00:00:0a", "left"), ("52:54:00:00:00:09", "new")] {
+        let (status, said) = adopt(mac, name);
+        assert!(status == 400 && said.contains("is already on line"), "{said}");
+        assert_eq!(bootlace::adopted::read(&state_dir).unwrap(), left);
+    }
+    assert_eq!(adopt("52:54:00:00:00:0a", "new").0, 200);
+    // Somebody is editing the config.
+    std::fs::write(server.world.dir.path().join("bootlace.toml"), "default = \"nothing\"").unwrap();
+    let (status, said) = adopt("52:54:00:00:00:0b", "newer");
+    assert!(status == 400 && said.contains("there is no boot `nothing`"), "{said}");
+}
+
+/// Boards of one series that all report the same.
+#[test]
+fn machines_that_report_the_same_are_told_apart_by_their_cards() {
+    let server = Server::new(None);
+    bootlace::adopted::ensure(&server.world.state_dir()).unwrap();
+    for last in [9, 10] {
+        let mut facts = Facts::new();
+        facts.set(Var::Serial, "X 9");
+        facts.set(Var::Uuid, "4c4c4544-0039-4e10-804e-b9c04f4d344a");
+        let step = ScriptStep::Identify;
+        let script = ScriptEvent { name: "script".into(), step, facts, bytes: 1, trail: Trail::default() };
+        let peer = Peer { hw: Some(mac(last)), ip: None };
+        server.world.hub.record(Event { at: at(1), peer, kind: EventKind::Script(script) });
+    }
+    let adopt = |mac: &str, name: &str| {
+        let json = format!(r#"{{"mac": "{mac}", "name": "{name}"}}"#);
+        server.post("/api/v1/machines/adopt", &json)
+    };
+    assert_eq!(adopt("52:54:00:00:00:09", "web9").0, 200);
+    assert_eq!(adopt("52:54:00:00:00:0a", "web10").0, 200);
+    let text = bootlace::adopted::read(&server.world.state_dir()).unwrap();
+    assert_eq!((text.matches("serial").count(), text.matches("uuid").count()), (1, 1), "{text}");
 }

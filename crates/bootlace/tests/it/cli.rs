@@ -88,6 +88,17 @@ fn check_says_all_that_is_wrong() {
     fails(&["check", "-c", "/nowhere/bootlace.toml"], "cannot read /nowhere/bootlace.toml");
 }
 
+/// Nobody has to have adopted a machine; but those that are cannot be left out in silence.
+#[test]
+fn adopted_machines_that_cannot_be_read_are_an_error() {
+    let dir = folder(CONFIG);
+    let config = dir.path().join("bootlace.toml");
+    fs::create_dir_all(dir.path().join("state/adopted/machines.toml")).unwrap();
+    let run = bootlace(&["check", "-c", config.to_str().unwrap()]);
+    assert_eq!(run.code, 1);
+    assert!(run.err.contains("cannot read the adopted machines"), "{}", run.err);
+}
+
 #[test]
 fn check_looks_at_the_files_of_disks() {
     let target = "[[iscsi.target]]\nname = \"iqn.2026-01.example:disk\"\nfile = \"disk.img\"\n";
@@ -103,6 +114,46 @@ fn check_looks_at_the_files_of_disks() {
     assert!(says().contains("700 bytes are not in whole blocks"));
     fs::write(dir.path().join("disk.img"), [0; 1024]).unwrap();
     assert!(!says().contains("disk-file"));
+}
+
+#[test]
+fn check_looks_for_images_and_for_installations_that_never_start() {
+    let boots = "[boot.seat]\nkind = \"disk\"\nimage = \"golden\"\n[boot.system]\nkind = \"install\"\nfamily = \"debian\"\n\
+                 kernel = \"linux\"\nanswer = \"preseed.cfg\"\n[password.root]\nfile = \"password\"\n[[rule]]\n\
+                 match = { product = \"X\" }\nboot = \"system\"\n[[machine]]\nname = \"web2\"\n\
+                 serial = \"X2\"\nboot = \"system\"\n";
+    let dir = folder(&format!("images = \"images\"\n{CONFIG}{boots}"));
+    let config = dir.path().join("bootlace.toml");
+    let says = || bootlace(&["check", "-c", config.to_str().unwrap()]).err;
+    let text = says();
+    assert!(text.contains("image-missing") && text.contains("there is no image golden in"), "{text}");
+    assert!(text.contains("system is the usual boot of the machine web2 and 1 more"), "{text}");
+    let images = dir.path().join("images");
+    fs::create_dir(&images).unwrap();
+    fs::write(images.join("golden.qcow2"), "").unwrap();
+    assert!(!says().contains("image-missing"));
+}
+
+#[test]
+fn check_says_which_machines_anybody_can_say_to_be() {
+    let warns = |boots: &str| {
+        let dir = folder(&format!("images = \"images\"\n{CONFIG}{boots}"));
+        let run = bootlace(&["check", "-c", dir.path().join("bootlace.toml").to_str().unwrap()]);
+        assert_eq!(run.code, 0, "{}", run.err);
+        run.err.contains("machine-without-mac")
+    };
+    let seat = "[boot.seat]\nkind = \"disk\"\nimage = \"golden\"\n";
+    let menu = "[boot.menu]\nkind = \"menu\"\nentries = [\"rescue\", \"login\"]\n";
+    let machine = |known: &str, boot: &str| format!("[[machine]]\nname = \"web2\"\n{known}\n{boot}\n");
+    let serial = "serial = \"X2\"";
+    assert!(warns(&(seat.to_owned() + &machine(serial, "boot = \"seat\""))));
+    assert!(warns(&machine(serial, "boot = \"login\"")), "it logs in");
+    assert!(warns(&(menu.to_owned() + &machine(serial, "boot = \"menu\""))));
+    let rule = "[[rule]]\nmatch = { product = \"X\" }\nboot = \"login\"\n";
+    assert!(warns(&(machine(serial, "") + rule)));
+    assert!(!warns(&(machine(serial, "boot = \"rescue\"") + rule)), "it never comes to the rule");
+    assert!(!warns(&machine(&format!("{serial}\nmac = \"52:54:00:00:00:02\""), "boot = \"login\"")));
+    assert!(!warns(&machine("client_id = \"node-7\"", "boot = \"login\"")));
 }
 
 #[test]

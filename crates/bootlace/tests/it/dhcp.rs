@@ -435,7 +435,9 @@ fn what_somebody_pins_is_stored_when_it_is_answered() {
     let running = start(|_| {});
     let stored = || LeaseReader::open(&running.world_dir).unwrap().learned_of(mac(1)).unwrap();
     let orders = Arc::new(running.stop);
-    let admin = Admin::new(Arc::clone(&running.serving), Arc::new(running.world_dir.clone()), running.hub)
+    let config = Arc::new(running.dir.path().join("bootlace.toml"));
+    let state_dir = Arc::new(running.world_dir.clone());
+    let admin = Admin::new(Arc::clone(&running.serving), config, state_dir, running.hub)
         .keeping_by(Arc::downgrade(&orders));
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let socket = running.dir.path().join("admin.sock");

@@ -116,6 +116,41 @@ impl Initiator {
         Some((answer.header[3], answer.data))
     }
 
+    /// A command without data in its PDU, whose answer is left to be read.
+    pub(crate) fn request(&mut self, flags: u8, task: u8, announced: u32, cdb: &[u8]) {
+        let mut header = [0; 48];
+        (header[0], header[1], header[19]) = (0x01, flags, task);
+        header[20..24].copy_from_slice(&announced.to_be_bytes());
+        header[32..32 + cdb.len()].copy_from_slice(cdb);
+        self.send(header, &[]);
+        self.number += 1;
+    }
+
+    /// A command whose data come when they are asked for: the answer to it.
+    pub(crate) fn announce(&mut self, task: u8, announced: u32, cdb: &[u8]) -> Option<Answer> {
+        self.request(0xa0, task, announced, cdb);
+        self.answer()
+    }
+
+    /// All data that an R2T asks for.
+    pub(crate) fn data_out(&mut self, asked: &Answer, data: &[u8]) {
+        let mut header = [0; 48];
+        (header[0], header[1]) = (0x05, 0x80);
+        header[16..24].copy_from_slice(&asked.header[16..24]);
+        self.send(header, data);
+    }
+
+    /// Task management of a function and a logical unit, with the tag of the command that it concerns: the response.
+    pub(crate) fn manage(&mut self, function: u8, lun: [u8; 8], about: u8) -> u8 {
+        let mut header = [0; 48];
+        (header[0], header[1], header[19], header[23]) = (0x42, 0x80 | function, 99, about);
+        header[8..16].copy_from_slice(&lun);
+        self.send(header, &[]);
+        let answer = self.answer().expect("an answer").header;
+        assert_eq!((answer[0], answer[19]), (0x22, 99));
+        answer[2]
+    }
+
     /// TEST UNIT READY: its status, and the additional sense code of one that fails.
     pub(crate) fn ready(&mut self) -> Option<(u8, u8)> {
         let (status, data) = self.command(0x80, 0, &[0], &[])?;

@@ -1,30 +1,43 @@
 //! Targets as initiators see them: PDUs over real sockets.
 
-use std::fs;
+use std::fs::{self, File};
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 
-use bootlace::counters::{Counter, Counters};
+use bootlace::counters::Counter;
 use bootlace::services::iscsi::{Disks, limits, serve};
 use bootlace_core::config::{InitiatorPattern, IscsiConfig, IscsiTarget, TargetMode};
+use bootlace_wire::scsi::limits::TRANSFER_BYTES_MAX;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 
 use crate::initiator::{CHECK_CONDITION, GOOD, Initiator};
+use crate::world::World;
 
 const OWN: &str = "iqn.2026-01.example:own";
 const SHARED: &str = "iqn.2026-01.example:shared";
 const PRIVATE: &str = "iqn.2026-01.example:private";
+const LARGE: &str = "iqn.2026-01.example:large";
 const HOST: &str = "iqn.2026-01.example:host";
 const BLOCKS: u64 = 64;
+const LARGE_BYTES: u64 = 64 << 20;
+const READY_TO_TRANSFER: u8 = 0x31;
+const RESPONSE: u8 = 0x21;
+const DATA_IN: u8 = 0x25;
+const BUSY: u8 = 8;
+const READ_16: u8 = 0x88;
+const WRITE_16: u8 = 0x8a;
+const ABORT_TASK: u8 = 1;
+const UNIT_RESET: u8 = 5;
+const NO_UNIT: u8 = 2;
 
-/// A server on loopback with three disks.
+/// A server on loopback with its disks.
 struct Server {
     runtime: Runtime,
     stop: Option<oneshot::Sender<()>>,
     addr: SocketAddr,
-    counters: Arc<Counters>,
+    world: World,
     dir: TempDir,
 }
 
@@ -45,17 +58,19 @@ impl Server {
         };
         let only = Some(vec![InitiatorPattern::Prefix("iqn.2026-01.example:admin".into())]);
         let private = IscsiTarget { initiators: only, ..target(PRIVATE) };
-        let config = IscsiConfig { port: 0, targets: vec![target(OWN), target(SHARED), private] };
+        let large = IscsiTarget { shared: true, ..target(LARGE) };
+        File::create(&large.file).unwrap().set_len(LARGE_BYTES).unwrap();
+        let config = IscsiConfig { port: 0, targets: vec![target(OWN), target(SHARED), private, large] };
         let disks = Disks::open(&config).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         listener.set_nonblocking(true).unwrap();
         let addr = listener.local_addr().unwrap();
-        let counters = Arc::new(Counters::default());
+        let world = World::new();
         let runtime = Runtime::new().unwrap();
         let (stop, stopped) = oneshot::channel::<()>();
         let stopped = async { drop(stopped.await) };
-        runtime.spawn(serve(disks, vec![listener], Arc::clone(&counters), stopped));
-        Self { runtime, stop: Some(stop), addr, counters, dir }
+        runtime.spawn(serve(disks, vec![listener], Arc::clone(&world.hub), stopped));
+        Self { runtime, stop: Some(stop), addr, world, dir }
     }
 
     fn connect(&self) -> Initiator {
@@ -102,20 +117,126 @@ fn flushes_are_answered_beside_pings_and_writes() {
         (flush[0], flush[1], flush[19], flush[32]) = (0x01, 0x80, *task, 0x35);
         host.send(flush, &[]);
         host.number += 1;
+        // WRITE(10) with FUA.
+        let mut write = [0; 48];
+        (write[0], write[1], write[19], write[22]) = (0x01, 0xa0, 100 + *task, 2);
+        write[32..42].copy_from_slice(&[0x2a, 0x08, 0, 0, 0, *task, 0, 0, 1, 0]);
+        host.send(write, &[*task; 512]);
+        host.number += 1;
     }
     let mut ping = [0; 48];
     (ping[0], ping[1], ping[19]) = (0x40, 0x80, 200);
     ping[20..24].fill(0xff);
     host.send(ping, b"ping");
     let mut answered: Vec<u8> = Vec::new();
-    while answered.len() < tasks.len() + 1 {
+    while answered.len() < 2 * tasks.len() + 1 {
         let answer = host.answer().expect("an answer");
         assert!(answer.header[0] == 0x20 || answer.header[3] == GOOD);
         answered.push(answer.header[19]);
     }
     answered.sort_unstable();
-    assert_eq!(answered, [tasks, vec![200]].concat());
+    let writes: Vec<u8> = tasks.iter().map(|task| 100 + task).collect();
+    assert_eq!(answered, [&tasks[..], &writes, &[200]].concat());
+    assert!(tasks.iter().all(|task| host.read(*task) == [*task; 512]));
     assert_eq!(host.write(1, 0x55), GOOD);
+}
+
+#[test]
+fn data_of_a_write_never_go_where_an_aborted_one_was_to_write() {
+    let server = Server::new();
+    let mut host = server.session(HOST, 1, OWN);
+    host.ready();
+    let write = |block: u8| [0x2a, 0, 0, 0, 0, block, 0, 0, 1, 0];
+    assert_eq!(host.announce(5, 512, &write(3)).unwrap().header[0], READY_TO_TRANSFER);
+    assert_eq!(host.manage(ABORT_TASK, [0; 8], 5), 0);
+    // Its tag is free again.
+    let asked = host.announce(5, 512, &write(7)).unwrap();
+    assert_eq!(asked.header[0], READY_TO_TRANSFER);
+    host.data_out(&asked, &[0x22; 512]);
+    let answer = host.answer().unwrap().header;
+    assert_eq!((answer[0], answer[3]), (RESPONSE, GOOD));
+    assert_eq!((host.read(3), host.read(7)), (vec![0x11; 512], vec![0x22; 512]));
+}
+
+#[test]
+fn management_of_a_unit_that_is_not_there_changes_nothing() {
+    let server = Server::new();
+    let mut host = server.session(HOST, 1, OWN);
+    host.ready();
+    let write = [0x2a, 0, 0, 0, 0, 3, 0, 0, 1, 0];
+    let asked = host.announce(5, 512, &write).unwrap();
+    assert_eq!(host.manage(UNIT_RESET, [0, 1, 0, 0, 0, 0, 0, 0], 0), NO_UNIT);
+    host.data_out(&asked, &[0x22; 512]);
+    assert_eq!(host.answer().unwrap().header[3], GOOD);
+    // LUN 0 has two forms.
+    let asked = host.announce(5, 512, &write).unwrap();
+    assert_eq!(host.manage(UNIT_RESET, [0x40, 0, 0, 0, 0, 0, 0, 0], 0), 0);
+    host.data_out(&asked, &[0x33; 512]);
+    assert_eq!(host.ready(), Some((CHECK_CONDITION, 0x29)));
+    assert_eq!(host.read(3), vec![0x22; 512]);
+}
+
+/// A command of 16 bytes that moves so many bytes from or to the beginning of the disk.
+fn long(opcode: u8, bytes: u32) -> [u8; 16] {
+    let [a, b, c, d] = (bytes / 512).to_be_bytes();
+    [opcode, 0, 0, 0, 0, 0, 0, 0, 0, 0, a, b, c, d, 0, 0]
+}
+
+#[test]
+fn a_session_has_its_share_of_the_memory_for_long_commands() {
+    let server = Server::new();
+    let mut host = server.session(HOST, 1, LARGE);
+    host.ready();
+    let bytes = TRANSFER_BYTES_MAX;
+    let share = (limits::LONG_COMMANDS_BYTES_PER_SESSION_MAX / u64::from(bytes)) as u8;
+    // The first one is asked for its data, which never come.
+    for task in 0..=share {
+        host.request(0xa0, task, bytes, &long(WRITE_16, bytes));
+    }
+    assert_eq!(host.answer().unwrap().header[0], READY_TO_TRANSFER);
+    let busy = host.answer().unwrap().header;
+    assert_eq!((busy[0], busy[3], busy[19]), (RESPONSE, BUSY, share));
+    // Others have theirs.
+    let mut other = server.session(HOST, 2, LARGE);
+    other.ready();
+    assert_eq!(other.announce(1, bytes, &long(WRITE_16, bytes)).unwrap().header[0], READY_TO_TRANSFER);
+}
+
+#[test]
+fn memory_of_reads_is_lent_until_they_are_sent() {
+    let server = Server::new();
+    let bytes = TRANSFER_BYTES_MAX;
+    let shares = limits::LONG_COMMANDS_BYTES_MAX / (2 * u64::from(bytes));
+    let readers: Vec<_> = (0..shares as u8)
+        .map(|isid| {
+            let mut reader = server.session(HOST, isid, LARGE);
+            reader.ready();
+            reader.request(0xc0, 1, bytes, &long(READ_16, bytes));
+            // It takes the beginning of what it asked for, and no more.
+            assert_eq!(reader.answer().unwrap().header[0], DATA_IN);
+            reader
+        })
+        .collect();
+    let mut host = server.session(HOST, 100, LARGE);
+    host.ready();
+    let read = long(READ_16, limits::LONG_COMMAND_BYTES_MIN as u32);
+    let status = |host: &mut Initiator| host.command(0xc0, 0, &read, &[]).unwrap().0;
+    assert_eq!(status(&mut host), BUSY);
+    drop(readers);
+    while status(&mut host) == BUSY {}
+}
+
+#[test]
+fn memory_of_aborted_writes_is_lent_again() {
+    let server = Server::new();
+    let mut host = server.session(HOST, 1, LARGE);
+    host.ready();
+    let bytes = TRANSFER_BYTES_MAX;
+    for _ in 0..=limits::LONG_COMMANDS_BYTES_MAX / u64::from(bytes) {
+        let answer = host.announce(5, bytes, &long(WRITE_16, bytes)).unwrap().header;
+        assert_eq!(answer[0], READY_TO_TRANSFER);
+        assert_eq!(host.manage(ABORT_TASK, [0; 8], 5), 0);
+    }
 }
 
 #[test]
@@ -212,7 +333,7 @@ fn logins_that_do_not_end_are_few() {
     let held: Vec<Initiator> = (0..limits::LOGINS_PER_CLIENT_MAX).map(|_| server.connect()).collect();
     // Connections are accepted in their order.
     assert!(server.connect().answer().is_none());
-    assert_eq!(server.counters.get(Counter::IscsiClientFull), 1);
+    assert_eq!(server.world.hub.counters().get(Counter::IscsiClientFull), 1);
     drop(held);
 }
 

@@ -1,20 +1,24 @@
 //! Disks of machines, from the script that names one to the bytes that an initiator reads.
 
-use std::fs;
+use std::fs::{self, File};
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
-use bootlace::counters::{Counter, Counters};
-use bootlace::services::iscsi::{Disks, MachineDisks, serve};
+use bootlace::counters::Counter;
+use bootlace::services::iscsi::{Disks, MachineDisks, Reset, serve};
 use bootlace::serving::{Edition, Serving, resolver};
 use bootlace::tokens::Tokens;
+use bootlace_core::boot::disk::DiskId;
 use bootlace_core::config::{BootKind, BootName, DiskMode};
+use bootlace_core::event::{DiskEvent, DiskStep, EventKind};
+use bootlace_core::oneshot::Stage;
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 
 use crate::initiator::{CHECK_CONDITION, GOOD, Initiator};
-use crate::one_shots::restart;
+use crate::one_shots::{restart, settled, shot, web1};
 use crate::serving::Peers;
 use crate::world::{World, held, ip, mac};
 
@@ -70,7 +74,6 @@ struct Running {
     stop: oneshot::Sender<()>,
     ended: tokio::task::JoinHandle<std::io::Result<()>>,
     addr: SocketAddr,
-    counters: Arc<Counters>,
     disks: Arc<MachineDisks>,
 }
 
@@ -84,8 +87,11 @@ struct Told {
 
 impl Lab {
     fn new() -> Self {
-        let world = World::with(CONFIG);
-        world.hub.leased([1, 2].map(|last| (ip(60 + last), Some(held(last)))));
+        Self::of(World::with(CONFIG))
+    }
+
+    fn of(world: World) -> Self {
+        world.hub.leased([1, 2, 7].map(|last| (ip(60 + last), Some(held(last)))));
         fs::create_dir(world.dir.path().join("images")).unwrap();
         let tokens = Tokens::open(&world.state_dir()).unwrap();
         let mut lab =
@@ -106,22 +112,27 @@ impl Lab {
         fs::rename(&new, self.image(name)).unwrap();
     }
 
+    /// Nobody has written to it for a while.
+    fn age(&self, name: &str) {
+        let then = SystemTime::now() - Duration::from_secs(60);
+        File::options().write(true).open(self.image(name)).unwrap().set_modified(then).unwrap();
+    }
+
     fn start(&mut self) {
         let Self { runtime, peers, tokens, .. } = self;
         let world = &peers.world;
-        let disks = MachineDisks::open(Arc::clone(&world.serving), tokens.clone()).unwrap();
         let (serving, hub) = (Arc::clone(&world.serving), Arc::clone(&world.hub));
+        let disks = MachineDisks::open(Arc::clone(&serving), tokens.clone(), Arc::clone(&hub)).unwrap();
         peers.resolver = resolver(serving, hub, Some(Arc::clone(&disks)));
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         listener.set_nonblocking(true).unwrap();
         let addr = listener.local_addr().unwrap();
-        let counters = Arc::new(Counters::default());
         let (stop, stopped) = oneshot::channel::<()>();
         let served = Disks::open(&world.serving.load().config.iscsi).unwrap();
         let served = served.with_machines(Some(Arc::clone(&disks)));
         let stopped = async { drop(stopped.await) };
-        let ended = runtime.spawn(serve(served, vec![listener], Arc::clone(&counters), stopped));
-        self.running = Some(Running { stop, ended, addr, counters, disks });
+        let ended = runtime.spawn(serve(served, vec![listener], Arc::clone(&world.hub), stopped));
+        self.running = Some(Running { stop, ended, addr, disks });
     }
 
     /// Ends the server, and starts another one on its state folder.
@@ -293,7 +304,7 @@ fn nobody_else_gets_a_disk() {
     let (name, secret) = told.login.clone().unwrap();
     let wrong = Told { login: Some((name, secret.replace(|c: char| c != 'a', "b"))), ..told.clone() };
     assert_eq!(lab.login(&wrong).1, 0x0201);
-    assert_eq!(lab.running().counters.get(Counter::IscsiUnproven), 1);
+    assert_eq!(lab.peers.world.hub.counters().get(Counter::IscsiUnproven), 1);
     assert_eq!(lab.login(&Told { login: None, ..told.clone() }).1, 0x0201);
     let other = Told { initiator: lab.told(2, "kept").initiator, ..told.clone() };
     assert_eq!(lab.login(&other).1, 0x0202);
@@ -335,6 +346,7 @@ fn a_disk_stays_on_its_image() {
     lab.session(&fresh);
     // A new version comes, and the one before it stays under another name.
     fs::rename(lab.image("golden.img"), lab.image("golden-1.img")).unwrap();
+    lab.age("golden-1.img");
     lab.put("golden.img", 0x44);
     lab.restart_server();
     for machine in [1, 2] {
@@ -353,7 +365,12 @@ fn a_disk_stays_on_its_image() {
     }
     assert!(script.contains("the version of image golden"), "{script}");
     assert_eq!(lab.login(&kept).1, 0x0301, "a machine that runs tries again");
+    // A file that somebody writes is none.
     fs::rename(lab.peers.world.dir.path().join("aside"), lab.image("any-name")).unwrap();
+    let now = SystemTime::now();
+    File::options().write(true).open(lab.image("any-name")).unwrap().set_modified(now).unwrap();
+    assert!(lab.script(1, "kept").contains("the version of image golden"));
+    lab.age("any-name");
     assert_eq!(lab.session(&lab.told(1, "kept")).read(3), vec![0x22; 512]);
 }
 
@@ -391,9 +408,138 @@ fn another_mode_takes_the_disk_over() {
     let mut host = lab.session(&memory);
     assert_eq!(host.write(3, 0x22), GOOD);
     lab.set_mode("memory", DiskMode::Persistent);
-    assert_eq!(lab.login(&memory).1, 0x0203);
+    // What runs goes on, also with a new session.
+    let mut again = lab.session(&memory);
+    assert!(host.answer().is_none());
+    assert_eq!(again.read(3), vec![0x22; 512]);
     let files = lab.told(1, "memory");
-    assert_eq!(lab.session(&files).read(3), IMAGE);
-    assert!(host.answer().is_none(), "never two disks of one machine and boot");
+    let mut kept = lab.session(&files);
+    assert_eq!((kept.read(3), kept.write(3, 0x33)), (IMAGE.to_vec(), GOOD));
+    assert!(again.answer().is_none(), "never two disks of one machine and boot");
     assert_eq!(lab.overlays().len(), 1);
+    assert_eq!(lab.login(&memory).1, 0x0203, "its disk is over");
+    lab.set_mode("memory", DiskMode::Ram);
+    assert_eq!(lab.session(&files).read(3), vec![0x33; 512], "and so on back");
+    let memory = lab.told(1, "memory");
+    assert_eq!(lab.session(&memory).read(3), IMAGE);
+    assert_eq!(lab.login(&files).1, 0x0203, "what was before does not take the disk of what runs");
+}
+
+#[test]
+fn a_disk_whose_files_were_removed_is_made_anew() {
+    let lab = Lab::new();
+    for boot in ["kept", "fresh"] {
+        for _ in 0..3 {
+            lab.switch_on(1);
+            assert_eq!(lab.session(&lab.told(1, boot)).write(3, 0x22), GOOD);
+        }
+        let folder = lab.peers.world.state_dir().join("overlays").join(format!("web1+{boot}"));
+        fs::remove_dir_all(&folder).unwrap();
+        lab.switch_on(1);
+        let told = lab.told(1, boot);
+        let mut host = lab.session(&told);
+        assert_eq!((host.read(3), host.write(3, 0x33)), (IMAGE.to_vec(), GOOD));
+        assert_eq!(lab.session(&told).read(3), vec![0x33; 512]);
+        assert!(folder.exists());
+    }
+}
+
+#[test]
+fn machines_of_one_dock_share_no_disk() {
+    let world = World::with(&format!("shared_macs = [\"52:54:00:00:00:07\"]\n{CONFIG}"));
+    let lab = Lab::of(world);
+    let script = lab.script(7, "kept");
+    assert!(script.contains("its card is one of several machines"), "{script}");
+}
+
+#[test]
+fn a_disk_for_once_is_done_with_its_login() {
+    let lab = Lab::new();
+    lab.told(1, "fresh");
+    lab.switch_on(1);
+    let book = lab.peers.world.hub.one_shots();
+    let stage = || {
+        lab.runtime.block_on(async {
+            settled(&lab.peers).await;
+            book.all().0[&web1()].stage.clone()
+        })
+    };
+    lab.runtime.block_on(book.arm(web1(), shot("fresh"))).unwrap();
+    let told = lab.told(1, "kept");
+    assert!(told.target.contains(":fresh:"), "{told:?}");
+    assert!(matches!(stage(), Stage::Taken(_)), "{:?}", stage());
+    lab.session(&told);
+    assert!(matches!(stage(), Stage::Done(_)), "{:?}", stage());
+    assert_eq!(lab.told(1, "kept"), told, "the same boot keeps it");
+    lab.switch_on(1);
+    assert!(lab.told(1, "kept").target.contains(":kept:"));
+}
+
+#[test]
+fn what_becomes_of_a_disk_is_told() {
+    let lab = Lab::new();
+    let told = lab.told(1, "kept");
+    let mut host = lab.session(&told);
+    assert_eq!((host.write(3, 0x22), host.read(3)), (GOOD, vec![0x22; 512]));
+    drop(host);
+    assert_eq!(lab.login(&Told { login: None, ..told.clone() }).1, 0x0201);
+    drop(lab.session(&told));
+    let events = || -> Vec<DiskEvent> {
+        let disk = |kind| match kind {
+            EventKind::Disk(disk) => Some(disk),
+            _ => None,
+        };
+        lab.peers.events().into_iter().filter_map(disk).collect()
+    };
+    // The thread of a connection that is closed tells it a moment later.
+    let is_end = |disk: &DiskEvent| matches!(disk.step, DiskStep::Ended { .. });
+    while events().iter().filter(|disk| is_end(disk)).count() < 2 {
+        std::thread::yield_now();
+    }
+    let disks = events();
+    assert!(disks.iter().all(|disk| disk.target.as_str() == "iqn.2024-08.internal.bootlace:web1:kept"));
+    let refused = |step: &DiskStep| matches!(step, DiskStep::Refused(why) if why.contains("did not prove"));
+    let ended = |step: &DiskStep| match step {
+        DiskStep::Ended { read, written, .. } => (*read, *written) == (512, 512),
+        _ => false,
+    };
+    let count = |is: &dyn Fn(&DiskStep) -> bool| disks.iter().filter(|disk| is(&disk.step)).count();
+    assert_eq!(count(&|step| *step == DiskStep::LoggedIn), 2, "{disks:?}");
+    assert_eq!((count(&refused), count(&ended)), (1, 1), "{disks:?}");
+}
+
+#[test]
+fn overlays_are_listed_and_reset_where_nobody_has_them() {
+    let lab = Lab::new();
+    let told = lab.told(1, "kept");
+    let mut host = lab.session(&told);
+    assert_eq!(host.write(3, 0x22), GOOD);
+    assert_eq!(host.command(0x80, 0, &[0x35], &[]).unwrap().0, GOOD);
+    let mut memory = lab.session(&lab.told(2, "memory"));
+    assert_eq!(memory.write(3, 0x22), GOOD);
+    let disks = Arc::clone(&lab.running().disks);
+    let listed = disks.overlays().unwrap();
+    let shown: Vec<_> = listed
+        .iter()
+        .map(|view| (view.machine.as_str(), view.boot.as_str(), view.medium.as_str(), view.in_use))
+        .collect();
+    assert_eq!(shown, [("web1", "kept", "files", true), ("web2", "memory", "memory", true)]);
+    assert!(listed.iter().all(|view| view.image_name.as_deref() == Some("golden.img")), "{listed:?}");
+    assert!(listed.iter().all(|view| view.size == (IMAGE_BLOCKS * 512) as u64 && view.space >= 4096));
+    let images = disks.images();
+    assert_eq!(images.len(), 1);
+    assert_eq!((images[0].name.as_str(), images[0].state.as_str()), ("golden.img", "ready"));
+
+    let id = DiskId::new("web1", &BootName::new("kept").unwrap());
+    assert_eq!(disks.reset(&id).unwrap(), Reset::InUse);
+    assert_eq!(host.read(3), vec![0x22; 512]);
+    drop(host);
+    // Its end is noticed a moment later.
+    while disks.reset(&id).unwrap() == Reset::InUse {
+        std::thread::yield_now();
+    }
+    assert_eq!(disks.reset(&id).unwrap(), Reset::Absent);
+    assert_eq!(lab.overlays(), <[String; 0]>::default());
+    lab.switch_on(1);
+    assert_eq!(lab.session(&lab.told(1, "kept")).read(3), IMAGE);
 }

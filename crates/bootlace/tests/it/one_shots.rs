@@ -101,7 +101,7 @@ pub(crate) fn restart(peers: &Peers, hw: HwAddr) {
     peers.world.hub.record(Event { at: now(), peer, kind: EventKind::Dhcp(dhcp) });
 }
 
-fn sent(peers: &Peers, from: u8, name: &str) {
+pub(crate) fn sent(peers: &Peers, from: u8, name: &str) {
     let outcome = FileOutcome::Sent { bytes: 1, took: Duration::ZERO, retransmits: 0 };
     let event = FileEvent { protocol: Protocol::Http, name: Text::from(name), outcome };
     peers.resolver.record(SocketAddrV4::new(ip(from), 50_000), event);

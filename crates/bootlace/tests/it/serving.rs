@@ -2,6 +2,7 @@
 
 use std::net::SocketAddrV4;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bootlace::files::Body;
 use bootlace::hub::Held;
@@ -9,9 +10,9 @@ use bootlace::resolver::{Ask, Found, Purpose, Resolver};
 use bootlace::serving::resolver;
 use bootlace_core::crypt::{Hash, Phrase};
 use bootlace_core::dhcp::{Lease, LeaseChange, LeaseState};
-use bootlace_core::event::{EventKind, Protocol, ScriptStep};
+use bootlace_core::event::{EventKind, FileEvent, FileOutcome, Protocol, ScriptStep};
 use bootlace_core::files::Identity;
-use bootlace_core::model::Timestamp;
+use bootlace_core::model::{Text, Timestamp};
 use bootlace_store::JournalReader;
 use bootlace_store::journal::EventId;
 
@@ -161,6 +162,32 @@ async fn a_stranger_who_names_a_machine_gets_no_secret_of_it() {
         Some(mac(1)),
         "for the log and the timeline it is who it says"
     );
+}
+
+/// From beyond a router anybody can name a machine, which may be booting elsewhere.
+#[tokio::test]
+async fn a_stranger_has_no_part_in_the_session_of_a_machine_that_is_elsewhere() {
+    let peers = Peers::new();
+    peers.world.hub.leased([(ip(61), Some(held(1)))]);
+    let session = || peers.world.hub.with_session(mac(1), bootlace::hub::now(), |session| session.cloned());
+    let strange = format!("{WEB1}&serial=EVIL");
+    peers.fetch(99, "script", &strange).await;
+    assert_eq!(session(), None, "it begins none");
+    peers.fetch(61, "boot.ipxe", "").await;
+    let before = session().unwrap();
+    for name in ["script", "boot.ipxe"] {
+        let told = peers.fetch(99, name, &strange).await;
+        assert!(!told.contains(SECRET), "{told}");
+        let outcome = FileOutcome::Sent { bytes: 1, took: Duration::ZERO, retransmits: 0 };
+        let file = FileEvent { protocol: Protocol::Http, name: Text::from("linux"), outcome };
+        peers.resolver.record(SocketAddrV4::new(ip(99), 50_000), file);
+        assert_eq!(session().as_ref(), Some(&before));
+    }
+    assert_eq!(peers.world.hub.who(ip(99), bootlace::hub::now()), None);
+    // Its lease has ended: it may well have the other address.
+    peers.world.hub.leased([(ip(61), None)]);
+    peers.fetch(99, "script", &strange).await;
+    assert_eq!(session().unwrap().address, Some(ip(99)));
 }
 
 #[tokio::test]

@@ -70,7 +70,8 @@ impl World {
             folder: dir.path().to_owned(),
             text: toml.to_owned(),
         };
-        let texts = config::wanted(&source).into_iter().map(|path| {
+        let there = |path: &PathBuf| path.exists() || !config::may_be_absent(path);
+        let texts = config::wanted(&source).into_iter().filter(there).map(|path| {
             let text = fs::read_to_string(&path).map_err(|error| error.to_string());
             (path, text)
         });

@@ -226,12 +226,20 @@ fn apply_one_shot(
 ) {
     const WHAT: &str = "one-shot";
     let boot = &shot.boot;
-    if !shot.is_open_to(next.asker, next.now) {
+    let installs = matches!(config.boots.get(boot).map(|boot| &boot.kind), Some(BootKind::Install(_)));
+    if !shot.is_open_to(next.asker, next.now) || (installs && shot.is_past_its_script()) {
         match &shot.stage {
             Stage::Armed => choice.trail.add(WHAT, format!("not taken: boot {boot} has expired")),
-            Stage::Taken(taker) => {
+            Stage::Taken(taker) | Stage::Payload(taker) | Stage::Answer(taker) => {
                 let taker = taker.session.0;
                 choice.trail.add(WHAT, format!("not taken: boot {taker} has had {boot}"));
+            }
+            Stage::Looped(taker) => {
+                let taker = taker.session.0;
+                let why = "installed, and the machine came back before that was done";
+                choice
+                    .trail
+                    .add(WHAT, format!("not taken: boot {taker} {why}; {boot} has to be armed again"));
             }
             Stage::Done(_) | Stage::Failed(..) => {}
         }
@@ -240,7 +248,9 @@ fn apply_one_shot(
     if !config.boots.contains_key(boot) {
         return choice.trail.add(WHAT, format!("not taken: there is no boot {boot} any more"));
     }
-    match (&shot.confirm, facts.get(Var::Serial)) {
+    // Who has it has shown its serial, which after a restart of the server nobody knows any more.
+    let confirm = shot.confirm.as_ref().filter(|_| shot.stage == Stage::Armed);
+    match (confirm, facts.get(Var::Serial)) {
         (Some(confirm), None) if can_be_asked(Var::Serial, facts) => {
             choice.trail.add(WHAT, format!("boot {boot}, if the serial is {confirm}"));
             let mut vars = BTreeSet::from([Var::Serial]);

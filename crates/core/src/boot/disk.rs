@@ -55,9 +55,24 @@ impl DiskId {
         format!("{}+{}", self.machine, self.boot)
     }
 
+    /// By the name of its folder.
+    pub fn of_folder(name: &str) -> Option<Self> {
+        let (machine, boot) = name.split_once('+')?;
+        let id = Self::new(machine, &BootName::new(boot)?);
+        (id.folder() == name).then_some(id)
+    }
+
     /// The name of its target. `generation` is one word of small letters, digits, `-` and `.`.
     pub fn target(&self, generation: &str) -> String {
         format!("{AUTHORITY}:{}:{}:{generation}", self.machine, plain(self.boot.as_str()))
+    }
+
+    /// What a target of ours is called where names are kept and shown: of a machine's disk without the generation.
+    pub fn shown(target: &str) -> &str {
+        match target.strip_prefix(AUTHORITY).and_then(|_| target.rsplit_once(':')) {
+            Some((disk, _)) => disk,
+            None => target,
+        }
     }
 
     /// The disk and the generation that a target's name says, of a boot among `boots`. Where two boots are

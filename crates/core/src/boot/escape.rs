@@ -39,12 +39,13 @@ pub(super) fn write_value(
         (Language::Url, Origin::Configured) => url_text(out, value),
         (Language::Iscsi, Origin::Reported) => iscsi_part(out, value),
         (Language::Iscsi, Origin::Configured) => out.write_str(value),
-        (Language::Xml, _) => answer::xml(out, value),
+        (Language::Xml, Origin::Configured) => answer::xml(out, value),
         (
             Language::Grub
             | Language::Pxelinux
             | Language::Yaml
             | Language::Json
+            | Language::Xml
             | Language::Shell
             | Language::Preseed
             | Language::Kickstart,

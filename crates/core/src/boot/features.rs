@@ -8,7 +8,7 @@ use std::str::FromStr;
 use bootlace_wire::dhcp::Feature;
 
 use super::template::Template;
-use crate::config::{Boot, BootKind, Location};
+use crate::config::{Boot, BootKind, DiskBoot, Location, San};
 use crate::model::Firmware;
 
 /// What an iPXE said of itself in option 175 of its DHCP packets.
@@ -112,7 +112,12 @@ fn needs_of_kind(kind: &BootKind, firmware: Firmware) -> BTreeSet<Feature> {
         BootKind::Pxelinux(_) => [loader, Feature::Http].into(),
         BootKind::Efi { file } => transport(file).into_iter().chain([Feature::Efi]).collect(),
         BootKind::Menu(_) => [Feature::Menu, Feature::Http].into(),
-        BootKind::San(_) | BootKind::Disk(_) => [Feature::Iscsi].into(),
+        BootKind::San(San { kernel: None, .. }) | BootKind::Disk(DiskBoot { kernel: None, .. }) => {
+            [Feature::Iscsi].into()
+        }
+        BootKind::San(San { kernel: Some(of), .. }) | BootKind::Disk(DiskBoot { kernel: Some(of), .. }) => {
+            of.files().filter_map(transport).chain([Feature::Iscsi, kernel]).collect()
+        }
     }
 }
 

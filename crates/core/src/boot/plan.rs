@@ -6,6 +6,7 @@ use std::time::Duration;
 use bootlace_wire::Mac;
 
 use super::disk::DiskNames;
+use super::install::TokenMaker;
 use crate::config::{BootName, LocalHow, Secret};
 
 mod build;
@@ -37,6 +38,8 @@ pub enum Action {
         args: Vec<Arg>,
         /// The shim that vouches for the kernel where firmware asks for that.
         shim: Option<Source>,
+        /// The disk that its root is on, where that is a SAN disk.
+        disk: Option<SanDisk>,
     },
     /// Another server's script or program.
     Chain {
@@ -69,14 +72,18 @@ pub enum Action {
     /// Nothing, and the same question again a little later.
     Wait(Waiting),
     /// A disk of an iSCSI target.
-    San {
-        /// RFC 4173 URI.
-        target: String,
-        /// The machine's initiator name.
-        initiator: Option<String>,
-        /// Login.
-        chap: Option<ChapLogin>,
-    },
+    San(SanDisk),
+}
+
+/// A disk of an iSCSI target.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SanDisk {
+    /// RFC 4173 URI.
+    pub target: String,
+    /// The machine's initiator name.
+    pub initiator: Option<String>,
+    /// Login.
+    pub chap: Option<ChapLogin>,
 }
 
 /// What a machine waits for.
@@ -91,8 +98,8 @@ pub enum Waiting {
 /// What only a machine gets that is known to be the one that it says.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Entrusted<'a> {
-    /// The token of its session for the answers of an installer.
-    pub token: Option<&'a str>,
+    /// Who makes its session's tokens for the answers of an installer.
+    pub tokens: Option<&'a dyn TokenMaker>,
     /// Who names its disks.
     pub disks: Option<&'a dyn DiskNames>,
 }

@@ -27,6 +27,11 @@ pub fn adopted_file(state_dir: &Path) -> PathBuf {
     state_dir.join(FILE)
 }
 
+/// Whether a file that a config names need not be there: nobody has to have adopted a machine.
+pub fn may_be_absent(path: &Path) -> bool {
+    path.ends_with(FILE)
+}
+
 /// Reads them. Those that the config has as well are left out, which is told.
 pub(super) fn read(
     state_dir: &Path,
@@ -36,7 +41,16 @@ pub(super) fn read(
     report: &mut Report<'_>,
 ) -> Vec<Machine> {
     let path = adopted_file(state_dir);
-    let Some(Ok(text)) = report.file(&path) else { return Vec::new() };
+    let text = match report.file(&path) {
+        None => return Vec::new(),
+        Some(Ok(text)) => text,
+        Some(Err(why)) => {
+            let message = format!("cannot read the adopted machines of {}: {why}", path.display());
+            let fix = "run it as the user that serves, or as root";
+            report.warn(Finding::error("config-file", message).fix(fix));
+            return Vec::new();
+        }
+    };
     let source = Source { name: path.display().to_string(), folder: PathBuf::new(), text: text.clone() };
     let nothing = Files::new();
     let mut own = Report::new(&source, &nothing);
@@ -81,7 +95,7 @@ pub fn adopted_section(
     if let Some(uuid) = uuid.filter(|uuid| uuid.is_unique()) {
         section.push_str(&format!("uuid = \"{uuid}\"\n"));
     }
-    if let Some(serial) = serial.filter(|serial| !is_placeholder(serial)) {
+    if let Some(serial) = serial.filter(|serial| !serial.trim().is_empty() && !is_placeholder(serial)) {
         section.push_str(&format!("serial = {}\n", text(serial)));
     }
     if let Some(boot) = boot {

@@ -11,6 +11,7 @@ use super::keys::{BOOT, Kind, instead};
 use super::names::BootNames;
 use super::overrides::vars;
 use super::report::{At, Report};
+use super::san::SanKernel;
 use super::types::{Boot, BootKind, BootName, LocalHow, Location, Menu, Pxelinux};
 use super::{disk, install, san, scalar, templates};
 use crate::boot::plan::{reads_passwords, reads_vars};
@@ -183,6 +184,27 @@ fn linux(name: &At<BootName>, table: &Table<'_>, report: &mut Report<'_>) -> Opt
     let cmdline = words("cmdline", table, report);
     let shim = table.text("shim", report).and_then(|text| location("shim", &text, report));
     Some(BootKind::Linux { kernel: kernel?, initrd, cmdline: cmdline?, shim })
+}
+
+/// The kernel of a boot with a SAN disk, which need not have one; `None` when it has something wrong.
+pub(super) fn san_kernel(
+    name: &At<BootName>,
+    table: &Table<'_>,
+    report: &mut Report<'_>,
+) -> Option<Option<SanKernel>> {
+    if table.get("kernel").is_none() {
+        for key in ["initrd", "cmdline"] {
+            if let Some(value) = table.get(key) {
+                let message = format!("`{key}` without `kernel`");
+                report.add(Finding::error("config-missing", message).fix("add kernel"), &value.span);
+            }
+        }
+        return Some(None);
+    }
+    match linux(name, table, report)? {
+        BootKind::Linux { kernel, initrd, cmdline, .. } => Some(Some(SanKernel { kernel, initrd, cmdline })),
+        _ => None,
+    }
 }
 
 fn pxelinux(table: &Table<'_>, report: &mut Report<'_>) -> Option<Pxelinux> {

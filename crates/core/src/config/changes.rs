@@ -69,7 +69,7 @@ pub fn keep_what_needs_restart(old: &Config, new: &mut Config) -> Vec<&'static s
     keep("iscsi", &old.iscsi, &mut new.iscsi, &mut keys);
     keep("images", &old.images, &mut new.images, &mut keys);
     if new.has_disks() && !old.has_disks() {
-        // Nothing listens for them.
+        // Nothing listens for them, and their images may not be read.
         keys.push("boot.kind = \"disk\"");
     }
     keep("admin.listen", &old.admin.listen, &mut new.admin.listen, &mut keys);

@@ -3,10 +3,11 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use super::boots::required;
+use super::boots::{required, san_kernel};
 use super::file::Table;
 use super::report::{At, Report};
-use super::types::{BootName, Chap};
+use super::san::{Chap, SanKernel};
+use super::types::BootName;
 use super::{iscsi, one_of, san, scalar};
 use crate::finding::Finding;
 
@@ -27,6 +28,8 @@ pub struct DiskBoot {
     pub chap: DiskChap,
     /// How many bytes a machine may write over the image; `None` is what the file system has.
     pub space: Option<u64>,
+    /// What is started with the disk attached; without one, what is on the disk.
+    pub kernel: Option<SanKernel>,
 }
 
 /// What becomes of what a machine writes when it boots again.
@@ -66,7 +69,8 @@ pub(super) fn disk(name: &At<BootName>, table: &Table<'_>, report: &mut Report<'
     }
     let default = (mode == DiskMode::Ram).then_some(RAM_SPACE_DEFAULT);
     let space = space.map(|space| space.value).or(default);
-    Some(DiskBoot { image: image?.value, mode, chap: chap?, space })
+    let kernel = san_kernel(name, table, report);
+    Some(DiskBoot { image: image?.value, mode, chap: chap?, space, kernel: kernel? })
 }
 
 fn image_name(text: &str) -> Result<String, scalar::Wrong> {

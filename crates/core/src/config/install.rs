@@ -49,11 +49,14 @@ pub enum Family {
     Coreos,
     /// YaST: AutoYaST.
     Suse,
+    /// Alpine's live system, and what it is to run: an overlay (`apkovl`) of all answers.
+    Alpine,
 }
 
 impl Family {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::Debian, Self::Ubuntu, Self::Fedora, Self::Coreos, Self::Suse];
+    pub const ALL: [Self; 6] =
+        [Self::Debian, Self::Ubuntu, Self::Fedora, Self::Coreos, Self::Suse, Self::Alpine];
 
     /// Its name in the config.
     pub fn name(self) -> &'static str {
@@ -63,6 +66,7 @@ impl Family {
             Self::Fedora => "fedora",
             Self::Coreos => "coreos",
             Self::Suse => "suse",
+            Self::Alpine => "alpine",
         }
     }
 
@@ -74,6 +78,7 @@ impl Family {
             Self::Fedora => Language::Kickstart,
             Self::Coreos => Language::Json,
             Self::Suse => Language::Xml,
+            Self::Alpine => Language::Shell,
         }
     }
 
@@ -85,6 +90,7 @@ impl Family {
             Self::Fedora => Some("inst.repo"),
             Self::Coreos => Some("coreos.live.rootfs_url"),
             Self::Suse => Some("install"),
+            Self::Alpine => Some("modloop"),
         }
     }
 
@@ -96,6 +102,7 @@ impl Family {
             Self::Fedora => "ks.cfg",
             Self::Coreos => "config.ign",
             Self::Suse => "autoinst.xml",
+            Self::Alpine => "install.sh",
         }
     }
 

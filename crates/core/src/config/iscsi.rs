@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use super::file::Table;
 use super::keys::{ISCSI, ISCSI_TARGET};
 use super::report::Report;
-use super::types::Chap;
+use super::san::Chap;
 use super::{san, scalar, services};
 use crate::finding::Finding;
 

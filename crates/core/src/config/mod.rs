@@ -36,13 +36,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
-pub use adopted::{adopted_file, adopted_section};
+pub use adopted::{adopted_file, adopted_section, may_be_absent};
 pub use changes::{Changed, keep_what_needs_restart};
 pub use disk::{DiskBoot, DiskChap, DiskMode, RAM_SPACE_DEFAULT};
 pub use install::{Answer, Family, Install};
 pub use inventory::{Identity, Machines};
 pub use iscsi::{InitiatorPattern, IscsiConfig, IscsiTarget, TARGETS_MAX, TargetMode};
 pub use passwords::{BCRYPT_ROUNDS_MAX, PASSWORDS_MAX, Passwords, SHA_ROUNDS_MAX, YESCRYPT_ROUNDS_MAX};
+pub use san::{Chap, San, SanKernel};
 pub use types::*;
 
 use crate::finding::Finding;

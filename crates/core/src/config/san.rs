@@ -1,12 +1,12 @@
 //! `kind = "san"`: an iSCSI target of somebody else.
 
-use super::boots::required;
+use super::boots::{required, san_kernel};
 use super::file::Table;
 use super::report::{At, Report};
-use super::types::{BootName, Chap, San, Secret};
+use super::types::{BootName, Location, Secret};
 use super::{scalar, secrets, templates};
 use crate::boot::plan::check_iscsi_uri;
-use crate::boot::template::Language;
+use crate::boot::template::{Language, Template};
 use crate::finding::Finding;
 
 /// Lengths of a CHAP secret that every target and initiator takes (Windows and LIO refuse others).
@@ -14,6 +14,48 @@ const SECRET_BYTES: std::ops::RangeInclusive<usize> = 12..=16;
 
 /// How iSCSI names begin (RFC 7143 section 4.2.7).
 pub(super) const NAME_TYPES: [&str; 3] = ["iqn.", "eui.", "naa."];
+
+/// `kind = "san"`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct San {
+    /// RFC 4173 URI.
+    pub target: Template,
+    /// The machine's initiator name.
+    pub initiator: Option<Template>,
+    /// Login.
+    pub chap: Option<Chap>,
+    /// What is started with the disk attached; without one, what is on the disk.
+    pub kernel: Option<SanKernel>,
+}
+
+/// A kernel of the server's whose root is on a SAN disk.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SanKernel {
+    /// The kernel.
+    pub kernel: Location,
+    /// Its initial file systems, in order.
+    pub initrd: Vec<Location>,
+    /// Its arguments.
+    pub cmdline: Template,
+}
+
+impl SanKernel {
+    /// What is fetched, in order.
+    pub fn files(&self) -> impl Iterator<Item = &Location> {
+        std::iter::once(&self.kernel).chain(&self.initrd)
+    }
+}
+
+/// CHAP credentials of a SAN boot.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Chap {
+    /// The machine's user name at the target.
+    pub username: String,
+    /// Its secret.
+    pub password: Secret,
+    /// The target's name and secret towards the machine.
+    pub reverse: Option<(String, Secret)>,
+}
 
 /// Reads what a `san` boot says.
 pub(super) fn san(name: &At<BootName>, table: &Table<'_>, report: &mut Report<'_>) -> Option<San> {
@@ -41,7 +83,8 @@ pub(super) fn san(name: &At<BootName>, table: &Table<'_>, report: &mut Report<'_
     };
     let chap = chap(table, report);
     what_targets_refuse(table, chap.as_ref(), report);
-    Some(San { target: target?, initiator, chap })
+    let kernel = san_kernel(name, table, report)?;
+    Some(San { target: target?, initiator, chap, kernel })
 }
 
 fn is_template(text: &str) -> bool {

@@ -193,6 +193,14 @@ fn adopted_machines_count_as_far_as_the_config_has_none() {
         "{broken:?}"
     );
     assert!(loaded("").unwrap().config.machines.len() == 1 && load(&main, &Files::new()).is_ok());
+    let path = adopted_file(Path::new("/s"));
+    assert!(may_be_absent(&path) && !may_be_absent(Path::new("/s/machines.toml")));
+    let unread = load(&main, &Files::from([(path, Err("I/O error".to_owned()))])).unwrap_err();
+    let [finding] = &unread[..] else { panic!("{unread:?}") };
+    assert!(
+        finding.severity == Severity::Error
+            && finding.message.contains("/s/adopted/machines.toml: I/O error")
+    );
 }
 
 #[test]

@@ -15,6 +15,7 @@ use super::install::Install;
 use super::inventory::Machines;
 use super::iscsi::IscsiConfig;
 use super::passwords::Passwords;
+use super::san::San;
 use crate::boot::loader::Loader;
 use crate::boot::rules::Match;
 use crate::boot::template::Template;
@@ -488,28 +489,6 @@ pub struct Menu {
     pub entries: Vec<BootName>,
     /// What happens after the timeout: one of `entries`.
     pub default: BootName,
-}
-
-/// `kind = "san"`.
-#[derive(Clone, Debug, PartialEq)]
-pub struct San {
-    /// RFC 4173 URI.
-    pub target: Template,
-    /// The machine's initiator name.
-    pub initiator: Option<Template>,
-    /// Login.
-    pub chap: Option<Chap>,
-}
-
-/// CHAP credentials of a SAN boot.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Chap {
-    /// The machine's user name at the target.
-    pub username: String,
-    /// Its secret.
-    pub password: Secret,
-    /// The target's name and secret towards the machine.
-    pub reverse: Option<(String, Secret)>,
 }
 
 /// Text that must not be printed, logged or shown: `Debug` hides it.

@@ -3,7 +3,7 @@
 use super::Role;
 use super::boot_fields::Booting;
 use crate::boot::loader::{Loader, NoLoader};
-use crate::config::BootKind;
+use crate::config::{BootKind, DiskBoot, San};
 use crate::finding::Trail;
 use crate::learn::{self, Case, Setting};
 
@@ -63,12 +63,14 @@ impl Booting<'_> {
     fn is_for_grub(&self) -> Result<(), String> {
         let Some(boot) = self.decided() else { return Ok(()) };
         match self.config.boot(boot).kind {
-            BootKind::San(_)
-            | BootKind::Disk(_)
+            BootKind::San(San { kernel: None, .. })
+            | BootKind::Disk(DiskBoot { kernel: None, .. })
             | BootKind::Ipxe { .. }
             | BootKind::Pxelinux(_)
             | BootKind::Wait => Err(format!("boot {boot} is nothing for GRUB")),
-            BootKind::Local(_)
+            BootKind::San(_)
+            | BootKind::Disk(_)
+            | BootKind::Local(_)
             | BootKind::Linux { .. }
             | BootKind::Install(_)
             | BootKind::Chain { .. }

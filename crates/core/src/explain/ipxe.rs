@@ -40,6 +40,8 @@ pub struct Walk {
     pub fetches: Vec<String>,
     /// URLs of shims, which only Secure Boot makes it fetch, before what it starts.
     pub shims: Vec<String>,
+    /// URIs of disks that it attaches before what it starts.
+    pub disks: Vec<String>,
     /// How it ends.
     pub end: End,
 }
@@ -52,6 +54,7 @@ pub fn walk(script: &str, url: &str, settings: &BTreeMap<String, String>, pick: 
         return Walk {
             fetches: Vec::new(),
             shims: Vec::new(),
+            disks: Vec::new(),
             end: End::Lost("its first line is not #!ipxe".into()),
         };
     }
@@ -61,11 +64,12 @@ pub fn walk(script: &str, url: &str, settings: &BTreeMap<String, String>, pick: 
         pick,
         fetches: Vec::new(),
         shims: Vec::new(),
+        disks: Vec::new(),
         images: BTreeSet::new(),
         items: Vec::new(),
     };
     let end = walker.run(&lines);
-    Walk { fetches: walker.fetches, shims: walker.shims, end }
+    Walk { fetches: walker.fetches, shims: walker.shims, disks: walker.disks, end }
 }
 
 /// Lines with continuations joined.
@@ -90,6 +94,7 @@ struct Walker<'a> {
     pick: Option<&'a str>,
     fetches: Vec<String>,
     shims: Vec<String>,
+    disks: Vec<String>,
     /// What the fetched images are called.
     images: BTreeSet<String>,
     items: Vec<String>,
@@ -174,6 +179,10 @@ impl Walker<'_> {
             }
             "shim" => {
                 self.shims.extend(operands(words).next().map(|what| self.absolute(what)));
+                Done::Succeeded
+            }
+            "sanhook" => {
+                self.disks.extend(operands(words).next().map(ToOwned::to_owned));
                 Done::Succeeded
             }
             "sanboot" => {

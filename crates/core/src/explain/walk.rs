@@ -9,8 +9,8 @@ use bootlace_wire::tftp::clean_name;
 
 use super::clients::{self, Client, Speaker};
 use super::{Exchange, Explanation, Rom, Subject, World, ipxe};
-use crate::boot::disk::HiddenNames;
-use crate::boot::install::HIDDEN_TOKEN;
+use crate::boot::disk::{DiskId, HiddenNames};
+use crate::boot::install::HiddenTokens;
 use crate::boot::loader::signed_ipxe::Pair;
 use crate::boot::loader::{candidates, signed_boot};
 use crate::boot::plan::Entrusted;
@@ -18,7 +18,8 @@ use crate::boot::template::Server;
 use crate::config::{BootKind, BootName, Cidr, DhcpMode};
 use crate::dhcp::{Decision, Received, Role, Service, SessionView, classify, decide};
 use crate::event::{
-    ClientClass, DhcpAnswer, Event, EventKind, FileEvent, FileOutcome, Given, Peer, Protocol, ScriptEvent,
+    ClientClass, DhcpAnswer, DiskEvent, DiskStep, Event, EventKind, FileEvent, FileOutcome, Given, Peer,
+    Protocol, ScriptEvent,
 };
 use crate::files::{FileRequest, Identity, Named, Resolution, Resource, look_up, percent_decoded, resolve};
 use crate::learn::Fact;
@@ -203,6 +204,7 @@ impl Walk<'_> {
             }
             Resource::File(file) => self.served(protocol, (&name, &file), url),
             Resource::Done => "says that it is installed".to_owned(),
+            Resource::Archive(_) => format!("gets {name}"),
             Resource::FileOrAbsent { why, .. } | Resource::Absent(why) => {
                 let outcome = FileOutcome::Absent(why.clone());
                 self.record(EventKind::File(FileEvent {
@@ -226,7 +228,7 @@ impl Walk<'_> {
             chained: self.session.came_by_chain(),
             booting: self.session.boot.as_ref().map(|(boot, _)| boot),
             peer: self.session.address.unwrap_or(Ipv4Addr::UNSPECIFIED),
-            entrusted: Entrusted { token: Some(HIDDEN_TOKEN), disks: Some(&HiddenNames) },
+            entrusted: Entrusted { tokens: Some(&HiddenTokens), disks: Some(&HiddenNames) },
             bearer: None,
             next: Offered { all: Some(&self.world.one_shots), asker: None, now: self.world.now },
             loaders: self.world.loaders,
@@ -263,6 +265,9 @@ impl Walk<'_> {
     /// Follows a script.
     fn run(&mut self, script: &str, url: &str) -> String {
         let walked = ipxe::walk(script, url, &self.settings(), self.subject.pick.as_deref());
+        for disk in &walked.disks {
+            self.log_in(disk);
+        }
         let mut outside = Vec::new();
         for url in walked.fetches {
             match self.ours(&url) {
@@ -289,11 +294,33 @@ impl Walk<'_> {
         match walked.end {
             ipxe::End::Boots => format!("starts what it fetched{elsewhere}"),
             ipxe::End::Chains(next) => self.fetch(&next),
-            ipxe::End::Disk(disk) => format!("starts the disk {disk}"),
+            ipxe::End::Disk(disk) => {
+                self.log_in(&disk);
+                format!("starts the disk {disk}")
+            }
             ipxe::End::Exits(_) => "leaves iPXE: the firmware goes on with its next boot device".to_owned(),
             ipxe::End::Stops(what) => format!("ends in {what}"),
             ipxe::End::Lost(why) => format!("cannot be followed further: {why}"),
         }
+    }
+
+    /// Attaches a disk, which is an event where it is this server's.
+    fn log_in(&mut self, uri: &str) {
+        if let Some(target) = self.own_target(uri) {
+            let event = DiskEvent { target: Text::from(DiskId::shown(&target)), step: DiskStep::LoggedIn };
+            self.record(EventKind::Disk(event));
+        }
+    }
+
+    /// The target of a SAN URI (RFC 4173), if this server has it.
+    fn own_target(&self, uri: &str) -> Option<String> {
+        let config = self.world.config;
+        let at = format!("iscsi:{}:6:{}:0:", self.server, config.iscsi.port);
+        let target = uri.strip_prefix(&at)?;
+        let of_machine =
+            DiskId::of_target(target, config.disk_boots().map(|(boot, _)| boot)).next().is_some();
+        let of_config = config.iscsi.targets.iter().any(|known| known.name == target);
+        (of_machine || of_config).then(|| target.to_owned())
     }
 
     fn waits(&self, boot: &BootName) -> bool {

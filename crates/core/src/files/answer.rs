@@ -3,12 +3,13 @@
 use super::silent::MIME;
 use super::{FileRequest, Resource, secret};
 use crate::boot::choose::choose;
-use crate::boot::install::{ANSWERS, DONE, HIDDEN_TOKEN};
+use crate::boot::install::{ANSWERS, Answered, DONE, HIDDEN_TOKEN};
 use crate::boot::plan;
 use crate::boot::template::Server;
 use crate::config::{BootKind, BootName, Config};
 use crate::event::Protocol;
 use crate::model::{Reporting, Text};
+use crate::oneshot::Offered;
 
 /// The token in a cleaned name, if it is one that has a token.
 pub fn token_in(name: &str) -> Option<&str> {
@@ -32,41 +33,38 @@ pub fn without_token(name: &Text) -> Text {
     }
 }
 
-/// Why a token in a name opens nothing; nothing when it does.
-fn refusal(request: &FileRequest<'_>) -> Option<String> {
+/// What the token in a name is of, or why it opens nothing.
+fn installing<'a>(request: &FileRequest<'a>) -> Result<&'a BootName, String> {
     match request.bearer {
-        _ if request.protocol == Protocol::Tftp => Some("it is for HTTP only".to_owned()),
-        Some(Ok(())) => None,
-        Some(Err(why)) => Some(why.to_owned()),
-        None => Some("it has no token".to_owned()),
+        _ if request.protocol == Protocol::Tftp => Err("it is for HTTP only".to_owned()),
+        Some(bearer) => bearer.map_err(str::to_owned),
+        None => Err("it has no token".to_owned()),
     }
 }
 
-/// Answers of installers; the file behind the token.
+/// Answers of installers; the file behind the token. The token alone says what installs the machine: its session is forgotten
+/// with the server or after some silence, and its one-shot was decided by what it reported then.
 pub(super) fn answer(config: &Config, request: &FileRequest<'_>, (token, file): (&str, &str)) -> Resource {
-    if let Some(why) = refusal(request) {
-        return Resource::Absent(why);
-    }
+    let boot = match installing(request) {
+        Ok(boot) => boot,
+        Err(why) => return Resource::Absent(why),
+    };
     let mut facts = request.facts.clone();
     facts.reporting = Reporting::Done;
-    let choice = choose(config, request.next, &facts, None);
-    let installs = |boot: &&BootName| {
-        matches!(config.boots.get(*boot).map(|boot| &boot.kind), Some(BootKind::Install(_)))
+    let choice = choose(config, Offered::default(), &facts, None);
+    let Some(boot) = config.boots.get(boot) else {
+        return Resource::Absent(format!("there is no boot {boot} any more"));
     };
-    // What was picked at its screen only its session knows.
-    let Some(boot) = request.booting.filter(installs).or(choice.boot().filter(installs)) else {
-        return Resource::Absent("this machine is not being installed".to_owned());
-    };
-    let boot = config.boot(boot);
     let BootKind::Install(install) = &boot.kind else {
-        return Resource::Absent("this machine is not being installed".to_owned());
+        return Resource::Absent(format!("boot {} installs nothing any more", boot.name));
     };
     if let Err(why) = secret::check(config, &boot.name, &choice, request.identity, request.facts.mac()) {
         return Resource::Absent(why.to_string());
     }
     let server = Server::by_address(config, request.server);
     match plan::answer(config, &choice, (boot, install), &facts, &server, (token, file)) {
-        Some(Ok(body)) => Resource::Text { body, mime: MIME },
+        Some(Ok(Answered::Text(body))) => Resource::Text { body, mime: MIME },
+        Some(Ok(Answered::Archive(entries))) => Resource::Archive(entries),
         Some(Err(why)) => Resource::Absent(config.passwords.concealed(&why.to_string())),
         None => Resource::Absent(format!("boot {} has no such answer", boot.name)),
     }
@@ -74,8 +72,8 @@ pub(super) fn answer(config: &Config, request: &FileRequest<'_>, (token, file): 
 
 /// An installation that says that it is done.
 pub(super) fn done(request: &FileRequest<'_>) -> Resource {
-    match refusal(request) {
-        Some(why) => Resource::Absent(why),
-        None => Resource::Done,
+    match installing(request) {
+        Ok(_) => Resource::Done,
+        Err(why) => Resource::Absent(why),
     }
 }

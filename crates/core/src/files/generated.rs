@@ -66,6 +66,11 @@ impl Generated {
             Self::Autoexec | Self::Searched(_) => None,
         }
     }
+
+    /// Whether another config has led to this one.
+    pub(super) fn is_after_another(&self) -> bool {
+        matches!(self, Self::Searched(Searched { which: Which::Entry(_) | Which::Piece(_), .. }))
+    }
 }
 
 impl Claim {

@@ -20,9 +20,8 @@ pub(super) fn generated(
     (asked, file): (&str, String),
     searched: &Searched,
 ) -> Resolution {
-    let pick = silent::pick(request, &searched.which);
     let asker = Asker::new(config, request, &searched.which);
-    let decision = silent::decide(config, request, &asker, pick, "grub");
+    let decision = silent::decide(config, request, &asker, &searched.which, "grub");
     if let Which::Piece(_) = searched.which {
         return silent::piece(file, grub::piece(&decision.boot, decision.plan.as_ref()));
     }

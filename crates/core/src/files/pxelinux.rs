@@ -24,9 +24,8 @@ pub(super) fn generated(
     (asked, file): (&str, String),
     searched: &Searched,
 ) -> Resolution {
-    let pick = silent::pick(request, &searched.which);
     let asker = Asker::new(config, request, &searched.which);
-    let decision = silent::decide(config, request, &asker, pick, LOADER);
+    let decision = silent::decide(config, request, &asker, &searched.which, LOADER);
     if let Which::Piece(piece) = searched.which {
         let body = pxelinux::piece(piece, &decision.boot, decision.plan.as_ref());
         return silent::piece(file, body);

@@ -42,6 +42,11 @@ fn has_another_card(choice: &Choice<'_>, mac: Option<Mac>) -> bool {
         .is_some_and(|machine| !machine.macs.is_empty() && mac.is_none_or(|mac| !machine.macs.contains(&mac)))
 }
 
+/// Whether a boot is for a confirmed machine alone.
+pub fn holds_a_secret(boot: &Boot) -> bool {
+    secret_of(boot).is_some()
+}
+
 /// The key of a boot that holds a secret.
 fn secret_of(boot: &Boot) -> Option<&'static str> {
     match &boot.kind {

@@ -6,13 +6,14 @@
 use super::generated::Claim;
 use super::searched::{Searched, Which};
 use super::{FileRequest, Identity, Resolution, Resource, secret};
-use crate::boot::choose::{Outcome, choose};
+use crate::boot::choose::{Choice, Outcome, choose};
 use crate::boot::plan::{self, Plan};
 use crate::boot::template::Server;
 use crate::config::{BootName, Config};
 use crate::event::{DecidedBy, ScriptEvent, ScriptStep};
 use crate::finding::Trail;
 use crate::model::{Facts, Firmware, Reporting, Var};
+use crate::oneshot::Offered;
 
 pub(super) const MIME: &str = "text/plain; charset=utf-8";
 
@@ -76,7 +77,7 @@ pub(super) struct Decision {
 }
 
 /// Which boot counts as picked. A piece's text is for what led here.
-pub(super) fn pick<'a>(request: &FileRequest<'a>, which: &'a Which) -> Option<&'a str> {
+fn pick<'a>(request: &FileRequest<'a>, which: &'a Which) -> Option<&'a str> {
     match which {
         Which::Entry(boot) => Some(boot.as_str()),
         Which::Piece(_) => request.booting.map(BootName::as_str),
@@ -89,11 +90,15 @@ pub(super) fn decide(
     config: &Config,
     request: &FileRequest<'_>,
     asker: &Asker,
-    pick: Option<&str>,
+    which: &Which,
     loader: &'static str,
 ) -> Decision {
     let Asker { facts, identity } = asker;
-    let mut choice = choose(config, of_confirmed(*identity, request.next), facts, pick);
+    let (next, pick) = (of_confirmed(*identity, request.next), pick(request, which));
+    let mut choice = choose(config, next, facts, pick);
+    if matches!(which, Which::Piece(_)) && has_yet_to_take(&choice, request) {
+        choice = choose(config, Offered::default(), facts, pick);
+    }
     let mut trail = std::mem::take(&mut choice.trail);
     trail.add(loader, "it can report nothing: what is not known by now counts as no");
     let (boot, by) = match choice.outcome.clone() {
@@ -109,6 +114,11 @@ pub(super) fn decide(
             })
             .map_err(|error| error.to_string());
     Decision { boot, by, plan, trail }
+}
+
+/// Whether a choice is a one-shot that this session's script or config was not: a piece takes none.
+fn has_yet_to_take(choice: &Choice<'_>, request: &FileRequest<'_>) -> bool {
+    choice.is_one_shot() && choice.boot() != request.booting
 }
 
 /// What a loader cannot do, and what to do about it.

@@ -41,7 +41,7 @@ impl Known {
             },
             EventKind::Script(_) => self.came_back(at, |_| true),
             EventKind::File(file) => self.file(file, at),
-            EventKind::Contradiction { .. } | EventKind::Conflict { .. } => Change::None,
+            EventKind::Disk(_) | EventKind::Contradiction { .. } | EventKind::Conflict { .. } => Change::None,
         }
     }
 

@@ -3,7 +3,10 @@
 use std::net::Ipv4Addr;
 
 use crate::config::BootName;
-use crate::event::{ClientClass, DecidedBy, DhcpAnswer, Event, EventKind, FileOutcome, Protocol, ScriptStep};
+use crate::event::{
+    ClientClass, DecidedBy, DhcpAnswer, DiskEvent, DiskStep, Event, EventKind, FileOutcome, Protocol,
+    ScriptStep,
+};
 
 /// One step.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,6 +47,11 @@ pub enum Step {
         /// Its served name.
         name: String,
     },
+    /// A disk was logged in to.
+    Disk {
+        /// The name of its target, of a machine's disk without the generation.
+        target: String,
+    },
     /// A file was asked for that is not there.
     Absent {
         /// How.
@@ -53,11 +61,13 @@ pub enum Step {
     },
 }
 
-/// The steps that a session's events make: offers that were confirmed count once, and so do repeated requests.
+/// The steps that a session's events make: offers that were confirmed count once, and so do repeated requests, and a disk that the
+/// system logs in to once more which was started from it.
 pub fn steps<'a>(events: impl IntoIterator<Item = &'a Event>) -> Vec<Step> {
     let mut steps: Vec<Step> = Vec::new();
     for step in events.into_iter().filter_map(step_of) {
-        if steps.last() != Some(&step) {
+        let again = matches!(step, Step::Disk { .. }) && steps.contains(&step);
+        if steps.last() != Some(&step) && !again {
             steps.push(step);
         }
     }
@@ -100,6 +110,9 @@ fn step_of(event: &Event) -> Option<Step> {
                 FileOutcome::SizeProbe | FileOutcome::Refused(_) | FileOutcome::Aborted { .. } => None,
             }
         }
-        EventKind::Contradiction { .. } | EventKind::Conflict { .. } => None,
+        EventKind::Disk(DiskEvent { target, step: DiskStep::LoggedIn }) => {
+            Some(Step::Disk { target: target.to_string() })
+        }
+        EventKind::Disk(_) | EventKind::Contradiction { .. } | EventKind::Conflict { .. } => None,
     }
 }

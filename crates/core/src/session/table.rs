@@ -69,6 +69,13 @@ impl Sessions {
         self.open.get(&hw)
     }
 
+    /// Begins the machine's next session if it has started again, as the name shows that it asks for.
+    pub fn restart(&mut self, hw: HwAddr, name: &str, now: Timestamp) {
+        if self.current(hw, now).is_some_and(|session| session.ends_before_name(name)) {
+            self.begin(hw, now);
+        }
+    }
+
     fn begin(&mut self, hw: HwAddr, now: Timestamp) {
         self.close(hw);
         self.make_room(now);
@@ -124,7 +131,8 @@ fn opens(event: &Event) -> bool {
         EventKind::Dhcp(dhcp) => dhcp.client != ClientClass::Os,
         EventKind::Script(_) => true,
         EventKind::File(_) => !event.is_size_probe(),
-        EventKind::Contradiction { .. } | EventKind::Conflict { .. } => false,
+        // A system that runs for long has its disk all the time.
+        EventKind::Disk(_) | EventKind::Contradiction { .. } | EventKind::Conflict { .. } => false,
     }
 }
 

@@ -120,7 +120,7 @@ fn an_overlay_stays_on_its_image() {
     fs::write(&path, [1; 64 * BLOCK]).unwrap();
     lab.image = Arc::new(Image::open(&path, Path::new("/nonexistent")).unwrap());
     assert!(matches!(lab.login(generation, 0), Err(Error::WrongImage)));
-    assert_eq!(lab.generations.image_of("web1", generation).unwrap(), made_over);
+    assert_eq!(lab.generations.image_of("web1", generation).unwrap(), (made_over, lab.image.size()));
     // A reset takes the new version.
     lab.login(lab.name(Mode::Reset, 2, 0), 0).unwrap();
 }

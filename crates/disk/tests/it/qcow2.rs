@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use bootlace_disk::{Disk, Image, Overlay, Result, Space};
+use bootlace_disk::{Access, Disk, Error, Image, Overlay, RawFile, Result, Space};
 
 use crate::support::{BLOCK, block, folder, image_stamp, stamp};
 
@@ -53,6 +53,34 @@ fn an_image_that_names_another_file_is_refused() {
     for name in ["backed.qcow2", "external.qcow2"] {
         assert!(open(&fixture(name)).is_err(), "{name}");
     }
+}
+
+#[test]
+fn the_same_bytes_read_otherwise_are_another_image() {
+    let place = folder();
+    let copy = |name: &str| {
+        let path = place.path().join(name);
+        fs::copy(fixture("plain.qcow2"), &path).unwrap();
+        path
+    };
+    let (qcow2, again, raw) = (copy("a.qcow2"), copy("b.qcow2"), copy("a.qcow2.old"));
+    let id = |path: &Path| open(path).unwrap().id();
+    assert_eq!(id(&qcow2), id(&again));
+    assert_ne!(id(&qcow2), id(&raw), "an overlay over the one must not be opened over the other");
+    let sizes = [&qcow2, &raw].map(|path| Image::size_of(path).unwrap());
+    assert_eq!(sizes, [(64 * BLOCK) as u64, fs::metadata(&raw).unwrap().len().next_multiple_of(512)]);
+}
+
+#[test]
+fn an_image_that_somebody_writes_to_is_busy() {
+    let place = folder();
+    let path = place.path().join("image");
+    fs::write(&path, [0; 4 * BLOCK]).unwrap();
+    let target = RawFile::open(&path, Access::ReadWrite).unwrap();
+    assert!(matches!(open(&path), Err(Error::Busy)));
+    drop(target);
+    let _one = (open(&path).unwrap(), open(&path).unwrap(), RawFile::open(&path, Access::ReadOnly).unwrap());
+    assert!(matches!(RawFile::open(&path, Access::ReadWrite), Err(Error::Busy)));
 }
 
 #[test]

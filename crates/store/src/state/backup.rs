@@ -1,17 +1,20 @@
 //! A copy of the state, made beside a running server.
 
-use std::fs::{self, DirBuilder};
+use std::fs::{self, DirBuilder, File};
+use std::io::ErrorKind;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use bootlace_core::model::Timestamp;
 
-use super::{FILES, FORMAT, MANIFEST, Manifest, disk, verify_journal, verify_leases};
+use super::{
+    ADOPTED, AdoptedFile, FILES, FORMAT, MANIFEST, Manifest, adopted_in, disk, verify_journal, verify_leases,
+};
 use crate::db::Db;
 use crate::{StoreError, one_shots, store};
 
 /// Readable by its owner and group only, as the state is.
-const FOLDER_MODE: u32 = 0o750;
+pub(super) const FOLDER_MODE: u32 = 0o750;
 
 /// Makes the folder `to` with a copy of the state in `dir`. It takes no lock, and a running server does not notice.
 ///
@@ -52,14 +55,30 @@ fn fill(dir: &Path, to: &Path, at: Timestamp) -> Result<Manifest, StoreError> {
         }
         disk::sync_file(&copy)?;
     }
-    let (leases, journal) = (verify_leases(to)?, verify_journal(to)?);
-    let manifest = Manifest { format: FORMAT, made: at.to_string(), leases, journal };
+    let (leases, journal, adopted) = (verify_leases(to)?, verify_journal(to)?, copy_adopted(dir, to)?);
+    let manifest = Manifest { format: FORMAT, made: at.to_string(), leases, journal, adopted };
     let file = to.join(MANIFEST);
     let text = serde_json::to_string_pretty(&manifest)
         .map_err(|error| StoreError::unavailable(&file, "write", &error.to_string()))?;
     disk::write(&file, &mut format!("{text}\n").as_bytes())?;
     disk::sync_folder(to)?;
     Ok(manifest)
+}
+
+/// The file of adopted machines is replaced whole, so whoever has it open has one moment of it. Before the first start of a
+/// server that adopts there is none.
+fn copy_adopted(dir: &Path, to: &Path) -> Result<Option<AdoptedFile>, StoreError> {
+    let (from, copy) = (dir.join(ADOPTED), to.join(ADOPTED));
+    let mut from = match File::open(&from) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        opened => opened.map_err(|error| StoreError::io(&from, "read", &error))?,
+    };
+    let folder = folder_of(&copy);
+    let made = DirBuilder::new().mode(FOLDER_MODE).create(folder);
+    made.map_err(|error| StoreError::io(folder, "make the folder", &error))?;
+    disk::write(&copy, &mut from)?;
+    disk::sync_folder(folder)?;
+    adopted_in(&copy).map(Some)
 }
 
 fn taken(to: &Path) -> StoreError {

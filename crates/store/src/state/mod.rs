@@ -1,7 +1,7 @@
 //! The state directory as a whole: looked through, copied away, put back.
 //!
-//! A backup is a folder with both databases and a manifest. Each database is a snapshot of one moment; the two moments
-//! differ a little, which is fine, since neither refers to the other.
+//! A backup is a folder with both databases, the file of adopted machines and a manifest. Each is a snapshot of one moment;
+//! the moments differ a little, which is fine, since none refers to another.
 
 mod backup;
 mod disk;
@@ -21,6 +21,8 @@ pub use verify::{verify_journal, verify_leases};
 
 /// Both databases.
 const FILES: [&str; 2] = [store::FILE, journal::FILE];
+/// The file of adopted machines, which is there where a server has run.
+const ADOPTED: &str = "adopted/machines.toml";
 /// What SQLite keeps beside a database, behind its name: the log and its index, and the rollback journal of a file that
 /// is not in WAL mode.
 const COMPANIONS: [&str; 3] = ["-wal", "-shm", "-journal"];
@@ -51,6 +53,13 @@ pub struct JournalFile {
     pub machines: u64,
 }
 
+/// What the file of adopted machines holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AdoptedFile {
+    /// Its length.
+    pub bytes: u64,
+}
+
 /// What a backup says of itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Manifest {
@@ -62,6 +71,9 @@ pub struct Manifest {
     pub leases: LeasesFile,
     /// What is in `journal.db`.
     pub journal: JournalFile,
+    /// What is in the file of adopted machines, if there was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub adopted: Option<AdoptedFile>,
 }
 
 /// Whether `dir` is a backup, rather than a server's state.
@@ -96,7 +108,16 @@ fn hold_all(dir: &Path, manifest: Manifest) -> Result<Manifest, StoreError> {
     }
     hold(&dir.join(store::FILE), verify_leases(dir)?, manifest.leases)?;
     hold(&dir.join(journal::FILE), verify_journal(dir)?, manifest.journal)?;
+    if let Some(said) = manifest.adopted {
+        let file = dir.join(ADOPTED);
+        hold(&file, adopted_in(&file)?, said)?;
+    }
     Ok(manifest)
+}
+
+fn adopted_in(file: &Path) -> Result<AdoptedFile, StoreError> {
+    let length = std::fs::metadata(file).map_err(|error| StoreError::io(file, "read", &error))?;
+    Ok(AdoptedFile { bytes: length.len() })
 }
 
 /// A file of a backup is complete by itself. Beside one that somebody has opened and changed may lie what is not in it yet.

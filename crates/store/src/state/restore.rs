@@ -5,12 +5,15 @@
 //! steps that are missing. A log of the old database must never meet the new one: SQLite would replay it. Hence everything
 //! old is out of the way, durably, before anything new takes its place.
 
-use std::fs::{self, File};
+use std::fs::{self, DirBuilder, File};
+use std::io::ErrorKind;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use bootlace_core::model::Timestamp;
 
-use super::{COMPANIONS, FILES, Manifest, disk, is_closed, verify, verify_backup, with_suffix};
+use super::backup::FOLDER_MODE;
+use super::{ADOPTED, COMPANIONS, FILES, Manifest, disk, is_closed, verify, verify_backup, with_suffix};
 use crate::lock::StateLock;
 use crate::{StoreError, journal, store};
 
@@ -25,8 +28,8 @@ const SUFFIX_BYTES_MAX: usize = 64;
 #[derive(Debug)]
 pub struct Backup {
     manifest: Manifest,
-    /// Its databases, in the order of [`FILES`].
-    files: [File; 2],
+    /// Its databases, in the order of [`FILES`], and its file of adopted machines, by their names in the state.
+    files: Vec<(&'static str, File)>,
 }
 
 /// What a restore has done.
@@ -34,7 +37,7 @@ pub struct Backup {
 pub struct Restored {
     /// What is there now.
     pub manifest: Manifest,
-    /// The databases that were there before, under their new names. None where there were none.
+    /// The files that were there before, under their new names. None where there were none.
     pub kept: Vec<PathBuf>,
 }
 
@@ -46,7 +49,9 @@ impl Backup {
             let file = dir.join(name);
             File::open(&file).map_err(|error| StoreError::io(&file, "read", &error))
         };
-        let files = [open(store::FILE)?, open(journal::FILE)?];
+        let adopted = manifest.adopted.map(|_| ADOPTED);
+        let names = FILES.into_iter().chain(adopted);
+        let files = names.map(|name| Ok((name, open(name)?))).collect::<Result<_, StoreError>>()?;
         Ok(Self { manifest, files })
     }
 
@@ -62,10 +67,11 @@ impl Backup {
         finish(dir)?;
         // A colon is a letter that some tools for copying files take for a host's end.
         let suffix = format!(".before-{}", at.to_string().replace(':', ""));
-        let kept: Vec<PathBuf> = FILES
+        let kept: Vec<PathBuf> = self
+            .files
             .iter()
-            .filter(|name| dir.join(name).exists())
-            .map(|name| with_suffix(&dir.join(name), &suffix))
+            .filter(|(name, _)| dir.join(name).exists())
+            .map(|(name, _)| with_suffix(&dir.join(name), &suffix))
             .collect();
         if let Some(other) = kept.iter().find(|path| path.exists()) {
             return Err(StoreError::unavailable(
@@ -80,9 +86,12 @@ impl Backup {
         Ok(Restored { manifest: self.manifest, kept })
     }
 
-    /// Copies the databases beside the old ones, and reads the copies: a disk that garbles them must not win.
+    /// Copies the files beside the old ones, and reads the copies: a disk that garbles them must not win.
     fn stage(&self, dir: &Path) -> Result<(), StoreError> {
-        for (name, mut file) in FILES.iter().zip(&self.files) {
+        if self.manifest.adopted.is_some() {
+            make_folder(&dir.join(ADOPTED))?;
+        }
+        for (name, mut file) in self.files.iter().map(|(name, file)| (name, file)) {
             disk::write(&staged(dir, name), &mut file)?;
         }
         let leases = staged(dir, store::FILE);
@@ -91,8 +100,37 @@ impl Backup {
         super::hold(&journal, verify::journal_in(journal.clone())?, self.manifest.journal)?;
         is_closed(&leases)?;
         is_closed(&journal)?;
-        disk::sync_folder(dir)
+        if let Some(said) = self.manifest.adopted {
+            let adopted = staged(dir, ADOPTED);
+            super::hold(&adopted, super::adopted_in(&adopted)?, said)?;
+        }
+        sync(dir)
     }
+}
+
+/// The folder that a file of the state is in.
+fn make_folder(file: &Path) -> Result<(), StoreError> {
+    let Some(folder) = file.parent() else { return Ok(()) };
+    match DirBuilder::new().mode(FOLDER_MODE).create(folder) {
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => {
+            Err(StoreError::io(folder, "make the folder", &error))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Makes all names durable that a restore changes.
+fn sync(dir: &Path) -> Result<(), StoreError> {
+    let adopted = dir.join(ADOPTED);
+    if let Some(folder) = adopted.parent().filter(|folder| folder.exists()) {
+        disk::sync_folder(folder)?;
+    }
+    disk::sync_folder(dir)
+}
+
+/// All that a restore may replace.
+fn replaced() -> impl Iterator<Item = &'static str> {
+    FILES.into_iter().chain([ADOPTED])
 }
 
 fn staged(dir: &Path, name: &str) -> PathBuf {
@@ -101,7 +139,7 @@ fn staged(dir: &Path, name: &str) -> PathBuf {
 
 /// Room on a full disk; what cannot be removed is overwritten by the next attempt.
 fn unstage(dir: &Path) {
-    for name in FILES {
+    for name in replaced() {
         let _ = fs::remove_file(staged(dir, name));
     }
 }
@@ -140,7 +178,7 @@ impl Step {
     fn take(&self, dir: &Path) -> Result<(), StoreError> {
         match self {
             Self::Rename(from, to) => disk::rename(from, to),
-            Self::Sync => disk::sync_folder(dir),
+            Self::Sync => sync(dir),
             Self::Unmark => {
                 let mark = dir.join(PENDING);
                 fs::remove_file(&mark).map_err(|error| StoreError::io(&mark, "remove", &error))?;
@@ -154,7 +192,7 @@ impl Step {
 fn steps(dir: &Path) -> Result<Vec<Step>, StoreError> {
     let suffix = marked_suffix(dir)?;
     // A database whose copy has gone from beside it is the copy.
-    let waiting: Vec<&str> = FILES.into_iter().filter(|name| staged(dir, name).exists()).collect();
+    let waiting: Vec<&str> = replaced().filter(|name| staged(dir, name).exists()).collect();
     let mut steps = Vec::new();
     for name in &waiting {
         let old = dir.join(name);
@@ -198,6 +236,8 @@ mod tests {
         let mut store = Store::open(dir).unwrap();
         (0..leases).for_each(|number| store.commit(&[lease(number)]).unwrap());
         drop(Journal::open(dir).unwrap());
+        make_folder(&dir.join(ADOPTED)).unwrap();
+        fs::write(dir.join(ADOPTED), format!("# {leases}")).unwrap();
         store
     }
 
@@ -229,7 +269,8 @@ mod tests {
         let running = state(&at("running"), 5);
         let now = at("now");
         fs::create_dir(&now).unwrap();
-        for name in ["bootlace.db", "bootlace.db-wal", "journal.db"] {
+        make_folder(&now.join(ADOPTED)).unwrap();
+        for name in ["bootlace.db", "bootlace.db-wal", "journal.db", ADOPTED] {
             fs::copy(at("running").join(name), now.join(name)).unwrap();
         }
         drop(running);
@@ -243,7 +284,7 @@ mod tests {
     #[test]
     fn a_power_loss_at_any_step_ends_in_the_new_state_and_the_old_one_is_kept() {
         let (_, _, all) = interrupted(0);
-        assert!(all >= 8, "three files move, two take their place, and all of that is synced: {all}");
+        assert!(all >= 10, "four files move, three take their place, and all of that is synced: {all}");
         for done in 0..=all {
             let (dir, now, _) = interrupted(done);
             if done < all {
@@ -258,6 +299,11 @@ mod tests {
                 fs::rename(kept, old.join(format!("bootlace.db{companion}"))).unwrap();
             }
             assert_eq!(count(&old), 5, "after {done} steps");
+            let adopted = |name: &str| fs::read_to_string(now.join(name)).unwrap();
+            assert_eq!(
+                (adopted(ADOPTED).as_str(), adopted("adopted/machines.toml.before-x").as_str()),
+                ("# 2", "# 5")
+            );
         }
     }
 

@@ -72,6 +72,25 @@ fn a_one_shot_is_armed_taken_and_done() {
 }
 
 #[test]
+fn an_installation_goes_step_by_step() {
+    let dir = tempfile::tempdir().unwrap();
+    let _store = Store::open(dir.path()).unwrap();
+    let mut shots = OneShotStore::open(dir.path()).unwrap();
+    let one = shot("install");
+    shots.arm(&owner(), &one).unwrap();
+    assert!(shots.take(&owner(), &one, &Stage::Taken(taker(1)), secs(1)).unwrap());
+    for stage in [Stage::Payload(taker(1)), Stage::Answer(taker(1)), Stage::Looped(taker(1))] {
+        assert!(shots.finish(&owner(), &stage).unwrap(), "{stage:?}");
+        let stored = OneShotStore::open(dir.path()).unwrap().all().unwrap().0[&owner()].clone();
+        assert_eq!(stored, OneShot { stage, ..one.clone() });
+        assert!(!shots.take(&owner(), &one, &Stage::Taken(taker(2)), secs(1)).unwrap());
+    }
+    assert!(!shots.finish(&owner(), &Stage::Done(taker(1))).unwrap(), "that is over");
+    shots.forget(1).unwrap();
+    assert_eq!(of(&shots), None);
+}
+
+#[test]
 fn those_that_are_over_are_forgotten_first() {
     let dir = tempfile::tempdir().unwrap();
     let _store = Store::open(dir.path()).unwrap();

@@ -222,6 +222,43 @@ fn a_restore_puts_the_backup_in_place_and_keeps_what_was_there() {
     assert_eq!((restored.kept.len(), count(&elsewhere)), (0, 3));
 }
 
+#[test]
+fn adopted_machines_are_backed_up_and_put_back() {
+    let folders = Folders::with_state(1);
+    let file = folders.state().join("adopted/machines.toml");
+    fs::create_dir(file.parent().unwrap()).unwrap();
+    fs::write(&file, "[[machine]]\n").unwrap();
+    folders.back_up();
+    assert_eq!(names(&folders.backup()), ["adopted", "bootlace.db", "journal.db", "manifest.json"]);
+    assert_eq!(verify_backup(&folders.backup()).unwrap().adopted.unwrap().bytes, 12);
+    fs::write(&file, "").unwrap();
+    let restored = folders.restore(START).unwrap();
+    assert_eq!(fs::read_to_string(&file).unwrap(), "[[machine]]\n");
+    assert_eq!(fs::read_to_string(&restored.kept[2]).unwrap(), "");
+    let elsewhere = folders.0.path().join("elsewhere");
+    Backup::open(&folders.backup()).unwrap().restore(&elsewhere, START).unwrap();
+    assert_eq!(fs::read_to_string(elsewhere.join("adopted/machines.toml")).unwrap(), "[[machine]]\n");
+    fs::write(folders.backup().join("adopted/machines.toml"), "").unwrap();
+    assert!(verify_backup(&folders.backup()).is_err(), "it was touched");
+    // One that cannot be read is no reason to go without it.
+    fs::remove_file(&file).unwrap();
+    fs::create_dir(&file).unwrap();
+    let refused = backup(&folders.state(), &folders.0.path().join("other"), START);
+    assert!(refused.is_err(), "{refused:?}");
+}
+
+/// A backup of an older release has none, and takes none away.
+#[test]
+fn a_backup_without_adopted_machines_leaves_those_that_are_there() {
+    let folders = Folders::with_state(1);
+    folders.back_up();
+    let file = folders.state().join("adopted/machines.toml");
+    fs::create_dir(file.parent().unwrap()).unwrap();
+    fs::write(&file, "[[machine]]\n").unwrap();
+    assert_eq!(folders.restore(START).unwrap().kept.len(), 2);
+    assert_eq!(fs::read_to_string(&file).unwrap(), "[[machine]]\n");
+}
+
 /// The usual reason for a restore: the database cannot be opened at all.
 #[test]
 fn a_restore_needs_nothing_of_what_it_replaces() {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::chap::Challenge;
 use super::full::Session;
-use super::limits::{COMMANDS_MAX, LOGIN_MAX, LOGIN_SEGMENT_BYTES_MAX};
+use super::limits::{COMMANDS_MAX, DISCOVERY_MAX, LOGIN_MAX, LOGIN_SEGMENT_BYTES_MAX};
 use super::login::{Action, Admission, Answered, Login, LoginRequest, Refusal};
 use super::pdu::{Header, Malformed, Opcode, Pdu};
 use super::reply::{Answer, Head, Numbers, Output, Rejection, StatusNumber, reject};
@@ -39,7 +39,9 @@ pub enum Event {
     Data(Task),
     /// The data of a command did not come as they had to: [`Connection::respond`].
     Fault(Task, Fault),
-    /// Task management: [`Connection::managed`]; the commands of this session are gone already.
+    /// A command of this session was aborted by the initiator, which has its answer: what was kept for it is of no use.
+    Aborted(Task),
+    /// Task management: [`Connection::managed`].
     Management {
         /// By what it is answered.
         task: Task,
@@ -59,8 +61,8 @@ pub enum Cause {
     Logout,
     /// Its login failed.
     Refused(Refusal),
-    /// Its login took too long.
-    LoginTimeout,
+    /// Its login, or its search for targets, took too long.
+    Timeout,
     /// It sent what the protocol does not allow there.
     Protocol,
     /// A checksum was wrong.
@@ -90,7 +92,7 @@ pub struct Connection {
     wire: Wire,
     /// Most bytes of a segment from the initiator.
     segment_max: u32,
-    login_until: Duration,
+    began: Duration,
     /// The task tag of the request that waits for the service.
     login_task: Task,
 }
@@ -108,7 +110,7 @@ impl Connection {
                 events: VecDeque::new(),
             },
             segment_max: LOGIN_SEGMENT_BYTES_MAX,
-            login_until: now + LOGIN_MAX,
+            began: now,
             login_task: Task(0),
         }
     }
@@ -149,13 +151,17 @@ impl Connection {
 
     /// When [`Self::handle_timeout`] has something to do.
     pub fn poll_timeout(&self) -> Option<Duration> {
-        matches!(self.state, State::Login(_)).then_some(self.login_until)
+        match &self.state {
+            State::Login(_) => Some(self.began + LOGIN_MAX),
+            State::Full(session) if session.is_discovery() => Some(self.began + DISCOVERY_MAX),
+            State::Full(_) | State::Closed => None,
+        }
     }
 
-    /// Ends a login that takes too long.
+    /// Ends a login, or a search for targets, that takes too long.
     pub fn handle_timeout(&mut self, now: Duration) {
         if self.poll_timeout().is_some_and(|until| now >= until) {
-            self.close(Cause::LoginTimeout);
+            self.close(Cause::Timeout);
         }
     }
 
@@ -201,6 +207,13 @@ impl Connection {
         }
     }
 
+    /// Gives the memory of a command's data back before its answer.
+    pub fn forget_data(&mut self, task: Task) {
+        if let State::Full(session) = &mut self.state {
+            session.forget_data(&mut self.wire, task);
+        }
+    }
+
     /// Whether a command still waits for its answer. One that is answered late may have been aborted, and its tag may be
     /// that of another one by then.
     pub fn holds(&self, request: &Request) -> bool {
@@ -215,7 +228,7 @@ impl Connection {
         }
     }
 
-    /// Ends a task management function.
+    /// Ends a task management function. If it is complete, so are the commands of this session: they are gone.
     pub fn managed(&mut self, task: Task, response: ManagementResponse) {
         if let State::Full(session) = &mut self.state {
             session.managed(&mut self.wire, task, response);

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::connection::{Cause, Event, Portal, Wire};
 use super::discovery;
 use super::keys::Keys;
-use super::limits::{COMMANDS_MAX, TEXT_BYTES_MAX};
+use super::limits::{COMMANDS_MAX, TEXT_BYTES_MAX, UNASKED_BYTES_MAX};
 use super::login::{LoginRequest, SessionKind};
 use super::params::{Allowed, Parameters};
 use super::pdu::{Header, NO_TAG, Opcode, Pdu};
@@ -74,6 +74,10 @@ impl Session {
         self.who.isid.starts_with(&IPXE_ISID)
     }
 
+    pub(super) fn is_discovery(&self) -> bool {
+        self.who.session == SessionKind::Discovery
+    }
+
     /// Takes a PDU; a cause when that ends the connection.
     pub(super) fn handle(&mut self, wire: &mut Wire, pdu: &Pdu<'_>) -> Option<Cause> {
         let header = &pdu.header;
@@ -109,6 +113,11 @@ impl Session {
         self.tasks.get(task).map_or(DataOut::NONE, Entry::data)
     }
 
+    pub(super) fn forget_data(&mut self, wire: &mut Wire, task: Task) {
+        self.tasks.forget_data(task);
+        self.ask(wire);
+    }
+
     pub(super) fn holds(&self, request: &Request) -> bool {
         self.tasks.get(request.task).is_some_and(|entry| entry.request == *request)
     }
@@ -128,7 +137,15 @@ impl Session {
         self.ask(wire);
     }
 
+    /// Only what is done has an effect: a function may be for a logical unit that is not there.
     pub(super) fn managed(&mut self, wire: &mut Wire, task: Task, response: ManagementResponse) {
+        if response == ManagementResponse::Complete {
+            self.abort_all(wire);
+        }
+        Self::answer_management(wire, task, response);
+    }
+
+    fn answer_management(wire: &mut Wire, task: Task, response: ManagementResponse) {
         let head = Head::new(Answer::TaskManagement).byte(2, response as u8).word(16, task.0);
         wire.output.push(head, &mut wire.numbers, StatusNumber::Take, &[]);
     }
@@ -204,8 +221,7 @@ impl Session {
         const WRITE: u8 = 0x20;
         let header = &pdu.header;
         let (reads, writes) = (header.0[1] & READ != 0, header.0[1] & WRITE != 0);
-        let full = header.immediate() && self.tasks.len() >= COMMANDS_MAX as usize;
-        if reads && writes || full {
+        if reads && writes {
             return self.reject(wire, header, Rejection::NotSupported);
         }
         if self.tasks.get(header.task()).is_some() {
@@ -227,10 +243,24 @@ impl Session {
         if !immediate || !unasked || pdu.data.len() > first_max {
             return Some(Cause::Protocol);
         }
+        let unasked = if more { first_max } else { pdu.data.len() };
+        let room = self.tasks.unasked_bytes() + unasked as u64 <= UNASKED_BYTES_MAX;
+        if !room || self.tasks.len() >= COMMANDS_MAX as usize {
+            self.refuse(wire, &request);
+            return None;
+        }
         self.commands += 1;
-        self.tasks.insert(Entry::new(request, pdu.data, more));
+        self.tasks.insert(Entry::new(request, pdu.data, more, unasked));
         wire.events.push_back(Event::Command(request));
         None
+    }
+
+    /// TASK SET FULL. What is on its way of the command's data is of use to nobody.
+    fn refuse(&self, wire: &mut Wire, request: &Request) {
+        self.open_window(wire);
+        let outcome = Outcome::bare(Status::TaskSetFull);
+        let residual = residual(request, Transfer::None, outcome.status, 0);
+        self.response(wire, request.task, &outcome, residual, 0);
     }
 
     fn data_out(&mut self, wire: &mut Wire, pdu: &Pdu<'_>) -> Option<Cause> {
@@ -256,12 +286,7 @@ impl Session {
         let task = header.task();
         let function = match header.0[1] & 0x7f {
             1 => {
-                let response = match self.tasks.remove(Task(header.tag())) {
-                    Some(_) => ManagementResponse::Complete,
-                    None => ManagementResponse::NoTask,
-                };
-                self.open_window(wire);
-                self.managed(wire, task, response);
+                self.abort(wire, task, Task(header.tag()));
                 return None;
             }
             2 => Function::AbortTaskSet,
@@ -269,25 +294,41 @@ impl Session {
             5 => Function::UnitReset,
             6 | 7 => Function::TargetReset,
             8 => {
-                self.managed(wire, task, ManagementResponse::NoReassignment);
+                Self::answer_management(wire, task, ManagementResponse::NoReassignment);
                 return None;
             }
             _ => {
-                self.managed(wire, task, ManagementResponse::NotSupported);
+                Self::answer_management(wire, task, ManagementResponse::NotSupported);
                 return None;
             }
         };
-        self.abort_all(wire);
         wire.events.push_back(Event::Management { task, function, lun: header.lun() });
         None
     }
 
+    /// ABORT TASK. The service hears of it before another command can have the same tag.
+    fn abort(&mut self, wire: &mut Wire, task: Task, aborted: Task) {
+        let response = match self.tasks.remove(aborted) {
+            Some(_) => {
+                wire.events.push_back(Event::Aborted(aborted));
+                ManagementResponse::Complete
+            }
+            None => ManagementResponse::NoTask,
+        };
+        self.open_window(wire);
+        Self::answer_management(wire, task, response);
+        // Others may have the room for its data.
+        self.ask(wire);
+    }
+
     fn text(&mut self, wire: &mut Wire, pdu: &Pdu<'_>) -> Option<Cause> {
         let header = &pdu.header;
-        let goes_on = !self.told.is_empty() && header.tag() != NO_TAG;
-        if !goes_on {
-            // A new request ends what was left of an answer.
+        if header.tag() == NO_TAG {
+            // A new request ends what was left of another one and of its answer.
+            self.asked.clear();
             self.told.clear();
+        }
+        if self.told.is_empty() {
             if self.asked.len() + pdu.data.len() > TEXT_BYTES_MAX {
                 return Some(Cause::Protocol);
             }
@@ -299,7 +340,8 @@ impl Session {
             let Ok(keys) = Keys::parse(&std::mem::take(&mut self.asked)) else {
                 return self.reject(wire, header, Rejection::InvalidField);
             };
-            self.told = discovery::answer(&keys, &self.who.session, &self.targets, &self.portal);
+            let parameters = &mut self.parameters;
+            self.told = discovery::answer(&keys, &self.who.session, &self.targets, &self.portal, parameters);
         }
         let part =
             if self.told.len() > self.parameters.segment_max as usize { Part::More } else { Part::Last };
@@ -335,6 +377,7 @@ impl Session {
     /// Sends data and tells in how many PDUs.
     fn data_in(&self, wire: &mut Wire, task: Task, data: &[u8], collapse: bool) -> u32 {
         let burst_max = self.parameters.burst_max as usize;
+        wire.output.reserve(data.len(), data.len() / self.parameters.segment_max as usize + 2);
         let (mut offset, mut number) = (0, 0);
         while offset < data.len() {
             let burst_end = (offset / burst_max + 1) * burst_max;

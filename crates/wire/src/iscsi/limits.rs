@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-/// Most bytes of a data segment before both sides have agreed on anything (RFC 7143, section 13.12).
+/// Most bytes of a data segment before both sides have agreed on anything (RFC 7143, section 13.12), and of one from an
+/// initiator that only looks for targets.
 pub const LOGIN_SEGMENT_BYTES_MAX: u32 = 8192;
 
 /// Most bytes of a data segment that initiators may send afterwards; our MaxRecvDataSegmentLength, as much as Linux
@@ -36,6 +37,10 @@ pub const LOGIN_REQUESTS_MAX: u32 = 32;
 /// How long a connection may take to log in, from its first byte.
 pub const LOGIN_MAX: Duration = Duration::from_secs(15);
 
+/// How long a connection that looks for targets may stay, from its first byte: nobody has to prove anything for it, and
+/// initiators ask once and leave.
+pub const DISCOVERY_MAX: Duration = Duration::from_secs(60);
+
 /// Most bytes of one sequence of data, in either direction; our side of MaxBurstLength.
 pub const BURST_BYTES_MAX: u32 = 1 << 20;
 
@@ -44,6 +49,10 @@ pub const FIRST_BURST_BYTES_MAX: u32 = 262_144;
 
 /// Most commands of one session at a time, which MaxCmdSN tells: what Linux uses at most.
 pub const COMMANDS_MAX: u32 = 128;
+
+/// Bytes of data that one session holds because they came unasked, in or behind commands that wait for the rest of
+/// them: first bursts of 64 commands, twice as many as Linux has under way for a disk.
+pub const UNASKED_BYTES_MAX: u64 = 16 << 20;
 
 /// Bytes of data that one session asks for at a time. One command may be longer by itself; others wait for it.
 pub const SOLICITED_BYTES_MAX: u64 = 8 << 20;

@@ -188,7 +188,16 @@ impl Login {
 
     /// Most bytes of a segment that the initiator may send from now on: only if we got to say so.
     pub(super) fn segment_max(&self) -> u32 {
-        if self.declared.segment { SEGMENT_BYTES_MAX } else { LOGIN_SEGMENT_BYTES_MAX }
+        if self.declared.segment { self.segment_declared() } else { LOGIN_SEGMENT_BYTES_MAX }
+    }
+
+    /// Who looks for targets has nothing long to send, and no proof for that much room.
+    fn segment_declared(&self) -> u32 {
+        if self.is_normal() { SEGMENT_BYTES_MAX } else { LOGIN_SEGMENT_BYTES_MAX }
+    }
+
+    fn is_normal(&self) -> bool {
+        self.who.as_ref().is_some_and(|who| who.session != SessionKind::Discovery)
     }
 
     fn take(&mut self, header: &Header, data: &[u8]) -> Result<Action, Refusal> {
@@ -237,8 +246,7 @@ impl Login {
     fn step(&mut self, header: &Header, keys: &Keys) -> Result<Action, Refusal> {
         let (current, next) = (stages(header) >> 2 & 3, stages(header) & 3);
         let mut text = Vec::new();
-        let normal = self.who.as_ref().is_some_and(|who| who.session != SessionKind::Discovery);
-        if normal && !self.declared.group {
+        if self.is_normal() && !self.declared.group {
             keys::put(&mut text, "TargetPortalGroupTag", &Portal::GROUP.to_string());
             self.declared.group = true;
         }
@@ -249,7 +257,7 @@ impl Login {
         }
         self.negotiate(keys, &mut text)?;
         if current == OPERATIONAL && !self.declared.segment {
-            keys::put(&mut text, "MaxRecvDataSegmentLength", &SEGMENT_BYTES_MAX.to_string());
+            keys::put(&mut text, "MaxRecvDataSegmentLength", &self.segment_declared().to_string());
             self.declared.segment = true;
         }
         if text.len() > LOGIN_SEGMENT_BYTES_MAX as usize {

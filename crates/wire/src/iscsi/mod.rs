@@ -4,8 +4,8 @@
 //! A service keeps one [`Connection`] per TCP connection. It gives [`Connection::handle_bytes`] what it received, which
 //! stops behind each PDU that needs a decision; takes [`Connection::poll_event`] until there is none; and when all
 //! bytes are handled sends what [`Connection::poll_output`] gives, in one call. A command is answered, or waits for its
-//! data, before more bytes are handed in, so that an aborted one is never half done; only what changes nothing, as a flush,
-//! may be answered later.
+//! data, before more bytes are handed in, so that an aborted one is never half done; only a flush, which changes nothing,
+//! may be done later, also that of a command that has written.
 //!
 //! Left out on purpose: error recovery above level 0 (no SNACK, no retransmission), several connections per session,
 //! bidirectional commands, CDBs longer than 16 bytes, markers, and pings of our own, since iPXE ignores them: TCP tells

@@ -116,6 +116,13 @@ impl Output {
         self.digests.data.append(&mut self.bytes, start);
     }
 
+    /// Makes room at once for what is about to come: a buffer that grows has up to twice as much.
+    pub(super) fn reserve(&mut self, data: usize, pieces: usize) {
+        /// A header, both digests, and padding.
+        const AROUND_BYTES: usize = BHS_BYTES + 4 + 4 + 3;
+        self.bytes.reserve(data + pieces * AROUND_BYTES);
+    }
+
     /// Whether nothing waits.
     pub(super) fn is_empty(&self) -> bool {
         self.bytes.is_empty()

@@ -143,12 +143,14 @@ pub(super) struct Tasks {
 }
 
 impl Entry {
-    /// Of a command with its immediate data; `more` when others come behind it unasked.
-    pub(super) fn new(request: Request, data: &[u8], more: bool) -> Self {
+    /// Of a command with its immediate data; `more` when others come behind it unasked, `unasked` bytes with those.
+    pub(super) fn new(request: Request, data: &[u8], more: bool, unasked: usize) -> Self {
+        let mut buffer = Vec::with_capacity(unasked);
+        buffer.extend_from_slice(data);
         Self {
             request,
             transfer: Transfer::None,
-            buffer: data.to_vec(),
+            buffer,
             received: data.len() as u64,
             wanted: u64::from(request.announced_out),
             flow: if more { Flow::Unasked(0) } else { Flow::Queued },
@@ -206,6 +208,12 @@ impl Tasks {
         self.entries.len()
     }
 
+    /// Bytes of data that came unasked, or have room because they will.
+    pub(super) fn unasked_bytes(&self) -> u64 {
+        let ungranted = self.entries.iter().filter(|entry| !entry.granted);
+        ungranted.map(|entry| entry.buffer.capacity() as u64).sum()
+    }
+
     pub(super) fn get(&self, task: Task) -> Option<&Entry> {
         self.entries.iter().find(|entry| entry.request.task == task)
     }
@@ -233,7 +241,9 @@ impl Tasks {
         entry.transfer = transfer;
         let wanted = if let Transfer::Out(bytes) = transfer { bytes } else { 0 };
         entry.wanted = wanted.min(u64::from(entry.request.announced_out));
-        entry.buffer.truncate(usize::try_from(entry.wanted).unwrap_or(usize::MAX));
+        let wanted = usize::try_from(entry.wanted).unwrap_or(usize::MAX);
+        entry.buffer.truncate(wanted);
+        entry.buffer.shrink_to(wanted);
         // What comes unasked has to be swallowed even where nobody wants it; a command that wants nothing does not
         // wait for that.
         if entry.wanted == 0 || (entry.whole() && !matches!(entry.flow, Flow::Unasked(_))) {
@@ -241,6 +251,15 @@ impl Tasks {
             return Collected::Whole;
         }
         Collected::Waiting
+    }
+
+    /// Of no use any more are the data of a command that only waits for its answer: others may have the room.
+    pub(super) fn forget_data(&mut self, task: Task) {
+        if let Some(entry) = self.get_mut(task) {
+            entry.buffer = Vec::new();
+            entry.granted = false;
+            entry.flow = Flow::Over;
+        }
     }
 
     /// Takes data. `None` for a command that is not there any more, whose data are of no use to anybody.
@@ -254,14 +273,23 @@ impl Tasks {
         Some(entry.receive(header, data, parameters))
     }
 
-    /// The next sequence that is to be asked for: in the order of the commands, as long as there is room.
-    pub(super) fn next_ask(&mut self, burst_max: u32) -> Option<Ask> {
+    /// Whose data are to be asked for next: in the order of the commands, as long as there is room. Nothing overtakes one
+    /// for which there is none yet, or many short ones would keep a long one waiting for ever.
+    fn next_to_ask(&self) -> Option<usize> {
         let held: u64 = self.entries.iter().filter(|entry| entry.granted).map(|entry| entry.wanted).sum();
         let room = |wanted: u64| held == 0 || held + wanted <= SOLICITED_BYTES_MAX;
-        let at = self.entries.iter().position(|entry| {
-            let asks = entry.flow == Flow::Queued && matches!(entry.transfer, Transfer::Out(_));
-            asks && !entry.whole() && (entry.granted || room(entry.wanted))
-        })?;
+        let asks = |entry: &Entry| {
+            entry.flow == Flow::Queued && matches!(entry.transfer, Transfer::Out(_)) && !entry.whole()
+        };
+        let first = self.entries.iter().position(|entry| asks(entry) && !entry.granted);
+        let mut entries = self.entries.iter().enumerate();
+        entries
+            .position(|(at, entry)| asks(entry) && (entry.granted || Some(at) == first && room(entry.wanted)))
+    }
+
+    /// The next sequence that is to be asked for.
+    pub(super) fn next_ask(&mut self, burst_max: u32) -> Option<Ask> {
+        let at = self.next_to_ask()?;
         self.tag = if self.tag.wrapping_add(1) == NO_TAG { 0 } else { self.tag.wrapping_add(1) };
         let tag = self.tag;
         let entry = &mut self.entries[at];

@@ -287,8 +287,8 @@ impl Lun {
     }
 }
 
-/// LUN 0, in the peripheral or the flat form (SAM-5 section 4.7).
-fn is_disk(lun: [u8; 8]) -> bool {
+/// Whether a LUN field says 0, in the peripheral or the flat form (SAM-5 section 4.7).
+pub fn is_disk(lun: [u8; 8]) -> bool {
     matches!(lun, [0x00 | 0x40, 0, 0, 0, 0, 0, 0, 0])
 }
 

@@ -31,7 +31,7 @@ pub use command::{
     PageValues, PersistentIn, PersistentOut, Timeouts,
 };
 pub use identity::{Access, Disk, Geometry, Identity, Provisioning};
-pub use lun::{Lun, Reset};
+pub use lun::{Lun, Reset, is_disk};
 pub use nexus::{InitiatorPort, NexusId};
 pub use sense::{Detail, Reason, Sense, SenseFormat, SenseKey, Status};
 pub use step::{

@@ -77,7 +77,8 @@ pub enum Space {
 }
 
 /// What the service has to do to the image. All extents lie on the disk, and the data from the initiator, which the
-/// service still has, are as long as the extent unless another length is told here.
+/// service still has, are as long as the extent unless another length is told here; a part of a block may follow them,
+/// which is of no meaning.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Io {
     /// Read the blocks; they are the data to the initiator.
@@ -110,6 +111,24 @@ pub enum Io {
         /// Most bytes of the answer; [`super::Lun::finish`] cuts it.
         allocation: u32,
     },
+}
+
+impl Io {
+    /// When it counts as done.
+    pub fn durability(&self) -> Durability {
+        match *self {
+            Self::Write(_, durability)
+            | Self::OrWrite(_, durability)
+            | Self::CompareAndWrite(_, durability) => durability,
+            Self::WriteVerify(..) | Self::Flush => Durability::Stable,
+            Self::Read(_)
+            | Self::Verify(..)
+            | Self::WriteSame(_)
+            | Self::Zero(..)
+            | Self::Unmap(_)
+            | Self::LbaStatus { .. } => Durability::Cached,
+        }
+    }
 }
 
 /// Blocks that are alike: how GET LBA STATUS sees them.

@@ -14,49 +14,61 @@ use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
 use rustix::io::Errno;
 
 use super::limits::FLUSHES_MAX;
+use super::target::Target;
 
 /// The flushes of one connection.
 #[derive(Debug)]
 pub(super) struct Flushes {
-    done: Receiver<(Request, Outcome)>,
-    tell: Sender<(Request, Outcome)>,
+    done: Receiver<Done>,
+    tell: Sender<Done>,
     /// Readable when one is done.
     signal: Arc<OwnedFd>,
     running: usize,
+    /// Commands for which there was no room: the next flush is for all of them.
+    waiting: Vec<Request>,
 }
+
+/// What a flush has come to, and the commands that it was for.
+type Done = (Vec<Request>, Outcome);
 
 impl Flushes {
     pub(super) fn new() -> io::Result<Self> {
         let (tell, done) = mpsc::channel();
         let signal = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
-        Ok(Self { done, tell, signal, running: 0 })
+        Ok(Self { done, tell, signal, running: 0, waiting: Vec::new() })
     }
 
-    /// Whether one more may run beside the others.
-    pub(super) fn has_room(&self) -> bool {
-        self.running < FLUSHES_MAX
+    /// Has a command wait for the next flush.
+    pub(super) fn push(&mut self, request: Request) {
+        self.waiting.push(request);
     }
 
-    /// Runs one. Without a thread for it, it is not run, and that is an error.
-    pub(super) fn run(
-        &mut self,
-        request: Request,
-        flush: impl FnOnce() -> Outcome + Send + 'static,
-    ) -> io::Result<()> {
-        let (tell, signal) = (self.tell.clone(), Arc::clone(&self.signal));
-        thread::Builder::new().name("iscsi-flush".into()).spawn(move || {
-            let outcome = flush();
-            // A connection that has ended does not wait for it.
-            if tell.send((request, outcome)).is_ok() {
-                let _ = rustix::io::write(&*signal, &1_u64.to_ne_bytes());
-            }
-        })?;
+    /// Keeps only some of the commands that wait.
+    pub(super) fn retain(&mut self, which: impl FnMut(&Request) -> bool) {
+        self.waiting.retain(which);
+    }
+
+    /// Begins a flush for all commands that wait, if there are any and one more may run beside the others.
+    pub(super) fn begin(&mut self, target: &Arc<Target>) {
+        if self.waiting.is_empty() || self.running == FLUSHES_MAX {
+            return;
+        }
         self.running += 1;
-        Ok(())
+        let requests = std::mem::take(&mut self.waiting);
+        let begun = {
+            let (target, requests) = (Arc::clone(target), requests.clone());
+            let (tell, signal) = (self.tell.clone(), Arc::clone(&self.signal));
+            let name = thread::Builder::new().name("iscsi-flush".into());
+            name.spawn(move || flush(&target, requests, &tell, &signal))
+        };
+        // Without a thread for it, others wait.
+        if begun.is_err() {
+            flush(target, requests, &self.tell, &self.signal);
+        }
     }
 
     /// One that is done.
-    pub(super) fn poll_done(&mut self) -> Option<(Request, Outcome)> {
+    pub(super) fn poll_done(&mut self) -> Option<Done> {
         let done = self.done.try_recv().ok()?;
         self.running -= 1;
         Some(done)
@@ -79,5 +91,13 @@ impl Flushes {
             return Ok(false);
         }
         Ok(true)
+    }
+}
+
+fn flush(target: &Target, requests: Vec<Request>, tell: &Sender<Done>, signal: &OwnedFd) {
+    let outcome = target.flush();
+    // A connection that has ended does not wait for it.
+    if tell.send((requests, outcome)).is_ok() {
+        let _ = rustix::io::write(signal, &1_u64.to_ne_bytes());
     }
 }

@@ -25,10 +25,14 @@ pub const LONG_COMMAND_BYTES_MIN: u64 = 2 << 20;
 /// moves 1 MiB at a time, so that only a few other initiators ever see it.
 pub const LONG_COMMANDS_BYTES_MAX: u64 = 256 << 20;
 
+/// What is lent of it to one connection: two of the longest writes, or one read, of which there are two copies until it
+/// is sent. Otherwise one initiator could keep all of it by never sending its data.
+pub const LONG_COMMANDS_BYTES_PER_SESSION_MAX: u64 = 64 << 20;
+
 /// Memory that a connection keeps for its next command; what a longer one took is given back.
 pub const KEPT_BYTES_MAX: usize = 2 << 20;
 
-/// Flushes of one connection beside each other, each with its thread; a further one holds up what comes behind it.
+/// Flushes of one connection beside each other, each with its thread. What asks for one meanwhile shares the next.
 pub const FLUSHES_MAX: usize = 4;
 
 /// How long an initiator may take nothing of what it is sent.
@@ -44,7 +48,7 @@ pub const UNACKNOWLEDGED_MAX: Duration = Duration::from_secs(60);
 /// What initiators are told that they have for logging out when the server stops.
 pub const STOP_TIME: Duration = Duration::from_secs(3);
 
-/// Disks of machines that are open at once, two files each; those that nobody uses make room.
+/// Disks of machines that are open at once, three files each; those that nobody uses make room.
 pub const MACHINE_DISKS_OPEN_MAX: usize = 1024;
 
 /// How long a login waits for an image that is being read: less than what initiators wait for it (15 s and more).

@@ -8,14 +8,15 @@ use std::time::{Duration, Instant};
 use bootlace_wire::iscsi::{
     Cause, Challenge, Collected, Connection, Event, LoginRequest, Portal, Refusal, Request, SessionKind, Task,
 };
-use bootlace_wire::scsi::limits::TRANSFER_BYTES_MAX;
 use bootlace_wire::scsi::{Outcome, Status, Transfer};
+use rustix::net::RecvFlags;
 
 use super::flush::Flushes;
 use super::limits::{BUFFER_BYTES, KEPT_BYTES_MAX, LOGIN_BUFFER_BYTES, OUTPUT_BYTES, STOP_TIME};
-use super::memory::Loan;
+use super::memory::{Account, Loan, needed};
 use super::table::Place;
 use super::target::{Executed, Session, Target, next_tsih};
+use super::told::{self, Told};
 use super::{Shared, random};
 use crate::counters::Counter;
 
@@ -25,6 +26,7 @@ struct Open {
     session: Arc<Session>,
     /// The aborts by others that were heeded.
     aborts: u64,
+    told: Told,
 }
 
 impl Drop for Open {
@@ -44,6 +46,9 @@ struct Link<'a> {
     open: Option<Open>,
     /// Writes that wait for their data, with the memory for them.
     pending: Vec<(Request, Loan)>,
+    memory: Account,
+    /// The memory of what is read and not sent yet.
+    unsent: Vec<Loan>,
     flushes: Flushes,
     read: Vec<u8>,
     output: Vec<u8>,
@@ -63,8 +68,8 @@ pub(super) fn serve(shared: &Shared, stream: TcpStream, place: &mut Place) {
         tracing::debug!(%peer, "an iSCSI connection ended: {error}");
     }
     if let Some(open) = link.open.take() {
-        let (initiator, target) = (&open.session.port.name, open.target.name());
-        tracing::info!(%peer, initiator, target, "iSCSI session ended");
+        tracing::debug!(%peer, initiator = open.session.port.name, "iSCSI session ended");
+        open.told.end(&shared.hub, peer);
     }
 }
 
@@ -82,6 +87,8 @@ impl<'a> Link<'a> {
             wanted: None,
             open: None,
             pending: Vec::new(),
+            memory: Account::new(&shared.memory),
+            unsent: Vec::new(),
             flushes: Flushes::new()?,
             read: Vec::new(),
             output: Vec::new(),
@@ -134,7 +141,7 @@ impl<'a> Link<'a> {
         loop {
             let left = self.protocol.poll_timeout().map(|until| until.saturating_sub(self.began.elapsed()));
             if left == Some(Duration::ZERO) {
-                self.shared.counters.count(Counter::IscsiSlowLogin);
+                self.shared.hub.counters().count(Counter::IscsiSlowLogin);
                 return Err(io::ErrorKind::TimedOut.into());
             }
             if left.is_some() || self.waits_by_time {
@@ -153,11 +160,8 @@ impl<'a> Link<'a> {
         if self.protocol.poll_output(&mut self.output) {
             self.stream.write_all(&self.output)?;
         }
-        for buffer in [&mut self.output, &mut self.read] {
-            if buffer.capacity() > KEPT_BYTES_MAX {
-                *buffer = Vec::new();
-            }
-        }
+        free_long(&mut self.output);
+        self.unsent.clear();
         Ok(())
     }
 
@@ -177,12 +181,13 @@ impl<'a> Link<'a> {
                         self.protocol.respond(task, &open.target.faulty(fault), &[]);
                     }
                 }
+                Event::Aborted(_) => self.forget_aborted(),
                 Event::Management { task, function, lun } => {
-                    self.pending.clear();
                     if let Some(open) = &mut self.open {
                         let response = open.target.manage(&open.session, function, lun);
                         self.protocol.managed(task, response);
                     }
+                    self.forget_aborted();
                 }
                 Event::Closed(cause) => self.closed(cause),
             }
@@ -199,11 +204,16 @@ impl<'a> Link<'a> {
                 self.wanted = Some(who);
                 self.protocol.admit(admission);
             }
-            Err(refusal) => {
-                tracing::info!(peer = %self.peer, initiator = who.initiator, ?refusal, "iSCSI login refused");
-                self.protocol.refuse(refusal);
-            }
+            Err(refusal) => self.refuse(&who, refusal),
         }
+    }
+
+    fn refuse(&mut self, who: &LoginRequest, refusal: Refusal) {
+        tracing::debug!(peer = %self.peer, initiator = who.initiator, ?refusal, "iSCSI login refused");
+        if let SessionKind::Normal { target } = &who.session {
+            told::refused(&self.shared.hub, self.peer, target, refusal);
+        }
+        self.protocol.refuse(refusal);
     }
 
     fn ready(&mut self) -> io::Result<()> {
@@ -211,17 +221,21 @@ impl<'a> Link<'a> {
         if let SessionKind::Normal { target } = &who.session {
             let stream = self.stream.try_clone()?;
             let begun = self.shared.target(target).and_then(|target| {
+                // It may have given up while this waited, and have logged in anew.
+                if has_hung_up(&stream) {
+                    return Err(Refusal::Unavailable);
+                }
                 let session = target.begin(&who, stream)?;
                 Ok((target, session))
             });
             match begun {
                 Ok((target, session)) => {
-                    tracing::info!(peer = %self.peer, initiator = who.initiator, target = target.name(), "iSCSI session");
-                    self.open = Some(Open { target, session, aborts: 0 });
+                    tracing::debug!(peer = %self.peer, initiator = who.initiator, "iSCSI session");
+                    let told = Told::begin(&self.shared.hub, self.peer, target.name());
+                    self.open = Some(Open { target, session, aborts: 0, told });
                 }
                 Err(refusal) => {
-                    tracing::info!(peer = %self.peer, initiator = who.initiator, ?refusal, "iSCSI login refused");
-                    self.protocol.refuse(refusal);
+                    self.refuse(&who, refusal);
                     return Ok(());
                 }
             }
@@ -233,25 +247,23 @@ impl<'a> Link<'a> {
     fn command(&mut self, request: Request) {
         let Some(open) = &self.open else { return };
         let transfer = open.target.expected(&request);
-        let bytes = match transfer {
-            Transfer::None => 0,
-            // An allocation length may be any; what has one is short.
-            Transfer::In(bytes) => bytes.min(TRANSFER_BYTES_MAX.into()),
-            Transfer::Out(bytes) => bytes.min(request.announced_out.into()),
-        };
-        let Some(loan) = self.shared.memory.lend(bytes) else {
+        let Some(loan) = self.memory.lend(needed(&request, transfer)) else {
             // What is on its way of its data is of no use any more.
             self.protocol.expect(request.task, Transfer::None);
             return self.protocol.respond(request.task, &Outcome::bare(Status::Busy), &[]);
         };
         match self.protocol.expect(request.task, transfer) {
-            Collected::Whole => self.execute(&request),
+            Collected::Whole => {
+                self.execute(&request);
+                self.unsent.push(loan);
+            }
             Collected::Waiting => self.pending.push((request, loan)),
         }
     }
 
     fn execute_pending(&mut self, task: Task) {
-        if let Some(at) = self.pending.iter().position(|(request, _)| request.task == task) {
+        let held = |request: &Request| request.task == task && self.protocol.holds(request);
+        if let Some(at) = self.pending.iter().position(|(request, _)| held(request)) {
             let (request, _loan) = self.pending.swap_remove(at);
             self.execute(&request);
         }
@@ -260,33 +272,35 @@ impl<'a> Link<'a> {
     fn execute(&mut self, request: &Request) {
         let Some(open) = &self.open else { return };
         let data = self.protocol.data(request.task);
+        let written = data.bytes.len();
         match open.target.execute(&open.session, request, data, &mut self.read) {
-            Some(Executed::Done(outcome)) => self.protocol.respond(request.task, &outcome, &self.read),
-            Some(Executed::Flush) => self.flush(request),
+            Some(Executed::Done(outcome)) => {
+                open.told.moved(self.read.len(), written);
+                self.protocol.respond(request.task, &outcome, &self.read);
+                free_long(&mut self.read);
+            }
+            Some(Executed::Flush) => {
+                open.told.moved(0, written);
+                self.protocol.forget_data(request.task);
+                self.flushes.push(*request);
+                self.flushes.begin(&open.target);
+            }
             None => self.over = true,
         }
     }
 
-    fn flush(&mut self, request: &Request) {
-        let Some(open) = &self.open else { return };
-        let (target, session) = (Arc::clone(&open.target), Arc::clone(&open.session));
-        if self.flushes.has_room() {
-            let (target, session) = (Arc::clone(&target), Arc::clone(&session));
-            if self.flushes.run(*request, move || target.flush(&session)).is_ok() {
-                return;
-            }
-        }
-        let outcome = target.flush(&session);
-        self.protocol.respond(request.task, &outcome, &[]);
-    }
-
-    /// Answers flushes that are done; those that were aborted meanwhile have no answer.
+    /// Answers flushes that are done, and begins the next one; those that were aborted meanwhile have no answer.
     fn finish_flushes(&mut self) {
         self.heed_aborts();
-        while let Some((request, outcome)) = self.flushes.poll_done() {
-            if self.protocol.holds(&request) {
-                self.protocol.respond(request.task, &outcome, &[]);
+        while let Some((requests, outcome)) = self.flushes.poll_done() {
+            for request in requests {
+                if self.protocol.holds(&request) {
+                    self.protocol.respond(request.task, &outcome, &[]);
+                }
             }
+        }
+        if let Some(open) = &self.open {
+            self.flushes.begin(&open.target);
         }
     }
 
@@ -296,22 +310,45 @@ impl<'a> Link<'a> {
         let aborts = open.session.aborts();
         if open.aborts != aborts {
             open.aborts = aborts;
-            self.pending.clear();
             self.protocol.abort_all();
+            self.forget_aborted();
         }
+    }
+
+    /// Gives back what was kept for commands that are not there any more.
+    fn forget_aborted(&mut self) {
+        self.pending.retain(|(request, _)| self.protocol.holds(request));
+        self.flushes.retain(|request| self.protocol.holds(request));
     }
 
     fn closed(&mut self, cause: Cause) {
         self.over = true;
         match cause {
             Cause::Refused(Refusal::Authentication) => {
-                self.shared.counters.count(Counter::IscsiUnproven);
-                tracing::warn!(peer = %self.peer, "iSCSI login refused: the initiator did not prove who it is");
+                self.shared.hub.counters().count(Counter::IscsiUnproven);
+                if let Some(LoginRequest { session: SessionKind::Normal { target }, .. }) = self.wanted.take()
+                {
+                    told::refused(&self.shared.hub, self.peer, &target, Refusal::Authentication);
+                }
             }
             Cause::Protocol | Cause::Digest => {
                 tracing::warn!(peer = %self.peer, ?cause, "iSCSI connection closed");
             }
-            Cause::Logout | Cause::Refused(_) | Cause::LoginTimeout => {}
+            Cause::Logout | Cause::Refused(_) | Cause::Timeout => {}
         }
+    }
+}
+
+/// Whether nobody is there any more to hear an answer.
+fn has_hung_up(stream: &TcpStream) -> bool {
+    let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
+    let mut byte = [0];
+    matches!(rustix::net::recv(stream, &mut byte[..], flags), Ok((0, _)))
+}
+
+/// What is kept for the next command is no more than that one needs.
+fn free_long(buffer: &mut Vec<u8>) {
+    if buffer.capacity() > KEPT_BYTES_MAX {
+        *buffer = Vec::new();
     }
 }

@@ -6,10 +6,12 @@
 
 use std::collections::HashMap;
 use std::fs::{DirBuilder, File};
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
 
 use anyhow::{Context, Result};
 use arc_swap::ArcSwap;
@@ -24,6 +26,7 @@ use bootlace_wire::scsi::Access;
 use super::images::Images;
 use super::limits::{IMAGE_WAIT, MACHINE_DISKS_OPEN_MAX};
 use super::target::{Sharing, Target, Traits, authentication, credentials};
+use crate::hub::Hub;
 use crate::serving::Serving;
 use crate::tokens::{Purpose, Tokens};
 
@@ -31,6 +34,12 @@ use crate::tokens::{Purpose, Tokens};
 const OVERLAYS: &str = "overlays";
 /// The folder of what is known of images, in the state folder.
 const MANIFESTS: &str = "manifests";
+
+/// Machines that log in at once do so beside each other, but for those that share one of these.
+const TURNS: usize = 64;
+
+/// Machines of which is remembered which boot was told a disk.
+const TOLD_MAX: usize = 10_000;
 
 /// Characters of a secret, 80 random bits: Windows takes 12 to 16.
 const SECRET_CHARS: usize = 16;
@@ -43,23 +52,26 @@ pub struct MachineDisks {
     tokens: Tokens,
     /// Of this run: a disk in memory is gone with it, and so are its names.
     run: [u8; 16],
-    generations: Generations,
-    images: Arc<Images>,
+    pub(super) generations: Generations,
+    pub(super) images: Arc<Images>,
+    hub: Arc<Hub>,
+    /// The boot that was told a disk last.
+    told: Mutex<HashMap<DiskId, Taker>>,
     open: Mutex<HashMap<DiskId, Open>>,
-    /// Disks are opened one after the other, while others are used.
-    turn: Mutex<()>,
+    /// Logins of a machine take turns.
+    turns: Vec<Mutex<()>>,
 }
 
 /// A disk that is used, or was.
 #[derive(Debug)]
-struct Open {
-    generation: Generation,
-    target: Arc<Target>,
-    medium: Medium,
+pub(super) struct Open {
+    pub(super) generation: Generation,
+    pub(super) target: Arc<Target>,
+    pub(super) medium: Medium,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Medium {
+pub(super) enum Medium {
     Files,
     Memory,
 }
@@ -88,6 +100,8 @@ struct Said {
     id: DiskId,
     disk: DiskBoot,
     generation: Generation,
+    /// Where it was when the name was made; the config may say something else by now.
+    medium: Medium,
 }
 
 impl std::fmt::Debug for MachineDisks {
@@ -98,7 +112,7 @@ impl std::fmt::Debug for MachineDisks {
 
 impl MachineDisks {
     /// Those of a state folder. Images that boots name are looked at from now on.
-    pub fn open(serving: Arc<ArcSwap<Serving>>, tokens: Tokens) -> Result<Arc<Self>> {
+    pub fn open(serving: Arc<ArcSwap<Serving>>, tokens: Tokens, hub: Arc<Hub>) -> Result<Arc<Self>> {
         let in_force = serving.load_full();
         let config = &in_force.config;
         let state_dir = &config.state_dir;
@@ -115,8 +129,10 @@ impl MachineDisks {
             run,
             generations: Generations::new(overlays, HostBoot::current()),
             images: Images::new(config.images.clone(), manifests),
+            hub,
+            told: Mutex::default(),
             open: Mutex::default(),
-            turn: Mutex::default(),
+            turns: (0..TURNS).map(|_| Mutex::default()).collect(),
         };
         for (_, disk) in config.disk_boots() {
             if let Err(Unnamed::Never(why)) = disks.images.named(&disk.image) {
@@ -131,7 +147,7 @@ impl MachineDisks {
         let hw = hw.to_string();
         let (session, started) = (taker.session.0.to_be_bytes(), taker.started.0.to_be_bytes());
         let bytes = self.tokens.derive(Purpose::DiskOfBoot, &[hw.as_bytes(), &session, &started]);
-        NamedFor { disks: Arc::clone(self), token: number(bytes) }
+        NamedFor { disks: Arc::clone(self), taker, token: number(bytes) }
     }
 
     /// Ends all sessions, and makes durable what machines wrote.
@@ -169,21 +185,38 @@ impl MachineDisks {
         }
     }
 
-    /// The target for an initiator that has done so: what was before it of this disk ends.
+    fn tell(&self, id: &DiskId, taker: Taker) {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        if told.len() >= TOLD_MAX && !told.contains_key(id) {
+            told.clear();
+        }
+        told.insert(id.clone(), taker);
+    }
+
+    /// The target for an initiator that has done so: what was before it of this disk ends, and a boot that was for once is done.
     pub(super) fn target(&self, name: &str) -> Result<Arc<Target>, Refusal> {
         let said = self.read(name).ok_or(Refusal::NotFound)?;
-        if let Found::It(target) = self.look_up(&said)? {
+        let target = self.opened(name, &said)?;
+        let told = self.told.lock().unwrap_or_else(PoisonError::into_inner).get(&said.id).copied();
+        if let Some(taker) = told {
+            self.hub.one_shots().logged_in(taker);
+        }
+        Ok(target)
+    }
+
+    fn opened(&self, name: &str, said: &Said) -> Result<Arc<Target>, Refusal> {
+        if let Found::It(target) = self.look_up(said)? {
             return Ok(target);
         }
-        let image = self.images.wait(IMAGE_WAIT, || self.image(&said.id, &said.disk, said.generation));
+        let image = self.images.wait(IMAGE_WAIT, || self.image(said));
         let image = image.map_err(|why| {
             if let Unnamed::Never(why) = why {
                 tracing::warn!(machine = said.id.machine(), "{why}");
             }
             Refusal::Unavailable
         })?;
-        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
-        let former = match self.look_up(&said)? {
+        let _turn = self.turn(&said.id);
+        let former = match self.look_up(said)? {
             Found::It(target) => return Ok(target),
             Found::Former(former) => Some(former),
             Found::None => None,
@@ -191,7 +224,7 @@ impl MachineDisks {
         let traits = Traits {
             name: name.to_owned(),
             known_by: said.id.folder(),
-            authentication: self.authentication(name, &said).ok_or(Refusal::Unavailable)?,
+            authentication: self.authentication(name, said).ok_or(Refusal::Unavailable)?,
             initiators: Some(vec![InitiatorPattern::Name(said.id.initiator())]),
             sharing: Sharing::OneInitiator,
             access: Access::ReadWrite,
@@ -199,30 +232,44 @@ impl MachineDisks {
         if former.is_none() {
             self.make_room()?;
         }
-        let disk = disk_of(&self.generations, &said, image)?;
+        let disk = disk_of(&self.generations, said, image)?;
         if let Some(former) = former {
-            former.close();
+            former.retire();
         }
         let target = Arc::new(Target::new(disk, traits));
-        let medium = Medium::from(said.disk.mode);
-        let open = Open { generation: said.generation, target: Arc::clone(&target), medium };
-        self.all().insert(said.id, open);
+        let open = Open { generation: said.generation, target: Arc::clone(&target), medium: said.medium };
+        let former = self.all().insert(said.id.clone(), open);
+        if former.is_some() {
+            // Its files may be large, and their space is given back with the last that has them open.
+            let _ = thread::Builder::new().name("retired".into()).spawn(move || drop(former));
+        }
         Ok(target)
     }
 
     /// What is open of a disk; an error when that is newer.
     fn look_up(&self, said: &Said) -> Result<Found, Refusal> {
+        let on_disk = match said.medium {
+            Medium::Files => self.current(&said.id).map_err(|_| Refusal::Unavailable)?,
+            Medium::Memory => None,
+        };
         let all = self.all();
-        let Some(open) = all.get(&said.id) else { return Ok(Found::None) };
-        if open.medium == Medium::from(said.disk.mode) {
-            if open.generation == said.generation {
+        let open = all.get(&said.id);
+        // Somebody may have removed its files, to have it made anew.
+        let is_there = |open: &Open| open.medium == Medium::Memory || on_disk == Some(open.generation);
+        let same = open.filter(|open| open.medium == said.medium && is_there(open));
+        match same {
+            Some(open) if open.generation == said.generation => {
                 return Ok(Found::It(Arc::clone(&open.target)));
             }
-            if open.generation.number >= said.generation.number {
-                return Err(Refusal::NotFound);
-            }
+            Some(open) if open.generation.number >= said.generation.number => return Err(Refusal::NotFound),
+            _ => {}
         }
-        Ok(Found::Former(Arc::clone(&open.target)))
+        // A name of before the config said something else is good for the disk that it was told for, and for no other.
+        let is_old = said.medium != Medium::from(said.disk.mode);
+        if is_old && (open.is_some() || on_disk != Some(said.generation)) {
+            return Err(Refusal::NotFound);
+        }
+        Ok(open.map_or(Found::None, |open| Found::Former(Arc::clone(&open.target))))
     }
 
     /// Closes disks that nobody uses when there are too many; those in memory would be gone.
@@ -240,11 +287,11 @@ impl MachineDisks {
     }
 
     /// The image of a generation: the one that it was made over, or that it would be made over now.
-    fn image(&self, id: &DiskId, disk: &DiskBoot, generation: Generation) -> Result<Arc<Image>, Unnamed> {
-        if Medium::from(disk.mode) == Medium::Files && self.current(id)? == Some(generation) {
-            let made_over =
-                self.generations.image_of(&id.folder(), generation).map_err(|error| damaged(id, &error))?;
-            return self.images.with(made_over, &disk.image);
+    fn image(&self, said: &Said) -> Result<Arc<Image>, Unnamed> {
+        let Said { id, disk, generation, medium } = said;
+        if *medium == Medium::Files && self.current(id)? == Some(*generation) {
+            let made_over = self.generations.image_of(&id.folder(), *generation);
+            return self.images.with(made_over.map_err(|error| damaged(id, &error))?, &disk.image);
         }
         self.images.named(&disk.image)
     }
@@ -279,17 +326,20 @@ impl MachineDisks {
             let (generation, check) = text.rsplit_once('-')?;
             let generation = Generation::parse(generation)?;
             let BootKind::Disk(disk) = &config.boot(id.boot()).kind else { return None };
-            let is_ours = same(check, &self.check(&id, disk.mode, generation));
-            is_ours.then(|| Said { id, disk: disk.clone(), generation })
+            let media = [Medium::Files, Medium::Memory];
+            let made_for = |medium: &Medium| same(check, &self.check(&id, *medium, generation));
+            let medium = media.into_iter().find(made_for)?;
+            Some(Said { id, disk: disk.clone(), generation, medium })
         })
     }
 
-    fn target_name(&self, id: &DiskId, mode: DiskMode, generation: Generation) -> String {
-        id.target(&format!("{generation}-{}", self.check(id, mode, generation)))
+    fn target_name(&self, said: &Said) -> String {
+        let Said { id, generation, medium, .. } = said;
+        id.target(&format!("{generation}-{}", self.check(id, *medium, *generation)))
     }
 
-    fn check(&self, id: &DiskId, mode: DiskMode, generation: Generation) -> String {
-        let run: &[u8] = if Medium::from(mode) == Medium::Memory { &self.run } else { &[] };
+    fn check(&self, id: &DiskId, medium: Medium, generation: Generation) -> String {
+        let run: &[u8] = if medium == Medium::Memory { &self.run } else { &[] };
         let parts = [id.folder(), generation.to_string()];
         let bytes = self.tokens.derive(Purpose::DiskName, &[parts[0].as_bytes(), parts[1].as_bytes(), run]);
         format!("{:016x}", number(bytes))
@@ -301,7 +351,13 @@ impl MachineDisks {
         chars.map(|byte| char::from(SECRET_ALPHABET[usize::from(byte % 32)])).collect()
     }
 
-    fn all(&self) -> MutexGuard<'_, HashMap<DiskId, Open>> {
+    /// Keeps others from opening it.
+    pub(super) fn turn(&self, id: &DiskId) -> MutexGuard<'_, ()> {
+        let turn = usize::try_from(number_of(id) % TURNS as u64).unwrap_or_default();
+        self.turns[turn].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn all(&self) -> MutexGuard<'_, HashMap<DiskId, Open>> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -310,15 +366,19 @@ impl MachineDisks {
 #[derive(Debug)]
 pub struct NamedFor {
     disks: Arc<MachineDisks>,
+    taker: Taker,
     token: u64,
 }
 
 impl DiskNames for NamedFor {
     fn name(&self, id: &DiskId, disk: &DiskBoot) -> Result<NamedDisk, Unnamed> {
         let generation = self.disks.generation(id, disk, self.token)?;
+        let medium = Medium::from(disk.mode);
+        let said = Said { id: id.clone(), disk: disk.clone(), generation, medium };
         // What a login would not find is told now, on the machine's screen.
-        self.disks.image(id, disk, generation)?;
-        let target = self.disks.target_name(id, disk.mode, generation);
+        self.disks.image(&said)?;
+        self.disks.tell(id, self.taker);
+        let target = self.disks.target_name(&said);
         let secret = Secret::new(self.disks.secret(&target));
         Ok(NamedDisk { target, secret })
     }
@@ -338,10 +398,10 @@ impl DiskNames for NotServed {
 
 /// Opens a disk, whose generation is made if this is the first login to it.
 fn disk_of(generations: &Generations, said: &Said, image: Arc<Image>) -> Result<Disk, Refusal> {
-    let Said { id, disk, generation } = said;
+    let Said { id, disk, generation, medium } = said;
     let size = image.size();
     let space = disk.space.map_or(Space::Unlimited, Space::Quota);
-    let opened = match Medium::from(disk.mode) {
+    let opened = match medium {
         Medium::Memory => Overlay::in_memory(image, size, space),
         Medium::Files => generations.login(&id.folder(), *generation, image, size, space, now_secs()),
     };
@@ -359,6 +419,13 @@ fn damaged(id: &DiskId, error: &Error) -> Unnamed {
 fn same(said: &str, right: &str) -> bool {
     let differing = said.bytes().zip(right.bytes()).fold(0, |sum, (one, other)| sum | (one ^ other));
     said.len() == right.len() && differing == 0
+}
+
+/// The same for a disk, and for few others.
+fn number_of(id: &DiskId) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    id.hash(&mut hasher);
+    hasher.finish()
 }
 
 fn number(bytes: [u8; 32]) -> u64 {

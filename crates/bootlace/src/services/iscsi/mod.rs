@@ -5,11 +5,13 @@ mod flush;
 mod images;
 pub mod limits;
 mod link;
+mod listing;
 mod machine_disks;
 mod memory;
 mod perform;
 mod table;
 mod target;
+mod told;
 
 use std::io;
 use std::net::{TcpListener, TcpStream};
@@ -25,11 +27,12 @@ use socket2::{SockRef, TcpKeepalive};
 
 pub use self::images::{IMAGES_MAX, find as find_image, missing as missing_image};
 use self::limits::{ACCEPT_PAUSE, SEND_TIME_MAX, SILENCE, STOP_TIME, UNACKNOWLEDGED_MAX};
+pub use self::listing::{Reset, told};
 pub use self::machine_disks::{MachineDisks, NamedFor, NotServed};
 use self::memory::Memory;
 use self::table::Table;
 use self::target::Target;
-use crate::counters::Counters;
+use crate::hub::Hub;
 
 /// What is served.
 #[derive(Debug, Default)]
@@ -54,11 +57,10 @@ impl Disks {
 }
 
 /// What all connections see.
-#[derive(Debug)]
 struct Shared {
     disks: Disks,
     table: Arc<Table>,
-    counters: Arc<Counters>,
+    hub: Arc<Hub>,
     memory: Arc<Memory>,
     /// Numbers the sessions.
     sessions: AtomicU64,
@@ -105,17 +107,12 @@ impl Shared {
 pub async fn serve(
     disks: Disks,
     listeners: Vec<TcpListener>,
-    counters: Arc<Counters>,
+    hub: Arc<Hub>,
     stop: impl Future<Output = ()>,
 ) -> io::Result<()> {
-    let table = Arc::new(Table::new(Arc::clone(&counters)));
-    let shared = Arc::new(Shared {
-        disks,
-        table,
-        counters,
-        memory: Arc::new(Memory::new()),
-        sessions: AtomicU64::new(0),
-    });
+    let table = Arc::new(Table::new(Arc::clone(hub.counters())));
+    let shared =
+        Arc::new(Shared { disks, table, hub, memory: Arc::new(Memory::new()), sessions: AtomicU64::new(0) });
     let mut accepting = tokio::task::JoinSet::new();
     for listener in listeners {
         accepting.spawn(accept(tokio::net::TcpListener::from_std(listener)?, Arc::clone(&shared)));

@@ -1,7 +1,7 @@
 //! What a SCSI command needs of a disk, done.
 
 use bootlace_disk::{Disk, Error, Provisioning};
-use bootlace_wire::scsi::{Compare, Durability, Extent, Io, IoError, IoResult, Provisioned, Run, Space};
+use bootlace_wire::scsi::{Compare, Extent, Io, IoError, IoResult, Provisioned, Run, Space};
 
 /// Bytes of a block, as of all our disks.
 const BLOCK: u64 = bootlace_disk::BLOCK_BYTES;
@@ -9,7 +9,7 @@ const BLOCK: u64 = bootlace_disk::BLOCK_BYTES;
 /// Bytes that are looked at or filled at a time where a command moves no data.
 const STEP_BYTES: u64 = 256 << 10;
 
-/// Does what a command needs. `data` came from the initiator; what it reads is in `read` afterwards, which is otherwise
+/// Does what a command needs, but makes nothing durable unless it is a flush: that may take long. `data` came from the initiator; what it reads is in `read` afterwards, which is otherwise
 /// empty. What was there before is overwritten as a whole: zeroes for each read would cost as much as a copy.
 pub(super) fn perform(disk: &Disk, io: &Io, data: &[u8], read: &mut Vec<u8>) -> IoResult {
     if !matches!(io, Io::Read(_)) {
@@ -24,26 +24,30 @@ pub(super) fn perform(disk: &Disk, io: &Io, data: &[u8], read: &mut Vec<u8>) -> 
             }
             result(done, read_error)
         }
-        Io::Write(extent, durability) => written(disk, *extent, data, *durability),
-        Io::WriteVerify(extent, compare) => match written(disk, *extent, data, Durability::Stable) {
-            IoResult::Done => verify(disk, *extent, *compare, data),
-            failed => failed,
-        },
+        Io::Write(extent, _) => written(disk, *extent, whole_blocks(*extent, data)),
+        Io::WriteVerify(extent, compare) => {
+            let data = whole_blocks(*extent, data);
+            match written(disk, *extent, data) {
+                IoResult::Done => verify(disk, *extent, *compare, data),
+                failed => failed,
+            }
+        }
         Io::Verify(extent, compare) => verify(disk, *extent, *compare, data),
-        Io::OrWrite(extent, durability) => {
+        Io::OrWrite(extent, _) => {
+            let data = whole_blocks(*extent, data);
             let mut bytes = vec![0; data.len()];
             match disk.read(extent.block * BLOCK, &mut bytes) {
                 Ok(()) => {
                     bytes.iter_mut().zip(data).for_each(|(byte, new)| *byte |= new);
-                    written(disk, *extent, &bytes, *durability)
+                    written(disk, *extent, &bytes)
                 }
                 failed => result(failed, read_error),
             }
         }
-        Io::CompareAndWrite(extent, durability) => {
+        Io::CompareAndWrite(extent, _) => {
             let (expected, new) = data.split_at(data.len() / 2);
             match compare(disk, *extent, |offset| &expected[offset as usize..]) {
-                IoResult::Done => written(disk, *extent, new, *durability),
+                IoResult::Done => written(disk, *extent, new),
                 failed => failed,
             }
         }
@@ -87,12 +91,13 @@ fn write_error(error: Error) -> IoError {
     }
 }
 
-fn written(disk: &Disk, extent: Extent, bytes: &[u8], durability: Durability) -> IoResult {
-    let done = disk.write(extent.block * BLOCK, bytes).and_then(|()| match durability {
-        Durability::Cached => Ok(()),
-        Durability::Stable => disk.flush(),
-    });
-    result(done, write_error)
+/// The data of an extent: there may be a part of a block behind them, which is written nowhere.
+fn whole_blocks(extent: Extent, data: &[u8]) -> &[u8] {
+    &data[..data.len().min((extent.blocks * BLOCK) as usize)]
+}
+
+fn written(disk: &Disk, extent: Extent, bytes: &[u8]) -> IoResult {
+    result(disk.write(extent.block * BLOCK, bytes), write_error)
 }
 
 fn fill(disk: &Disk, extent: Extent, block: &[u8]) -> IoResult {

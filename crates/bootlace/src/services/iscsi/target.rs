@@ -7,14 +7,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use anyhow::{Context, Result};
 use bootlace_core::config::{InitiatorPattern, IscsiTarget, TargetMode};
-use bootlace_disk::{Access, BLOCK_BYTES, Disk, GRANULE_BYTES, RawFile};
+use bootlace_disk::{Access, BLOCK_BYTES, Disk, GRANULE_BYTES, ImageId, RawFile};
 use bootlace_wire::iscsi::{
     Admission, Authentication, Chap, Credentials, Fault, Function, LoginRequest, ManagementResponse, Refusal,
     Request, Secret,
 };
 use bootlace_wire::scsi::{
-    self, DataOut, Geometry, Identity, InitiatorPort, Io, Lun, NexusId, Outcome, Provisioning, Reason, Reset,
-    Step, Transfer,
+    self, DataOut, Durability, Geometry, Identity, InitiatorPort, Io, Lun, NexusId, Outcome, Provisioning,
+    Reason, Reset, Step, Transfer,
 };
 use sha2::{Digest as _, Sha256};
 
@@ -66,6 +66,8 @@ struct Sessions {
     all: Vec<Arc<Session>>,
     /// No further one begins.
     closed: bool,
+    /// Numbers the logins.
+    logins: u64,
 }
 
 /// A session, as others see it.
@@ -73,6 +75,8 @@ struct Sessions {
 pub(super) struct Session {
     pub(super) nexus: NexusId,
     pub(super) port: InitiatorPort,
+    /// The login that it began with: later ones have higher numbers.
+    login: u64,
     stream: TcpStream,
     /// Held while a command is done: who ends the session has it alone.
     busy: RwLock<()>,
@@ -86,7 +90,7 @@ pub(super) struct Session {
 pub(super) enum Executed {
     /// It is over.
     Done(Outcome),
-    /// It is a flush, which is still to be done: [`Target::flush`].
+    /// It is a flush, or wrote what must be durable when it is answered: [`Target::flush`] is still to be done.
     Flush,
 }
 
@@ -96,11 +100,16 @@ impl Session {
         self.aborts.load(Ordering::Acquire)
     }
 
-    /// Ends it: none of its commands is done once this has returned.
+    /// Ends it: none of its commands is done once this has returned, but for a flush, which changes nothing.
     fn end(&self) {
         self.over.store(true, Ordering::Release);
         // A connection that is closed already is what is wanted.
         let _ = self.stream.shutdown(Shutdown::Both);
+        self.wait_idle();
+    }
+
+    /// Waits for the command that is being done.
+    fn wait_idle(&self) {
         drop(self.busy.write().unwrap_or_else(PoisonError::into_inner));
     }
 }
@@ -186,11 +195,30 @@ impl Target {
         }
     }
 
+    /// Closes it for one that takes its disk's place.
+    pub(super) fn retire(&self) {
+        self.close();
+        self.disk.retire();
+    }
+
     /// Closes it if nobody uses it; whether it is closed.
     pub(super) fn close_idle(&self) -> bool {
         let mut sessions = lock(&self.sessions);
         sessions.closed |= sessions.all.is_empty();
         sessions.closed
+    }
+
+    /// Whether somebody has it.
+    pub(super) fn is_in_use(&self) -> bool {
+        !lock(&self.sessions).all.is_empty()
+    }
+
+    /// Bytes of its disk, bytes of what was written over an image, and that image.
+    pub(super) fn kept(&self) -> (u64, u64, Option<ImageId>) {
+        match &self.disk {
+            Disk::Overlay(overlay) => (overlay.size(), overlay.used(), Some(overlay.image_id())),
+            disk => (disk.size(), 0, None),
+        }
     }
 
     /// Makes durable what was written.
@@ -201,37 +229,51 @@ impl Target {
     /// Begins a session. One of the same initiator port ends, and, unless the target is shared, every other one of the
     /// same initiator: a machine that was switched off has not said so. The other commands of this disk go on.
     pub(super) fn begin(&self, who: &LoginRequest, stream: TcpStream) -> Result<Arc<Session>, Refusal> {
+        self.begin_as(self.next_login(), who, stream)
+    }
+
+    fn next_login(&self) -> u64 {
+        let mut sessions = lock(&self.sessions);
+        sessions.logins += 1;
+        sessions.logins
+    }
+
+    fn begin_as(&self, login: u64, who: &LoginRequest, stream: TcpStream) -> Result<Arc<Session>, Refusal> {
         let port = InitiatorPort { name: who.initiator.clone(), isid: who.isid };
         loop {
-            let older = {
+            let older: Vec<_> = {
                 let mut sessions = lock(&self.sessions);
                 let alone = self.traits.sharing == Sharing::OneInitiator;
                 let others = sessions.all.iter().any(|session| session.port.name != port.name);
-                if sessions.closed || (alone && others) {
+                let ends = |session: &&Arc<Session>| session.port == port || alone;
+                // Who came while this one waited is what the machine is now.
+                let overtaken = sessions.all.iter().filter(ends).any(|session| session.login > login);
+                if sessions.closed || (alone && others) || overtaken {
                     return Err(Refusal::Unavailable);
                 }
-                let older: Vec<_> =
-                    sessions.all.extract_if(.., |session| session.port == port || alone).collect();
+                let older: Vec<_> = sessions.all.iter().filter(ends).map(Arc::clone).collect();
                 if older.is_empty() {
-                    let session = self.attach(port, stream)?;
+                    let session = self.attach(login, port, stream)?;
                     sessions.all.push(Arc::clone(&session));
                     return Ok(session);
                 }
                 older
             };
-            // Without the lock, which a command that is being done may want. Somebody else may begin meanwhile.
+            // Without the lock, which a command that is being done may want. They stay known until they have ended: a
+            // further login waits for them as well.
             for session in older {
                 session.end();
-                lock(&self.lun).detach(session.nexus);
+                self.finish(&session);
             }
         }
     }
 
-    fn attach(&self, port: InitiatorPort, stream: TcpStream) -> Result<Arc<Session>, Refusal> {
+    fn attach(&self, login: u64, port: InitiatorPort, stream: TcpStream) -> Result<Arc<Session>, Refusal> {
         let nexus = lock(&self.lun).attach(port.clone()).ok_or(Refusal::OutOfResources)?;
         Ok(Arc::new(Session {
             nexus,
             port,
+            login,
             stream,
             busy: RwLock::default(),
             over: AtomicBool::new(false),
@@ -239,7 +281,7 @@ impl Target {
         }))
     }
 
-    /// Ends a session whose connection is over.
+    /// Forgets a session that has ended, or whose connection is over.
     pub(super) fn finish(&self, session: &Arc<Session>) {
         let mut sessions = lock(&self.sessions);
         if sessions.all.iter().any(|known| Arc::ptr_eq(known, session)) {
@@ -253,7 +295,7 @@ impl Target {
         lock(&self.lun).expected(request.lun, &request.cdb)
     }
 
-    /// Does a command, all but a flush; what it reads is in `read`. `None` when the session is over.
+    /// Does a command, all but its flush; what it reads is in `read`. `None` when the session is over.
     pub(super) fn execute(
         &self,
         session: &Session,
@@ -261,7 +303,7 @@ impl Target {
         data: DataOut<'_>,
         read: &mut Vec<u8>,
     ) -> Option<Executed> {
-        let _busy = session.busy.read().unwrap_or_else(PoisonError::into_inner);
+        let busy = session.busy.read().unwrap_or_else(PoisonError::into_inner);
         if session.over.load(Ordering::Acquire) {
             return None;
         }
@@ -271,24 +313,29 @@ impl Target {
             let aborted: Vec<NexusId> = std::iter::from_fn(|| lun.poll_abort()).collect();
             (step, aborted)
         };
-        self.abort(|other| aborted.contains(&other.nexus));
-        Some(match step {
+        let executed = match step {
             Step::Done(outcome) => {
                 read.clear();
                 Executed::Done(outcome)
             }
             Step::Io(Io::Flush) => Executed::Flush,
-            Step::Io(io) => {
-                let result = self.perform(&io, data.bytes, read);
-                Executed::Done(lock(&self.lun).finish(&io, &result))
-            }
-        })
+            Step::Io(io) => match self.perform(&io, data.bytes, read) {
+                scsi::IoResult::Done if io.durability() == Durability::Stable => Executed::Flush,
+                result => Executed::Done(lock(&self.lun).finish(&io, &result)),
+            },
+        };
+        // Two sessions that abort each other's commands must not wait for each other.
+        drop(busy);
+        if !aborted.is_empty() {
+            self.abort(|other| aborted.contains(&other.nexus));
+        }
+        Some(executed)
     }
 
-    /// Makes durable what was written before.
-    pub(super) fn flush(&self, session: &Session) -> Outcome {
-        let _busy = session.busy.read().unwrap_or_else(PoisonError::into_inner);
-        let result = self.perform(&Io::Flush, &[], &mut Vec::new());
+    /// Makes durable what was written before. It changes nothing, so nobody waits for it: not who ends the session, and
+    /// not the commands that must be alone, behind which all others would stand while the disk syncs.
+    pub(super) fn flush(&self) -> Outcome {
+        let result = perform::perform(&self.disk, &Io::Flush, &[], &mut Vec::new());
         lock(&self.lun).finish(&Io::Flush, &result)
     }
 
@@ -301,10 +348,10 @@ impl Target {
         lock(&self.lun).refuse(reason)
     }
 
-    /// Task management; the commands of the session itself are gone already.
+    /// Task management, but for the commands of the session itself.
     pub(super) fn manage(&self, session: &Session, function: Function, lun: [u8; 8]) -> ManagementResponse {
         let for_target = function == Function::TargetReset;
-        if !for_target && lun != [0; 8] {
+        if !for_target && !scsi::is_disk(lun) {
             return ManagementResponse::NoUnit;
         }
         let others = |other: &Session| other.nexus != session.nexus;
@@ -326,10 +373,16 @@ impl Target {
         ManagementResponse::Complete
     }
 
+    /// Has sessions forget their commands, and waits for those that are being done: whoever asked for it relies on
+    /// nothing being written by them afterwards.
     fn abort(&self, which: impl Fn(&Session) -> bool) {
-        for session in lock(&self.sessions).all.iter().filter(|session| which(session)) {
+        let all = lock(&self.sessions).all.clone();
+        let aborted: Vec<_> = all.into_iter().filter(|session| which(session)).collect();
+        for session in &aborted {
             session.aborts.fetch_add(1, Ordering::Release);
         }
+        // Without the lock. What begins meanwhile hears of a unit attention first, and does nothing.
+        aborted.iter().for_each(|session| session.wait_idle());
     }
 
     fn perform(&self, io: &Io, data: &[u8], read: &mut Vec<u8>) -> scsi::IoResult {
@@ -381,3 +434,6 @@ pub(super) fn next_tsih(counter: &AtomicU64) -> NonZeroU16 {
     let number = counter.fetch_add(1, Ordering::Relaxed) % u64::from(u16::MAX) + 1;
     u16::try_from(number).ok().and_then(NonZeroU16::new).unwrap_or(NonZeroU16::MIN)
 }
+
+#[cfg(test)]
+mod tests;

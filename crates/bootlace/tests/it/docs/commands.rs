@@ -13,9 +13,10 @@ const EXAMPLES: usize = 8;
 const OUTPUTS_SHOWN: usize = 2;
 /// Commands of the pages that ask a running server. Without one they say where they looked for it, which shows
 /// that they were understood; what they answer is shown by the demo and the lab's scenarios.
-const ASKED_OF_A_SERVER: [&str; 9] = [
+const ASKED_OF_A_SERVER: [&str; 12] = [
     "boots",
     "boots 1",
+    "image list",
     "leases",
     "machines",
     "machines adopt 52:54:00:12:34:56 web2 --boot rescue",
@@ -23,6 +24,8 @@ const ASKED_OF_A_SERVER: [&str; 9] = [
     "machines next-boot web1 rescue",
     "machines next-boot web1 rescue --confirm X1 --expires 2h",
     "machines next-boot web1 --cancel",
+    "overlay list",
+    "overlay reset web1 seat",
 ];
 /// Commands that run servers or send to a network; here it is only shown that their arguments are right.
 const SERVERS: [&str; 8] = [

@@ -9,6 +9,7 @@
 use std::time::Duration;
 
 use super::reach::Reach;
+use super::san::with_disk;
 use super::screen::{self, MESSAGE_SECS};
 use crate::boot::plan::{Action, Arg, MenuEntry, Plan, Source, Waiting};
 use crate::config::{BootName, LocalHow};
@@ -103,14 +104,16 @@ pub fn render(plan: &Plan, context: &ConfigContext) -> Result<String, String> {
             return Ok(text.0);
         }
         // GRUB came by a shim that vouches for kernels, or nobody asks.
-        Action::Linux { kernel, initrds, args, shim: _ } => linux(context, kernel, initrds, args)?,
+        Action::Linux { kernel, initrds, args, shim: _, disk } => {
+            linux(context, kernel, initrds, &with_disk(args, disk.as_ref())?)?
+        }
         Action::Chain { url } => vec![format!("chainloader {}", word(&Place::of_url(url)?.to_string()))],
         Action::Efi { program } => {
             vec![format!("chainloader {}", word(&context.place(program)?.to_string()))]
         }
         Action::Script { .. } => return Err("a script for iPXE is nothing that GRUB can run".to_owned()),
         Action::Pxelinux(_) => return Err("pxelinux is no program that GRUB can start".to_owned()),
-        Action::San { .. } => return Err("GRUB attaches no iSCSI disk".to_owned()),
+        Action::San(_) => return Err("GRUB attaches no iSCSI disk".to_owned()),
         Action::Wait(Waiting::Name(_)) => return Err("only iPXE waits until a machine is known".to_owned()),
         Action::Wait(Waiting::Disk) => return Err("GRUB attaches no iSCSI disk".to_owned()),
     };

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::screen::{self, MESSAGE_SECS};
 use crate::boot::escape::{query_value, script_word, script_words};
-use crate::boot::plan::{Action, Arg, ChapLogin, MenuEntry, Plan, Source, Tree, Waiting};
+use crate::boot::plan::{Action, Arg, MenuEntry, Plan, SanDisk, Source, Tree, Waiting};
 use crate::boot::template::Server;
 use crate::config::{BootName, LocalHow, Secret};
 use crate::model::{Firmware, Var};
@@ -86,6 +86,10 @@ impl Script {
     fn failed(mut self, plan: &Plan, platform: Platform) -> String {
         self.line(":failed");
         self.line(&format!("echo Bootlace: boot {} failed at this step: ${{step}}", plan.boot));
+        if let Action::Linux { disk: Some(_), .. } = plan.action {
+            // It would be in the way of the next device.
+            self.line("sanunhook ||");
+        }
         self.wait_and_leave(platform);
         self.text
     }
@@ -123,8 +127,11 @@ pub fn render(plan: &Plan, context: &ScriptContext<'_>) -> String {
         Action::Menu { title, timeout, entries, default } => {
             menu(&mut script, context, (title, *timeout), entries, default);
         }
-        Action::Linux { kernel, initrds, args, shim } => {
+        Action::Linux { kernel, initrds, args, shim, disk } => {
             announce(&mut script, plan);
+            if let Some(disk) = disk {
+                hook(&mut script, disk);
+            }
             linux(&mut script, context, (kernel, initrds, args), shim.as_ref());
         }
         Action::Chain { url } => {
@@ -139,9 +146,9 @@ pub fn render(plan: &Plan, context: &ScriptContext<'_>) -> String {
             announce(&mut script, plan);
             program(&mut script, &url_of(source, context.server), platform);
         }
-        Action::San { target, initiator, chap } => {
+        Action::San(disk) => {
             announce(&mut script, plan);
-            san(&mut script, target, initiator.as_deref(), chap.as_ref());
+            san(&mut script, disk);
         }
     }
     script.failed(plan, platform)
@@ -190,6 +197,10 @@ fn wait(script: &mut Script, context: &ScriptContext<'_>, waiting: Waiting) {
         }
     };
     script.line(&format!("sleep {secs} || {}", leave(platform)));
+    if waiting == Waiting::Disk {
+        // What was asked for, with what was picked in a menu; builds before 2013 do not know it.
+        script.line("chain --replace --autofree ${cwuri} ||");
+    }
     script.line(&format!("chain --replace --autofree {}/boot.ipxe ||", context.server.url));
     script.say("Bootlace: the server does not answer");
     script.wait_and_leave(platform);
@@ -302,7 +313,21 @@ fn menu(
     local(script, &LocalHow::Auto, context.platform);
 }
 
-fn san(script: &mut Script, target: &str, initiator: Option<&str>, chap: Option<&ChapLogin>) {
+fn san(script: &mut Script, disk: &SanDisk) {
+    login(script, disk);
+    // A disk that stays attached after a failure would be in the way of the next device.
+    script.line("set keep-san 0 ||");
+    script.step("SAN", &format!("sanboot {}", script_word(&disk.target)));
+}
+
+/// Attaches a disk and describes it to whatever is started after it (iBFT).
+fn hook(script: &mut Script, disk: &SanDisk) {
+    login(script, disk);
+    script.line("set keep-san 1 ||");
+    script.step("SAN", &format!("sanhook {}", script_word(&disk.target)));
+}
+
+fn login(script: &mut Script, SanDisk { initiator, chap, .. }: &SanDisk) {
     if let Some(initiator) = initiator {
         script.line(&format!("set initiator-iqn {}", script_word(initiator)));
     }
@@ -314,9 +339,6 @@ fn san(script: &mut Script, target: &str, initiator: Option<&str>, chap: Option<
             set_secret(script, "reverse-password", Secret::expose(secret));
         }
     }
-    // A disk that stays attached after a failure would be in the way of the next device.
-    script.line("set keep-san 0 ||");
-    script.step("SAN", &format!("sanboot {}", script_word(target)));
 }
 
 /// Sets a text that must arrive unchanged: what iPXE would split, join or expand goes over as bytes.

@@ -3,6 +3,7 @@ pub mod grub;
 pub mod ipxe;
 pub mod pxelinux;
 mod reach;
+mod san;
 
 mod screen;
 

@@ -9,6 +9,7 @@ use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use super::reach::Reach;
+use super::san::with_disk;
 use super::screen::{self, MESSAGE_SECS};
 use crate::boot::plan::{Action, Arg, MenuEntry, Plan, Source, Tree, Waiting};
 use crate::config::{BootName, LocalHow};
@@ -134,20 +135,20 @@ pub fn render(plan: &Plan, context: &ConfigContext<'_>) -> Result<String, String
             local(&mut text, plan.boot.as_str(), how, context.flavour);
         }
         // pxelinux came without a shim, or the shim vouches for what it starts.
-        Action::Linux { kernel, initrds, args, shim: _ } => {
+        Action::Linux { kernel, initrds, args, shim: _, disk } => {
             text.line(&format!("DEFAULT {}", plan.boot));
             text.line("PROMPT 0");
             if context.flavour == Flavour::Pxelinux {
                 text.say(&format!("Bootlace: boot {}", plan.boot));
             }
             text.line(&format!("LABEL {}", plan.boot));
-            linux(&mut text, context, kernel, initrds, args)?;
+            linux(&mut text, context, kernel, initrds, &with_disk(args, disk.as_ref())?)?;
         }
         Action::Chain { .. } => return Err("pxelinux runs no script or program of another server".to_owned()),
         Action::Script { .. } => return Err("a script for iPXE is nothing that pxelinux can run".to_owned()),
         Action::Efi { .. } => return Err("pxelinux starts no EFI program".to_owned()),
         Action::Pxelinux(Tree { file, .. }) => return Err(format!("{file} runs already")),
-        Action::San { .. } => return Err("pxelinux attaches no iSCSI disk".to_owned()),
+        Action::San(_) => return Err("pxelinux attaches no iSCSI disk".to_owned()),
         Action::Wait(Waiting::Name(_)) => return Err("only iPXE waits until a machine is known".to_owned()),
         Action::Wait(Waiting::Disk) => return Err("pxelinux attaches no iSCSI disk".to_owned()),
     }

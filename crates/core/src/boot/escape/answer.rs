@@ -76,16 +76,20 @@ fn yaml(value: &str) -> Option<String> {
     sign.or(pair).or(first).or(last).or(marker)
 }
 
-/// One word of what a machine reported, harmless in all places of the language.
+/// One word of what a machine reported, harmless in all places of the language, also in a script that is a value there: those of
+/// AutoYaST run as root.
 pub(super) fn reported(out: &mut dyn Write, language: Language, value: &str) -> fmt::Result {
     let last = value.chars().count().saturating_sub(1);
     // `...` alone in a line ends a document of YAML.
     let dots = value.bytes().all(|b| b == b'.');
+    let mut before = None;
     for (at, c) in value.chars().enumerate() {
         let inside = at > 0 && at < last;
         let plain = match c {
             '.' => !dots,
             '_' | '/' | '+' => true,
+            // At an edge or beside another it would end a comment.
+            '-' if language == Language::Xml => inside && before != Some('-'),
             '-' => at > 0,
             // It would make a key of what stands before it, and is a path's or a `~`'s separator at the edges.
             ':' => inside,
@@ -93,12 +97,13 @@ pub(super) fn reported(out: &mut dyn Write, language: Language, value: &str) -> 
             ',' => !matches!(language, Language::Yaml | Language::Json),
             _ => c.is_ascii_alphanumeric(),
         };
+        before = Some(c);
         out.write_char(if plain { c } else { '_' })?;
     }
     Ok(())
 }
 
-/// Text or the value of an attribute, exactly; what XML 1.0 has no way to write (section 2.2) becomes `_`. A `-` at an edge
+/// A text of the config or the value of an attribute, exactly; what XML 1.0 has no way to write (section 2.2) becomes `_`. A `-` at an edge
 /// or beside another is written by number, so that it cannot end a comment.
 pub(super) fn xml(out: &mut dyn Write, value: &str) -> fmt::Result {
     let mut chars = value.chars().peekable();

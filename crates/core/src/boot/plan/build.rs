@@ -4,14 +4,15 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::slice;
 
-use super::{Action, Arg, ChapLogin, Entrusted, MenuEntry, Plan, Source, Tree, Waiting};
+use super::{Action, Arg, ChapLogin, Entrusted, MenuEntry, Plan, SanDisk, Source, Tree, Waiting};
 use crate::boot::choose::Choice;
 use crate::boot::disk::{DiskId, Unnamed};
 use crate::boot::escape::url_path;
-use crate::boot::install;
+use crate::boot::install::{self, Answered};
 use crate::boot::template::{Context, RenderError, Server, Template};
 use crate::config::{
-    Boot, BootKind, BootName, Chap, Config, DiskBoot, DiskChap, Install, Location, Menu, Pxelinux, San, Vars,
+    Boot, BootKind, BootName, Chap, Config, DiskBoot, DiskChap, Install, Location, Menu, Pxelinux, San,
+    SanKernel, Vars,
 };
 use crate::model::{Facts, Firmware, Var};
 
@@ -77,8 +78,12 @@ fn templates(boot: &Boot) -> Vec<&Template> {
             Location::Url(url) => Some(url),
         }
     }
+    fn of_kernel(kernel: &SanKernel) -> impl Iterator<Item = &Template> {
+        kernel.files().filter_map(of).chain([&kernel.cmdline])
+    }
     match &boot.kind {
-        BootKind::Local(_) | BootKind::Menu(_) | BootKind::Disk(_) | BootKind::Wait => Vec::new(),
+        BootKind::Local(_) | BootKind::Menu(_) | BootKind::Wait => Vec::new(),
+        BootKind::Disk(disk) => disk.kernel.iter().flat_map(of_kernel).collect(),
         BootKind::Pxelinux(Pxelinux { cmdline, serial, menu_title, .. }) => vec![cmdline, serial, menu_title],
         BootKind::Linux { kernel, initrd, cmdline, shim } => {
             let files = slice::from_ref(kernel).iter().chain(initrd).chain(shim);
@@ -87,7 +92,10 @@ fn templates(boot: &Boot) -> Vec<&Template> {
         BootKind::Chain { url } => vec![url],
         BootKind::Ipxe { script } => vec![script],
         BootKind::Efi { file } => of(file).into_iter().collect(),
-        BootKind::San(san) => [&san.target].into_iter().chain(&san.initiator).collect(),
+        BootKind::San(san) => {
+            let kernel = san.kernel.iter().flat_map(of_kernel);
+            [&san.target].into_iter().chain(&san.initiator).chain(kernel).collect()
+        }
         BootKind::Install(install) => {
             let files = slice::from_ref(&install.kernel).iter().chain(&install.initrd);
             let files = files.chain(&install.shim).chain(&install.source).filter_map(of);
@@ -116,6 +124,7 @@ pub fn build(
             initrds: initrd.iter().map(|file| builder.source("initrd", file)).collect::<Result<_, _>>()?,
             args: builder.args(cmdline)?,
             shim: shim.as_ref().map(|file| builder.source("shim", file)).transpose()?,
+            disk: None,
         },
         BootKind::Chain { url } => Action::Chain { url: builder.url("url", url)? },
         BootKind::Ipxe { script } => Action::Script { text: builder.render("script", script)? },
@@ -123,7 +132,7 @@ pub fn build(
         BootKind::Efi { file } => builder.efi(file)?,
         BootKind::Menu(menu) => builder.menu(menu),
         BootKind::San(san) => builder.san(san)?,
-        BootKind::Install(install) => builder.install(install, choice, entrusted.token)?,
+        BootKind::Install(install) => builder.install(install, choice, entrusted)?,
         BootKind::Disk(disk) => builder.disk(disk, entrusted)?,
         BootKind::Wait => Action::Wait(Waiting::Name(facts.mac())),
     };
@@ -155,7 +164,7 @@ pub fn answer(
     facts: &Facts,
     server: &Server,
     (token, name): (&str, &str),
-) -> Option<Result<String, RenderError>> {
+) -> Option<Result<Answered, RenderError>> {
     let (boot, install) = install;
     let vars = vars(boot, choice);
     let links = install::links(&server.url, token);
@@ -301,7 +310,7 @@ impl<'a> Builder<'a> {
         &self,
         install: &Install,
         choice: &Choice<'_>,
-        token: Option<&str>,
+        entrusted: Entrusted<'_>,
     ) -> Result<Action, PlanError> {
         if !choice.is_for_once() {
             let owner = choice.machine.map_or("MACHINE", |machine| &machine.name);
@@ -312,13 +321,13 @@ impl<'a> Builder<'a> {
                 Some(&fix),
             ));
         }
-        let Some(token) = token else {
+        let Some(token) = entrusted.tokens.and_then(|tokens| tokens.token(&self.boot.name)) else {
             let fix = "give the machine its address by Bootlace's DHCP, or put it on a link of the server";
             let why = "nothing shows which machine this address is, so it gets no answers";
             return Err(self.error("answer", why, Some(fix)));
         };
         let base = Server::by_address(self.config, self.context.server.ip).url;
-        let links = install::links(&base, token);
+        let links = install::links(&base, &token);
         // What is wrong with an answer is told before anything is installed.
         let context = Context { install: Some(&links), ..self.context };
         for answer in &install.answers {
@@ -342,6 +351,7 @@ impl<'a> Builder<'a> {
                 .collect::<Result<_, _>>()?,
             args,
             shim: install.shim.as_ref().map(|file| self.source("shim", file)).transpose()?,
+            disk: None,
         })
     }
 
@@ -377,11 +387,28 @@ impl<'a> Builder<'a> {
                 Some(name)
             }
         };
-        Ok(Action::San { target, initiator, chap: san.chap.as_ref().map(login) })
+        self.on_disk(san.kernel.as_ref(), SanDisk { target, initiator, chap: san.chap.as_ref().map(login) })
+    }
+
+    /// What is started with a disk attached.
+    fn on_disk(&self, kernel: Option<&SanKernel>, disk: SanDisk) -> Result<Action, PlanError> {
+        let Some(SanKernel { kernel, initrd, cmdline }) = kernel else { return Ok(Action::San(disk)) };
+        Ok(Action::Linux {
+            kernel: self.source("kernel", kernel)?,
+            initrds: initrd.iter().map(|file| self.source("initrd", file)).collect::<Result<_, _>>()?,
+            args: self.args(cmdline)?,
+            shim: None,
+            disk: Some(disk),
+        })
     }
 
     fn disk(&self, disk: &DiskBoot, entrusted: Entrusted<'_>) -> Result<Action, PlanError> {
         let Context { machine, facts, server, .. } = self.context;
+        if machine.is_none() && facts.mac().is_some_and(|mac| self.config.machines.is_shared(mac)) {
+            let fix = "write its uuid or serial into a [[machine]]";
+            let why = "its card is one of several machines (`shared_macs`), so it gets no disk";
+            return Err(self.error("kind", why, Some(fix)));
+        }
         let id = DiskId::of(machine, facts, &self.boot.name);
         let (Some(names), Some(id)) = (entrusted.disks, id) else {
             let fix = "give the machine its address by Bootlace's DHCP, or put it on a link of the server";
@@ -402,7 +429,7 @@ impl<'a> Builder<'a> {
                 Some(ChapLogin { username, password: named.secret, reverse: None })
             }
         };
-        Ok(Action::San { target, initiator: Some(id.initiator()), chap })
+        self.on_disk(disk.kernel.as_ref(), SanDisk { target, initiator: Some(id.initiator()), chap })
     }
 }
 

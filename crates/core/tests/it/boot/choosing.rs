@@ -191,8 +191,10 @@ fn a_one_shot_comes_before_machine_rules_and_default() {
     let of_machine = armed("web1", "rescue");
     assert_eq!(by(&of_machine, WEB1), rescue("web1"));
     assert_eq!(by(&of_machine, "52:54:00:00:00:01").0, "san", "it is another's");
-    // A machine of the config goes by its name, whatever its MAC; others have nothing else.
-    assert_eq!(by(&armed(WEB1, "rescue"), WEB1).0, "pxelinux");
+    // A machine of the config goes by its name, but may have been armed before it had one; others have nothing else.
+    assert_eq!(by(&armed(WEB1, "rescue"), WEB1), rescue(WEB1));
+    let both = OneShots(armed(WEB1, "menu").0.into_iter().chain(armed("web1", "rescue").0).collect());
+    assert_eq!(by(&both, WEB1), rescue("web1"));
     let of_stranger = armed("52:54:00:00:00:01", "rescue");
     let choice = choose::choose(&config, next(&of_stranger), &mac("52:54:00:00:00:01"), None);
     assert_eq!(decided(&choice), rescue("52:54:00:00:00:01"));
@@ -248,6 +250,11 @@ fn a_one_shot_can_ask_for_the_serial() {
     let silent = choice(&done(mac(WEB1)));
     assert_eq!(decided(&silent).0, "local");
     assert_eq!(told(&silent).unwrap(), "not taken: boot rescue is for serial X1, and this one is not known");
+    let taker = Taker { session: SessionId(7), started: NOW };
+    shots.0.get_mut(&Owner::named("web1")).unwrap().stage = Stage::Taken(taker);
+    let its_own = Offered { asker: Some(taker), ..next(&shots) };
+    let again = choose::choose(&config, its_own, &mac(WEB1), None);
+    assert_eq!(decided(&again).0, "rescue", "who has it has shown its serial");
 }
 
 #[test]

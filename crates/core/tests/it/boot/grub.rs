@@ -10,7 +10,8 @@ use bootlace_core::event::{DecidedBy, Protocol, ScriptEvent, ScriptStep};
 use bootlace_core::explain::grub::commands;
 use bootlace_core::files::{FileRequest, Identity, Resource, resolve};
 use bootlace_core::model::{Facts, Text, Timestamp, Var};
-use bootlace_core::oneshot::{Offered, OneShot, OneShots, Owner, Stage};
+use bootlace_core::oneshot::{Offered, OneShot, OneShots, Owner, Stage, Taker};
+use bootlace_core::session::SessionId;
 use proptest::prelude::*;
 use proptest::test_runner::{Config as Cases, RngSeed};
 
@@ -190,6 +191,42 @@ fn a_name_of_another_machine_takes_nothing_away_from_it() {
     }
     let by_ipxe = "mac-001234567890.ipxe";
     assert_eq!((boot(&stranger, by_ipxe), boot(&known(), by_ipxe)), (ScriptStep::Identify, once));
+}
+
+/// Nobody takes a one-shot by a piece, so that it would be there for the next boot, too.
+#[test]
+fn a_piece_is_of_a_one_shot_only_where_it_has_led() {
+    let mut config = config();
+    add_boot(&mut config, "usual", linux("usual"));
+    config.machines.extend([machine("web1", &[MAC], Some("usual"))]);
+    let shot = |stage| {
+        let boot = name("rescue");
+        OneShots(
+            [(
+                Owner::named("web1"),
+                OneShot { boot, confirm: None, armed: Timestamp(0), expires: None, stage },
+            )]
+            .into(),
+        )
+    };
+    let (known, loaders, rescue) = (known(), debian_loaders(), name("rescue"));
+    let piece = |asked: &str, shots: &OneShots, booting| {
+        let taker = Taker { session: SessionId(7), started: Timestamp(0) };
+        let next = Offered { all: Some(shots), asker: Some(taker), now: Timestamp(0) };
+        let request =
+            FileRequest { next, booting, protocol: Protocol::Tftp, ..request(&known, "", &loaders) };
+        let Resource::FileOrText { body, .. } = resolve(&config, asked, &request).resource else { panic!() };
+        body
+    };
+    let taker = Taker { session: SessionId(7), started: Timestamp(0) };
+    for asked in ["grub.cfg-include", "pxelinux.cfg/include/append"] {
+        let armed = piece(asked, &shot(Stage::Armed), None);
+        assert!(armed.contains("usual") && !armed.contains("hostname=web1"), "{armed}");
+        for stage in [Stage::Taken(taker), Stage::Done(taker)] {
+            let taken = piece(asked, &shot(stage), Some(&rescue));
+            assert!(taken.contains("hostname=web1"), "{taken}");
+        }
+    }
 }
 
 #[test]

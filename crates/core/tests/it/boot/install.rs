@@ -3,9 +3,10 @@
 use std::path::PathBuf;
 
 use bootlace_core::boot::choose::choose;
+use bootlace_core::boot::install::{PackedKind, TokenMaker};
 use bootlace_core::boot::plan::{Action, Entrusted, PlanError, build};
 use bootlace_core::boot::template::Server;
-use bootlace_core::config::{Config, Files, Source, load};
+use bootlace_core::config::{BootName, Config, Files, Source, load};
 use bootlace_core::event::{DecidedBy, Protocol, ScriptStep};
 use bootlace_core::files::{FileRequest, Identity, Resource, is_done, resolve, token_in, without_token};
 use bootlace_core::model::{Facts, Text, Timestamp, Var};
@@ -15,6 +16,19 @@ use super::sample::{SERVER, debian_loaders, facts, name, request};
 
 const MAC: &str = "00:12:34:56:78:90";
 const TOKEN: &str = "0123abcd";
+
+/// Makes always the same.
+#[derive(Debug)]
+struct Fixed;
+
+impl TokenMaker for Fixed {
+    fn token(&self, _: &BootName) -> Option<String> {
+        Some(TOKEN.to_owned())
+    }
+}
+
+/// For whom there is one.
+const ENTRUSTED: Entrusted<'_> = Entrusted { tokens: Some(&Fixed), disks: None };
 
 /// A machine whose usual boot is its disk, and installations of all families.
 fn config() -> Config {
@@ -55,6 +69,14 @@ family = "suse"
 kernel = "suse/linux"
 source = "http://mirror.example.com/suse"
 answer = "autoinst.xml"
+[boot.alpine]
+kind = "install"
+family = "alpine"
+kernel = "alpine/vmlinuz-lts"
+initrd = ["alpine/initramfs-lts"]
+source = "alpine/modloop-lts"
+answer = ["install.sh", "answers"]
+cmdline = "alpine_repo=http://mirror.example.com/alpine/main"
 [boot.wrong]
 kind = "install"
 family = "debian"
@@ -78,6 +100,8 @@ vars = { disk = "/dev/sdb" }
         ("host.ks.j2", "url --url={{ server.url }}\n"),
         ("config.ign", "{\"ignition\": {\"version\": \"3.4.0\"}}\n"),
         ("autoinst.xml", "<profile/>\n"),
+        ("install.sh", "setup-alpine -e -f /etc/bootlace/answers\nwget -O - {{ install.done }}\n"),
+        ("answers", "HOSTNAMEOPTS={{ machine.name }}\n"),
         ("wrong.cfg", "d-i x string {{ vars.nothing }}\n"),
     ];
     let source = Source { name: "bootlace.toml".into(), folder: PathBuf::new(), text: text.into() };
@@ -100,25 +124,18 @@ fn known() -> Facts {
     facts(&[(Var::Mac, MAC), (Var::Firmware, "bios"), (Var::Serial, "X 1")])
 }
 
-fn plan(shots: &OneShots, pick: Option<&str>, token: Option<&str>) -> Result<Vec<String>, PlanError> {
+fn plan(shots: &OneShots, pick: Option<&str>, entrusted: Entrusted<'_>) -> Result<Vec<String>, PlanError> {
     let (config, known) = (config(), known());
     let choice = choose(&config, next(shots), &known, pick);
     let boot = choice.boot().unwrap().clone();
-    let plan = build(
-        &config,
-        &choice,
-        &boot,
-        &known,
-        &Server::new(&config, SERVER),
-        Entrusted { token, disks: None },
-    )?;
+    let plan = build(&config, &choice, &boot, &known, &Server::new(&config, SERVER), entrusted)?;
     let Action::Linux { args, .. } = plan.action else { panic!("{plan:?}") };
     Ok(args.iter().map(|arg| arg.as_str().to_owned()).collect())
 }
 
 #[test]
 fn each_family_is_told_where_its_answers_are() {
-    let args = |boot: &str| plan(&armed(boot), None, Some(TOKEN)).unwrap();
+    let args = |boot: &str| plan(&armed(boot), None, ENTRUSTED).unwrap();
     let folder = format!("http://10.188.0.10/answer/{TOKEN}");
     let debian = format!(
         "auto=true priority=critical interface=auto url={folder}/preseed.cfg console=ttyS0 hostname=web1"
@@ -136,6 +153,11 @@ fn each_family_is_told_where_its_answers_are() {
          coreos.live.rootfs_url=http://10.188.0.10/coreos/rootfs.img coreos.inst.install_dev=/dev/vda"
     );
     assert_eq!(args("coreos").join(" "), coreos);
+    let alpine = format!(
+        "ip=dhcp apkovl={folder}/machine.apkovl.tar.gz modloop=http://10.188.0.10/alpine/modloop-lts \
+         alpine_repo=http://mirror.example.com/alpine/main"
+    );
+    assert_eq!(args("alpine").join(" "), alpine);
     let suse = format!("netsetup=dhcp autoyast={folder}/autoinst.xml install=http://mirror.example.com/suse");
     assert_eq!(args("suse").join(" "), suse);
 }
@@ -146,16 +168,7 @@ fn a_machine_is_installed_when_somebody_wants_it_and_not_each_time() {
     let refused = |config: &Config| {
         let choice = choose(config, Offered::default(), &known(), None);
         let server = Server::new(config, SERVER);
-        build(
-            config,
-            &choice,
-            &name("debian"),
-            &known(),
-            &server,
-            Entrusted { token: Some(TOKEN), disks: None },
-        )
-        .unwrap_err()
-        .to_string()
+        build(config, &choice, &name("debian"), &known(), &server, ENTRUSTED).unwrap_err().to_string()
     };
     let expected = "boot debian, kind: it installs a system, and is not armed for this machine; \
                     say `bootlace machines next-boot web1 debian`";
@@ -165,29 +178,28 @@ fn a_machine_is_installed_when_somebody_wants_it_and_not_each_time() {
     machine.overrides.boot = Some(name("debian"));
     config.machines = [machine].into_iter().collect();
     assert_eq!(refused(&config), expected);
-    let menu = plan(&armed("menu"), Some("debian"), Some(TOKEN)).unwrap();
+    let menu = plan(&armed("menu"), Some("debian"), ENTRUSTED).unwrap();
     assert!(menu[3].contains(TOKEN), "somebody picked it: {menu:?}");
-    let nobody = plan(&armed("debian"), None, None).unwrap_err();
+    let nobody = plan(&armed("debian"), None, Entrusted::default()).unwrap_err();
     assert!(nobody.message.contains("nothing shows which machine"), "{nobody}");
-    let wrong = plan(&armed("wrong"), None, Some(TOKEN)).unwrap_err().to_string();
+    let wrong = plan(&armed("wrong"), None, ENTRUSTED).unwrap_err().to_string();
     assert!(
         wrong.contains("boot wrong, answer: line 1, column 17") && wrong.contains("vars.nothing"),
         "{wrong}"
     );
 }
 
+#[derive(Clone, Copy)]
 struct Asking<'a> {
-    shots: &'a OneShots,
-    bearer: Option<Result<(), &'static str>>,
+    bearer: Option<Result<&'a BootName, &'static str>>,
     protocol: Protocol,
     identity: Identity,
 }
 
 fn ask(asking: &Asking<'_>, asked: &str) -> Resource {
     let (config, known, loaders) = (config(), known(), debian_loaders());
-    let Asking { shots, bearer, protocol, identity } = *asking;
-    let request =
-        FileRequest { next: next(shots), bearer, protocol, identity, ..request(&known, "", &loaders) };
+    let Asking { bearer, protocol, identity } = *asking;
+    let request = FileRequest { bearer, protocol, identity, ..request(&known, "", &loaders) };
     let resolution = resolve(&config, asked, &request);
     assert_eq!(resolution.script, None);
     resolution.resource
@@ -203,13 +215,9 @@ fn answer(asked: &str, asking: &Asking<'_>) -> Result<String, String> {
 
 #[test]
 fn answers_are_for_who_has_the_token() {
-    let (debian, ubuntu, none) = (armed("debian"), armed("ubuntu"), OneShots::default());
-    let of = |shots| Asking {
-        shots,
-        bearer: Some(Ok(())),
-        protocol: Protocol::Http,
-        identity: Identity::Confirmed,
-    };
+    let (debian, ubuntu, gone, local) = (name("debian"), name("ubuntu"), name("gone"), name("local"));
+    let of =
+        |boot| Asking { bearer: Some(Ok(boot)), protocol: Protocol::Http, identity: Identity::Confirmed };
     let preseed = format!("answer/{TOKEN}/preseed.cfg");
     let text = format!(
         "d-i disk string /dev/sdb\nd-i password hash-of-root\nd-i late wget http://10.188.0.10/done/{TOKEN}\n"
@@ -225,7 +233,8 @@ fn answers_are_for_who_has_the_token() {
     assert_eq!(answer(&preseed, &tftp), absent("it is for HTTP only"));
     let claimed = answer(&preseed, &Asking { identity: Identity::Claimed, ..of(&debian) });
     assert!(claimed.unwrap_err().contains("gets no secret"));
-    assert_eq!(answer(&preseed, &of(&none)), absent("this machine is not being installed"));
+    assert_eq!(answer(&preseed, &of(&gone)), absent("there is no boot gone any more"));
+    assert_eq!(answer(&preseed, &of(&local)), absent("boot local installs nothing any more"));
     let other = format!("answer/{TOKEN}/user-data");
     assert_eq!(answer(&other, &of(&debian)), absent("boot debian has no such answer"));
     assert_eq!(answer(&other, &of(&ubuntu)), Ok("#cloud-config\nserial: X_1\n".to_owned()));
@@ -243,13 +252,25 @@ fn answers_are_for_who_has_the_token() {
 }
 
 #[test]
-fn what_was_picked_at_the_screen_is_answered() {
-    let (config, known, loaders) = (config(), known(), debian_loaders());
-    let debian = name("debian");
-    let request =
-        FileRequest { bearer: Some(Ok(())), booting: Some(&debian), ..request(&known, "", &loaders) };
-    let resolution = resolve(&config, &format!("answer/{TOKEN}/preseed.cfg"), &request);
-    assert!(matches!(resolution.resource, Resource::Text { .. }), "{:?}", resolution.resource);
+fn alpine_gets_its_answers_in_one_archive() {
+    let alpine = self::name("alpine");
+    let of = Asking { bearer: Some(Ok(&alpine)), protocol: Protocol::Http, identity: Identity::Confirmed };
+    let name = format!("answer/{TOKEN}/machine.apkovl.tar.gz");
+    let Resource::Archive(entries) = ask(&of, &name) else { panic!("no archive") };
+    let of_path = |path: &str| &entries.iter().find(|entry| entry.path == path).unwrap().kind;
+    let file = |text: &str| PackedKind::File(text.to_owned());
+    assert_eq!(of_path("etc/hostname"), &file("web1\n"));
+    assert_eq!(of_path("etc/bootlace/answers"), &file("HOSTNAMEOPTS=web1\n"));
+    let script =
+        format!("setup-alpine -e -f /etc/bootlace/answers\nwget -O - http://10.188.0.10/done/{TOKEN}\n");
+    assert_eq!(of_path("etc/bootlace/install.sh"), &file(&script));
+    let PackedKind::Program(start) = of_path("etc/local.d/bootlace.start") else { panic!() };
+    assert!(start.contains("sh /etc/bootlace/install.sh"), "{start}");
+    assert_eq!(of_path("etc/runlevels/default/local"), &PackedKind::Link("/etc/init.d/local"));
+    let forged = Asking { bearer: Some(Err("this is no token")), ..of };
+    assert_eq!(answer(&name, &forged), Err("this is no token".to_owned()));
+    let debian = self::name("debian");
+    assert!(answer(&name, &Asking { bearer: Some(Ok(&debian)), ..of }).is_err(), "another family has none");
 }
 
 #[test]
@@ -273,7 +294,7 @@ fn the_script_tells_the_token_to_the_machine_alone() {
     let script = |identity| {
         let own = FileRequest {
             next: next(&shots),
-            entrusted: Entrusted { token: Some(TOKEN), disks: None },
+            entrusted: ENTRUSTED,
             identity,
             ..request(&known, "", &loaders)
         };

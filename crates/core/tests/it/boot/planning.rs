@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use bootlace_core::boot::choose::choose;
 use bootlace_core::boot::disk::{DiskId, DiskNames, NamedDisk, Unnamed};
-use bootlace_core::boot::plan::{Action, Entrusted, Plan, PlanError, Source, Waiting, build};
+use bootlace_core::boot::plan::{Action, Entrusted, Plan, PlanError, SanDisk, Source, Waiting, build};
 use bootlace_core::boot::template::{Language, Server};
 use bootlace_core::config::{
     BootKind, Config, DiskBoot, Location, San, Secret, Source as ConfigSource, load,
@@ -56,7 +56,12 @@ fn what_cannot_be_is_refused_with_what_to_do() {
     let mut config = config();
     let chain = |url: &str| BootKind::Chain { url: template(url, Language::Url) };
     let target = |text: &str| {
-        BootKind::San(San { target: template(text, Language::Iscsi), initiator: None, chap: None })
+        BootKind::San(San {
+            target: template(text, Language::Iscsi),
+            initiator: None,
+            chap: None,
+            kernel: None,
+        })
     };
     let iqn = "iqn.2007-08.com.example:x";
     let cases = [
@@ -94,7 +99,7 @@ fn iscsi_uris_of_all_shapes_pass() {
         "iscsi:[fe80::1]::3260::iqn.2007-08.com.example:x",
         "ISCSI:san:::2:naa.6001405abcdef",
     ] {
-        let kind = San { target: template(uri, Language::Iscsi), initiator: None, chap: None };
+        let kind = San { target: template(uri, Language::Iscsi), initiator: None, chap: None, kernel: None };
         add_boot(&mut config, "x", BootKind::San(kind));
         assert!(plan_for(&config, "x", &bios()).is_ok(), "{uri}");
     }
@@ -161,7 +166,7 @@ fn disk_plan(boot: &str, facts: &Facts, names: Option<&Names>) -> Result<Action,
     let files = [(PathBuf::from("p"), Ok("a-fixed-secret".to_owned()))];
     let config = load(&main, &files.into()).unwrap().config;
     let choice = choose(&config, Offered::default(), facts, None);
-    let entrusted = Entrusted { token: None, disks: names.map(|names| names as &dyn DiskNames) };
+    let entrusted = Entrusted { tokens: None, disks: names.map(|names| names as &dyn DiskNames) };
     let plan = build(&config, &choice, &name(boot), facts, &Server::new(&config, SERVER), entrusted)?;
     Ok(plan.action)
 }
@@ -170,7 +175,7 @@ fn disk_plan(boot: &str, facts: &Facts, names: Option<&Names>) -> Result<Action,
 fn a_disk_is_the_machines_own() {
     let names = Names(Ok(()));
     let login = |boot: &str, facts: &Facts| match disk_plan(boot, facts, Some(&names)).unwrap() {
-        Action::San { target, initiator, chap } => {
+        Action::San(SanDisk { target, initiator, chap }) => {
             let chap = chap.map(|chap| (chap.username, chap.password.expose().to_owned()));
             (target, initiator.unwrap(), chap)
         }

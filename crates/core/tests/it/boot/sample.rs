@@ -77,6 +77,7 @@ pub(super) fn linux(cmdline: &str) -> BootKind {
 pub(super) fn san(chap: Option<Chap>) -> BootKind {
     let target = "iscsi:san.example.com:6:3260:0:iqn.2007-08.com.example.san:sometarget";
     BootKind::San(San {
+        kernel: None,
         target: template(target, Language::Iscsi),
         initiator: Some(template("iqn.2007-08.com.example.initiator:{{ machine.name }}", Language::Iscsi)),
         chap,

@@ -155,6 +155,7 @@ fn step_line(step: &Step) -> String {
         Step::Script { name, boot: None } => format!("script {name}"),
         Step::Script { name, boot: Some((boot, by)) } => format!("script {name}: {boot} by {by}"),
         Step::File { protocol, name } => format!("{} {name}", protocol.name()),
+        Step::Disk { target } => format!("disk {target}"),
         Step::Absent { protocol, name } => format!("{} {name} is absent", protocol.name()),
     }
 }
@@ -163,7 +164,10 @@ fn trail(event: &Event) -> Vec<String> {
     let trail = match &event.kind {
         EventKind::Dhcp(dhcp) => &dhcp.trail,
         EventKind::Script(script) => &script.trail,
-        EventKind::File(_) | EventKind::Contradiction { .. } | EventKind::Conflict { .. } => {
+        EventKind::File(_)
+        | EventKind::Disk(_)
+        | EventKind::Contradiction { .. }
+        | EventKind::Conflict { .. } => {
             return Vec::new();
         }
     };

@@ -7,8 +7,8 @@ use bootlace_wire::dhcp::{Code, Message, MessageType, Op};
 use std::net::{Ipv4Addr, SocketAddrV4};
 
 use super::{
-    STAGES, at, boots, chain, come_to, contradiction, dhcp, discover, event, file, given, machine, now,
-    problem, request, script, sent, stopped,
+    STAGES, at, boots, boots_by, chain, come_to, contradiction, dhcp, discover, event, file, given, machine,
+    now, problem, request, script, sent, sent_by, stopped,
 };
 
 const FIRST: Option<SessionId> = Some(SessionId(1));
@@ -40,8 +40,38 @@ fn what_opens_the_next_session() {
     assert_eq!(lands(|| discover(Os, 9)), same);
     assert_eq!(lands(|| request(Os, 9)), same);
     assert_eq!(lands(boots), same);
+    let next_after_payload = [1, 1, 1, 2, 2];
+    for name in ["boot.ipxe", "autoexec.ipxe", "ipxe/autoexec.ipxe"] {
+        assert_eq!(lands(|| boots_by(name)), next_after_payload, "{name}");
+    }
+    assert_eq!(lands(|| sent_by("autoexec.ipxe")), same, "it may have been asked for long before");
     assert_eq!(lands(sent), same);
     assert_eq!(lands(contradiction), same);
+}
+
+/// Where nobody speaks DHCP that we see, a loader that asks for its first config again has started again.
+#[test]
+fn a_first_config_opens_the_next_session_and_no_other_name_does() {
+    const BY_MAC: &str = "pxelinux.cfg/01-02-00-00-00-00-01";
+    let mut sessions = Sessions::new(SessionId(1));
+    let lands = |sessions: &mut Sessions, kind| sessions.apply(&event(0, kind));
+    assert_eq!(lands(&mut sessions, boots_by(BY_MAC)), FIRST);
+    for module in ["ldlinux.c32", "bios/MENU.C32"] {
+        assert_eq!(lands(&mut sessions, sent_by(module)), FIRST);
+    }
+    assert_eq!(lands(&mut sessions, boots_by(BY_MAC)), FIRST, "its menu reads the config again");
+    assert_eq!(lands(&mut sessions, boots_by("pxelinux.cfg/boot-rescue")), FIRST, "an entry of the menu");
+    assert_eq!(lands(&mut sessions, sent()), FIRST);
+    assert_eq!(lands(&mut sessions, boots_by("pxelinux.cfg/default")), FIRST, "another name");
+    assert_eq!(lands(&mut sessions, boots_by("pxelinux.cfg/boot-rescue")), FIRST);
+    assert!(now(&sessions, 0).ends_before_name(BY_MAC) && !now(&sessions, 0).ends_before_name("script"));
+    assert_eq!(lands(&mut sessions, boots_by(BY_MAC)), NEXT);
+    // Who was sent there by a script goes on with what that decided.
+    let mut sessions = come_to(Stage::Payload);
+    assert_eq!(lands(&mut sessions, boots_by("boot.ipxe")), NEXT);
+    assert_eq!(lands(&mut sessions, sent_by("lpxelinux.0")), NEXT);
+    assert_eq!(lands(&mut sessions, boots_by(BY_MAC)), NEXT);
+    assert_eq!(lands(&mut sessions, boots_by(BY_MAC)), NEXT);
 }
 
 #[test]

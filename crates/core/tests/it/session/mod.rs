@@ -75,15 +75,13 @@ fn boot(text: &str) -> BootName {
 }
 
 fn script(step: ScriptStep) -> EventKind {
+    script_by("script", step)
+}
+
+fn script_by(name: &str, step: ScriptStep) -> EventKind {
     let mut facts = Facts::new();
     facts.set(Var::Serial, "S1");
-    EventKind::Script(ScriptEvent {
-        name: "boot.ipxe".into(),
-        step,
-        facts,
-        bytes: 100,
-        trail: Trail::default(),
-    })
+    EventKind::Script(ScriptEvent { name: name.into(), step, facts, bytes: 100, trail: Trail::default() })
 }
 
 fn boots() -> EventKind {
@@ -98,12 +96,21 @@ fn chain() -> EventKind {
     script(ScriptStep::Chain { loader: "undionly.kpxe".into(), lacks: "menu".into() })
 }
 
+fn boots_by(name: &str) -> EventKind {
+    script_by(name, ScriptStep::Boot { boot: boot("rescue"), by: DecidedBy::Rule(1) })
+}
+
 fn file(outcome: FileOutcome) -> EventKind {
     EventKind::File(FileEvent { protocol: Protocol::Http, name: Text::from("debian/linux"), outcome })
 }
 
 fn sent() -> EventKind {
-    file(FileOutcome::Sent { bytes: 1000, took: Duration::from_millis(5), retransmits: 0 })
+    sent_by("debian/linux")
+}
+
+fn sent_by(name: &str) -> EventKind {
+    let outcome = FileOutcome::Sent { bytes: 1000, took: Duration::from_millis(5), retransmits: 0 };
+    EventKind::File(FileEvent { protocol: Protocol::Http, name: Text::from(name), outcome })
 }
 
 fn stopped() -> EventKind {

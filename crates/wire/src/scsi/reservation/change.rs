@@ -43,13 +43,18 @@ struct Parameters {
 
 const LIST_BYTES: usize = 24;
 
-fn parameters(list: &[u8]) -> Result<Parameters, Sense> {
+fn parameters(action: PersistentOut, list: &[u8]) -> Result<Parameters, Sense> {
     const SPEC_I_PT: u8 = 0x08;
     const ALL_TG_PT: u8 = 0x04;
     const APTPL: u8 = 0x01;
     const FLAGS: u16 = 20;
     let list: &[u8; LIST_BYTES] = list.try_into().map_err(|_| Reason::ParameterListLength)?;
-    if list[usize::from(FLAGS)] & (SPEC_I_PT | ALL_TG_PT | APTPL) != 0 {
+    // Two of them mean something for a registration only, and are ignored elsewhere (section 6.16.3).
+    let refused = match action {
+        PersistentOut::Register | PersistentOut::RegisterAndIgnore => SPEC_I_PT | ALL_TG_PT | APTPL,
+        _ => SPEC_I_PT,
+    };
+    if list[usize::from(FLAGS)] & refused != 0 {
         return Err(Sense::parameter(FLAGS));
     }
     let [a, b, c, d, e, f, g, h, rest @ ..] = *list;
@@ -77,7 +82,7 @@ impl Reservations {
         list: &[u8],
         port: &InitiatorPort,
     ) -> Result<Change, Sense> {
-        let parameters = parameters(list)?;
+        let parameters = parameters(action, list)?;
         let registered = self.key_of(port);
         let knows_its_key = registered == Some(parameters.key);
         match action {

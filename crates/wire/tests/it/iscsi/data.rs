@@ -1,7 +1,7 @@
 use bootlace_wire::iscsi::{Cause, Collected, Event, Fault, Task, limits};
 use bootlace_wire::scsi::{Outcome, Status, Transfer};
 
-use super::{Answer, Bench, NONE};
+use super::{Answer, Bench, NONE, header};
 
 const READ: u8 = 0xc0;
 const WRITE: u8 = 0xa0;
@@ -200,6 +200,66 @@ fn data_that_were_not_agreed_on_end_the_connection() {
 }
 
 #[test]
+fn data_that_come_unasked_are_bounded() {
+    let mut bench = Bench::with("");
+    let (first, all) = (limits::FIRST_BURST_BYTES_MAX, 2 * limits::FIRST_BURST_BYTES_MAX);
+    // Of some the data are in the PDU, of others on their way; the room of those that were asked for more is another one.
+    let room = limits::UNASKED_BYTES_MAX / u64::from(first) + limits::SOLICITED_BYTES_MAX / u64::from(all);
+    for task in 0..room as u32 {
+        let (flags, data) = if task < 40 { (WRITE, first) } else { (WRITE_MORE, 0) };
+        let events = bench.command(flags, task, all, &[0x2a], &vec![0; data as usize]);
+        assert!(matches!(events[..], [Event::Command(_)]), "{task}: {events:?}");
+        bench.connection.expect(Task(task), Transfer::Out(u64::from(all)));
+    }
+    assert!(bench.answers().iter().all(|answer| answer.opcode() == 0x31));
+    assert_eq!(bench.command(WRITE_MORE, 500, all, &[0x2a], &[0; 512]), []);
+    let answer = bench.answer();
+    assert_eq!((answer.opcode(), answer.header.0[3], answer.word(16)), (0x21, 0x28, 500));
+    assert_eq!((answer.flags(), answer.word(44)), (0x82, all));
+    assert_eq!(bench.data_out(0x80, (500, NONE), (0, 512), &vec![0; first as usize - 512]), []);
+    assert!(bench.answers().is_empty());
+    // What brings no data has its place.
+    assert_eq!(bench.command(READ, 501, 512, &[0x28], &[]).len(), 1);
+    bench.connection.respond(Task(0), &good(), &[]);
+    assert_eq!(bench.command(WRITE, 500, all, &[0x2a], &vec![0; first as usize]).len(), 1);
+}
+
+#[test]
+fn data_that_were_used_make_room_before_the_answer() {
+    let mut bench = Bench::with("ImmediateData=No InitialR2T=Yes");
+    let all = limits::SOLICITED_BYTES_MAX as u32;
+    for task in [1, 2] {
+        bench.command(WRITE, task, all, &[0x2a], &[]);
+        bench.connection.expect(Task(task), Transfer::Out(u64::from(all)));
+    }
+    assert_eq!(bench.answer().word(16), 1);
+    bench.connection.forget_data(Task(1));
+    assert_eq!(bench.connection.data(Task(1)).bytes, b"");
+    assert_eq!(bench.answer().word(16), 2);
+    bench.connection.respond(Task(1), &good(), &[]);
+    let answer = bench.answer();
+    assert_eq!((answer.opcode(), answer.word(16), answer.word(44)), (0x21, 1, 0));
+}
+
+#[test]
+fn short_writes_do_not_overtake_a_long_one() {
+    let mut bench = Bench::with("ImmediateData=No InitialR2T=Yes MaxBurstLength=512");
+    let all = limits::SOLICITED_BYTES_MAX as u32;
+    for (task, bytes) in [(1, 1024), (2, all), (3, 512), (4, 512)] {
+        bench.command(WRITE, task, bytes, &[0x2a], &[]);
+        bench.connection.expect(Task(task), Transfer::Out(u64::from(bytes)));
+    }
+    let first = bench.answer();
+    assert_eq!(first.word(16), 1);
+    // Who has room goes on.
+    bench.data_out(0x80, (1, first.word(20)), (0, 0), &[0; 512]);
+    assert_eq!(bench.answer().word(16), 1);
+    bench.connection.respond(Task(1), &good(), &[]);
+    let asked: Vec<(u8, u32)> = bench.answers().iter().map(|ask| (ask.opcode(), ask.word(16))).collect();
+    assert_eq!(asked, [(0x21, 1), (0x31, 2)]);
+}
+
+#[test]
 fn memory_for_data_is_bounded_and_commands_wait_in_order() {
     let mut bench = Bench::with("ImmediateData=No InitialR2T=Yes MaxBurstLength=512");
     let half = (limits::SOLICITED_BYTES_MAX / 2) as u32;
@@ -212,6 +272,13 @@ fn memory_for_data_is_bounded_and_commands_wait_in_order() {
     bench.connection.respond(Task(2), &good(), &[]);
     let asked: Vec<(u8, u32)> = bench.answers().iter().map(|ask| (ask.opcode(), ask.word(16))).collect();
     assert_eq!(asked, [(0x21, 2), (0x31, 3)]);
+    // What is aborted makes room as well.
+    bench.command(WRITE, 4, half, &[0x2a], &[]);
+    bench.connection.expect(Task(4), Transfer::Out(u64::from(half)));
+    assert!(bench.answers().is_empty());
+    bench.send(header(0x42, 0x81, &[(16, 9), (20, 1), (24, bench.number)]), &[]);
+    let asked: Vec<(u8, u32)> = bench.answers().iter().map(|ask| (ask.opcode(), ask.word(16))).collect();
+    assert_eq!(asked, [(0x22, 9), (0x31, 4)]);
     // One may be longer than the limit by itself.
     let mut bench = Bench::with("ImmediateData=No InitialR2T=Yes");
     bench.command(WRITE, 1, 3 * half, &[0x2a], &[]);

@@ -65,6 +65,24 @@ fn the_window_shrinks_by_what_waits_and_never_goes_back() {
 }
 
 #[test]
+fn commands_without_a_number_take_places_as_well() {
+    let mut bench = Bench::with("ImmediateData=No InitialR2T=Yes");
+    for task in 0..128 {
+        let events = bench.send(header(0x41, 0xa0, &[(16, task), (20, 512), (24, 1)]), &[]);
+        assert_eq!(events.len(), 1);
+        assert_eq!(bench.connection.expect(Task(task), Transfer::Out(512)), Collected::Waiting);
+    }
+    bench.answers();
+    for opcode in [0x41, 0x01] {
+        assert_eq!(bench.send(header(opcode, 0x80, &[(16, 500), (24, 1)]), &[]), []);
+        let answer = bench.answer();
+        assert_eq!((answer.opcode(), answer.header.0[3], answer.word(16)), (0x21, 0x28, 500));
+    }
+    bench.connection.respond(Task(0), &good(), &[]);
+    assert_eq!(bench.send(header(0x01, 0x80, &[(16, 500), (24, 2)]), &[]).len(), 1);
+}
+
+#[test]
 fn pings_are_echoed() {
     let mut bench = Bench::with("");
     let before = bench.send(header(0x40, 0x80, &[(8, 0), (16, 9), (20, NONE), (24, 1)]), b"are you there");
@@ -98,7 +116,8 @@ fn aborted_commands_have_no_answer() {
     bench.command(0xa0, 1, 512, &[0x2a], &[]);
     bench.connection.expect(Task(1), Transfer::Out(512));
     let tag = bench.answer().word(20);
-    bench.send(header(0x42, 0x81, &[(16, 2), (20, 1), (24, bench.number)]), &[]);
+    let events = bench.send(header(0x42, 0x81, &[(16, 2), (20, 1), (24, bench.number)]), &[]);
+    assert_eq!(events, [Event::Aborted(Task(1))]);
     let answer = bench.answer();
     assert_eq!((answer.opcode(), answer.header.0[2], answer.word(16)), (0x22, 0, 2));
     // Its data are on the way, and are swallowed.
@@ -146,6 +165,19 @@ fn larger_management_is_for_the_service() {
         bench.connection.respond(Task(1), &good(), &[]);
         assert!(bench.answers().is_empty(), "the command is gone");
     }
+    // For a logical unit that is not there.
+    let mut bench = Bench::with("ImmediateData=No InitialR2T=Yes");
+    bench.command(0xa0, 1, 512, &[0x2a], &[]);
+    bench.connection.expect(Task(1), Transfer::Out(512));
+    let tag = bench.answer().word(20);
+    assert_eq!(
+        bench.send(header(0x42, 0x85, &[(8, 0x0001_0000), (16, 2), (20, NONE), (24, 2)]), &[]).len(),
+        1
+    );
+    bench.connection.managed(Task(2), ManagementResponse::NoUnit);
+    assert_eq!(bench.answer().header.0[2], 2);
+    assert_eq!(bench.data_out(0x80, (1, tag), (0, 0), &[0; 512]), [Event::Data(Task(1))]);
+
     for (code, response) in [(3, 5), (8, 4), (99, 5)] {
         let mut bench = Bench::with("");
         assert_eq!(bench.send(header(0x42, 0x80 | code, &[(16, 2), (20, NONE), (24, 1)]), &[]), []);

@@ -64,7 +64,7 @@ fn libiscsi_with_discovery() {
     assert_eq!((answer.flags(), answer.text().as_str()), (0x81, "AuthMethod=None"));
     let answer =
         bench.login(0x87, "HeaderDigest=None,CRC32C DataDigest=None MaxRecvDataSegmentLength=262144");
-    assert_eq!(answer.text(), "HeaderDigest=None DataDigest=None MaxRecvDataSegmentLength=262144");
+    assert_eq!(answer.text(), "HeaderDigest=None DataDigest=None MaxRecvDataSegmentLength=8192");
 }
 
 #[test]
@@ -171,7 +171,7 @@ fn a_login_ends_by_its_time_or_its_length() {
     bench.connection.handle_timeout(until - Duration::from_nanos(1));
     assert_eq!(bench.connection.poll_event(), None);
     bench.connection.handle_timeout(until);
-    assert_eq!(bench.connection.poll_event(), Some(Event::Closed(Cause::LoginTimeout)));
+    assert_eq!(bench.connection.poll_event(), Some(Event::Closed(Cause::Timeout)));
 
     let mut bench = Bench::new(Authentication::Chap(chap()));
     bench.login(0x00, &named("AuthMethod=CHAP"));

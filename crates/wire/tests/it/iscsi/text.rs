@@ -1,4 +1,6 @@
-use bootlace_wire::iscsi::{Authentication, Event};
+use std::time::Duration;
+
+use bootlace_wire::iscsi::{Authentication, Cause, Event, limits};
 
 use super::{Bench, NONE, TARGET, header};
 
@@ -70,10 +72,52 @@ fn a_question_may_come_in_parts() {
 }
 
 #[test]
+fn a_new_question_takes_the_place_of_one_that_has_not_ended() {
+    let mut bench = finder(1, "");
+    assert_eq!(ask(&mut bench, 0x40, NONE, "SendTar").flags(), 0);
+    assert_eq!(ask(&mut bench, 0x80, NONE, "X-example=1\0").text(), "X-example=NotUnderstood");
+}
+
+#[test]
+fn a_session_may_declare_another_length() {
+    let mut bench = Bench::with("");
+    let declared = "MaxRecvDataSegmentLength=512\0InitiatorAlias=me\0";
+    assert_eq!(ask(&mut bench, 0x80, NONE, declared).text(), "");
+    bench.send(header(0x40, 0x80, &[(16, 9), (20, NONE), (24, bench.number)]), &[1; 600]);
+    assert_eq!(bench.answer().data.len(), 512);
+    let refused = ask(&mut bench, 0x80, NONE, "MaxRecvDataSegmentLength=1\0");
+    assert_eq!(refused.text(), "MaxRecvDataSegmentLength=Reject");
+    // The answer that follows obeys already.
+    let mut bench = finder(20, "");
+    let answer = ask(&mut bench, 0x80, NONE, "MaxRecvDataSegmentLength=512\0SendTargets=All\0");
+    assert_eq!((answer.flags(), answer.data.len()), (0x40, 512));
+    assert!(answer.text().starts_with("TargetName="));
+}
+
+#[test]
 fn what_is_no_text_is_rejected() {
     let mut bench = finder(1, "");
     let answer = ask(&mut bench, 0x80, NONE, "nothing");
     assert_eq!((answer.opcode(), answer.header.0[2], answer.data.len()), (0x3f, 0x09, 48));
+}
+
+#[test]
+fn who_looks_for_targets_has_little_room_and_a_minute() {
+    let mut bench = finder(1, "");
+    let until = bench.connection.poll_timeout().expect("a time");
+    assert_eq!(until, limits::DISCOVERY_MAX);
+    let mut long = header(0x04, 0x80, &[(16, 2), (20, NONE), (24, 1)]);
+    long[6..8].copy_from_slice(&(limits::LOGIN_SEGMENT_BYTES_MAX as u16 + 1).to_be_bytes());
+    assert_eq!(bench.bytes(&long), [Event::Closed(Cause::Protocol)]);
+
+    let mut bench = Bench::new(Authentication::None);
+    let first = "InitiatorName=iqn.2026-01.example:host SessionType=Discovery";
+    let answer = bench.login(0x87, first);
+    assert!(answer.text().contains("MaxRecvDataSegmentLength=8192"), "{}", answer.text());
+    bench.connection.handle_timeout(until - Duration::from_nanos(1));
+    assert_eq!(bench.connection.poll_event(), None);
+    bench.connection.handle_timeout(until);
+    assert_eq!(bench.connection.poll_event(), Some(Event::Closed(Cause::Timeout)));
 }
 
 #[test]

@@ -86,7 +86,7 @@ fn act(connection: &mut Connection, control: u8, event: Event) {
             connection.respond(task, &outcome, &[]);
         }
         Event::Management { task, .. } => connection.managed(task, ManagementResponse::Complete),
-        Event::Closed(_) => {}
+        Event::Aborted(_) | Event::Closed(_) => {}
     }
 }
 

@@ -35,6 +35,13 @@ impl Bench {
         self.outcome_of(nexus, cdb([0x5f, action, kind, 0, 0, 0, 0, 0, 24]), &list(key, service_key))
     }
 
+    /// By the first session, with flags in its list.
+    fn out_with(&mut self, action: u8, key: u64, flags: u8, service_key: u64) -> Outcome {
+        let mut list = list(key, service_key);
+        list[20] = flags;
+        self.outcome_of(0, cdb([0x5f, action, WE, 0, 0, 0, 0, 0, 24]), &list)
+    }
+
     fn done(&mut self, nexus: usize, action: u8, kind: u8, key: u64, service_key: u64) {
         let outcome = self.out(nexus, action, kind, key, service_key);
         assert_eq!(outcome.status, Status::Good, "{outcome:02x?}");
@@ -326,6 +333,20 @@ fn a_session_that_is_over_has_nothing_to_abort() {
 }
 
 #[test]
+fn flags_of_registrations_mean_nothing_elsewhere() {
+    const SPEC_I_PT: u8 = 0x08;
+    const OTHERS: u8 = 0x05;
+    for (action, service_key) in
+        [(RESERVE, 0), (RELEASE, 0), (PREEMPT, 11), (PREEMPT_AND_ABORT, 11), (CLEAR, 0)]
+    {
+        let mut bench = Bench::registered();
+        assert_eq!(codes(&bench.out_with(action, 10, SPEC_I_PT, service_key)), [5, 0x26, 0]);
+        let outcome = bench.out_with(action, 10, OTHERS, service_key);
+        assert_eq!(outcome.status, Status::Good, "{action}: {outcome:02x?}");
+    }
+}
+
+#[test]
 fn parameter_lists() {
     let mut bench = Bench::with_nexuses(thin(), 1);
     for length in [0, 23, 25] {
@@ -333,10 +354,10 @@ fn parameter_lists() {
         assert_eq!(bench.failure(cdb, &vec![0; length.into()]), [5, 0x1a, 0]);
     }
     // SPEC_I_PT, ALL_TG_PT, APTPL
-    for flag in [0x08, 0x04, 0x01] {
-        let mut flagged = list(0, 10);
-        flagged[20] = flag;
-        let outcome = bench.outcome_of(0, cdb([0x5f, REGISTER, 0, 0, 0, 0, 0, 0, 24]), &flagged);
+    for (action, flag) in
+        [REGISTER, IGNORE].into_iter().flat_map(|action| [8, 4, 1].map(|flag| (action, flag)))
+    {
+        let outcome = bench.out_with(action, 0, flag, 0);
         assert_eq!((codes(&outcome), &outcome.sense[15..18]), ([5, 0x26, 0], &[0x80, 0, 20][..]));
     }
     for action in [7, 8, 31] {
