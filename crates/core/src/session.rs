@@ -29,8 +29,8 @@ pub use table::{SESSIONS_MAX, Sessions};
 /// After this much silence whatever a machine does belongs to its next session.
 pub const SILENCE: Duration = Duration::from_secs(600);
 
-/// What the modules of pxelinux end in.
-const MODULE: &str = ".c32";
+/// What the parts of loaders end in: pxelinux's modules; GRUB's modules, their lists, its fonts and translations.
+const PARTS: [&str; 5] = [".c32", ".mod", ".lst", ".pf2", ".mo"];
 
 /// Identifies a session; numbers grow with time and are never used again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -268,7 +268,7 @@ impl Session {
                     self.proven = true;
                     self.bytes += bytes;
                     self.loader_sent |= self.loader.as_deref() == Some(file.name.as_str());
-                    let is_payload = self.stage >= Stage::Script && !is_module(file.name.as_str());
+                    let is_payload = self.stage >= Stage::Script && !is_part_of_loader(file.name.as_str());
                     self.reach(if is_payload { Stage::Payload } else { Stage::Loader });
                 }
                 FileOutcome::Aborted { bytes, why, .. } => {
@@ -322,8 +322,11 @@ impl Session {
     }
 }
 
-/// A part of pxelinux: its menu reads the config that it stands in once more.
-fn is_module(name: &str) -> bool {
-    let suffix = name.len().checked_sub(MODULE.len()).and_then(|at| name.get(at..));
-    suffix.is_some_and(|suffix| suffix.eq_ignore_ascii_case(MODULE))
+/// A part of a loader, which it fetches before, between and after the two times that it reads its first config:
+/// GRUB once more when it has found which one is there (normal/main.c), pxelinux's menu the one that it stands in.
+fn is_part_of_loader(name: &str) -> bool {
+    PARTS.iter().any(|suffix| {
+        let ending = name.len().checked_sub(suffix.len()).and_then(|at| name.get(at..));
+        ending.is_some_and(|ending| ending.eq_ignore_ascii_case(suffix))
+    })
 }

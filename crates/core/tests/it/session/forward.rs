@@ -66,6 +66,19 @@ fn a_first_config_opens_the_next_session_and_no_other_name_does() {
     assert_eq!(lands(&mut sessions, boots_by("pxelinux.cfg/boot-rescue")), FIRST);
     assert!(now(&sessions, 0).ends_before_name(BY_MAC) && !now(&sessions, 0).ends_before_name("script"));
     assert_eq!(lands(&mut sessions, boots_by(BY_MAC)), NEXT);
+    // GRUB finds out which one is there, loads its lists, and reads it.
+    const GRUB: &str = "boot/grub/grub.cfg-01-02-00-00-00-00-01";
+    let mut sessions = Sessions::new(SessionId(1));
+    assert_eq!(lands(&mut sessions, sent_by("boot/grub/i386-pc/normal.mod")), FIRST);
+    assert_eq!(lands(&mut sessions, boots_by(GRUB)), FIRST);
+    for part in ["i386-pc/command.lst", "fonts/unicode.pf2", "locale/de.mo"] {
+        assert_eq!(lands(&mut sessions, sent_by(part)), FIRST);
+    }
+    assert_eq!(lands(&mut sessions, boots_by(GRUB)), FIRST);
+    assert_eq!(lands(&mut sessions, sent_by("boot/grub/i386-pc/linux.mod")), FIRST);
+    assert_eq!(now(&sessions, 0).stage, Stage::Script, "nothing is fetched yet of what it boots");
+    assert_eq!(lands(&mut sessions, sent()), FIRST);
+    assert_eq!(lands(&mut sessions, boots_by(GRUB)), NEXT);
     // Who was sent there by a script goes on with what that decided.
     let mut sessions = come_to(Stage::Payload);
     assert_eq!(lands(&mut sessions, boots_by("boot.ipxe")), NEXT);
