@@ -186,6 +186,15 @@ impl Generations {
         Ok(overlay)
     }
 
+    /// Opens the generation that a machine has, which makes no file: who only looks at it may be another user.
+    /// [`Error::Busy`] if somebody has it; nobody else gets it for as long as it is open.
+    pub fn open_current(&self, machine: &str, image: Arc<Image>) -> Result<Option<Overlay>> {
+        let Some(current) = self.current(machine)? else { return Ok(None) };
+        let folder = self.machine(machine)?.join(current.to_string());
+        let boot = self.boot.filter(|_| Overlay::has_notes(&folder));
+        Overlay::open(&folder, image, Space::Unlimited, boot, &self.recorder).map(Some)
+    }
+
     fn make(&self, machine: &str, folder: &Path, header: &Header) -> Result<()> {
         let home = self.machine(machine)?;
         if !home.try_exists()? {

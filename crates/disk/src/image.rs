@@ -186,7 +186,10 @@ impl Stamp {
 
     fn keep(&self, manifest: &Path, id: ImageId) {
         let hex = id.to_string();
-        let _ = fs::write(manifest, format!("{}sha256 {hex}\ncrc32c {}\n", self.0, checksum(&self.0, &hex)));
+        let text = format!("{}sha256 {hex}\ncrc32c {}\n", self.0, checksum(&self.0, &hex));
+        // Not written over: it may be of another user, who keeps the folder with this one.
+        let new = manifest.with_added_extension("new");
+        let _ = fs::write(&new, text).and_then(|()| fs::rename(&new, manifest));
     }
 }
 

@@ -90,6 +90,11 @@ impl Overlay {
         read_header(&File::open(folder.join(MAP), &Recorder::default())?)
     }
 
+    /// Whether changes of it were noted, in this start of the host or in another.
+    pub(crate) fn has_notes(folder: &Path) -> bool {
+        folder.join(RECENT).exists()
+    }
+
     /// Opens the overlay in a folder.
     pub(crate) fn open(
         folder: &Path,

@@ -17,7 +17,7 @@ use super::{Context, Scenario};
 pub(super) const SCENARIOS: &[Scenario] = &[
     Scenario {
         name: "disk-own",
-        shows: "two machines boot from one image and write to it, one keeps that and one is reset, also over a kill and a restart of the server",
+        shows: "two machines boot from one image and write to it, one keeps that and one is reset, also over a kill and a restart of the server; what the one wrote then becomes the image of both",
         run: own,
     },
     Scenario {
@@ -88,16 +88,45 @@ fn own(context: &Context) -> Result<()> {
     stage.server.revive()?;
     starts(&stage, &[stage.switch_on(&web1)?, stage.switch_on(&web2)?], [3, 1])?;
     ensure!(fs::read(&image)? == before, "somebody wrote into the image");
-    Ok(())
+    promoted(stage, &images, [&web1, &web2])
+}
+
+/// What the first machine wrote becomes the image of both, with and without a server that runs.
+fn promoted(mut stage: Stage<'_>, images: &Path, machines: [&Machine; 2]) -> Result<()> {
+    let [image, copy] = ["golden.img", "copy.img"].map(|name| images.join(name));
+    let before = fs::read(&image)?;
+    stage.server.end()?;
+    let to = copy.to_str().context("a path of the lab's")?;
+    stage.context.note(&stage.server.ask(&["overlay", "export", "web1", "kept", to])?);
+    ensure!(fs::read(&image)? == before && fs::read(&copy)? != before, "the copy is not what web1 wrote");
+    stage.server.revive()?;
+    let said = stage.server.ask(&["overlay", "promote", "web1", "kept"])?;
+    stage.context.note(&said);
+    ensure!(said.contains("overlay reset web1 kept"), "{said}");
+    ensure!(fs::read(&image)? == fs::read(&copy)?, "what was promoted is not what was exported");
+    let names = fs::read_dir(images)?.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>>>()?;
+    let former = names.iter().find(|path| ![&image, &copy].contains(path));
+    ensure!(
+        fs::read(former.context("the former version has no name")?)? == before,
+        "that is not the former version"
+    );
+    stage.server.ask(&["overlay", "reset", "web1", "kept"])?;
+    let boots = machines.map(|machine| stage.switch_on(machine));
+    let [web1, web2] = boots;
+    counted(&stage, &[web1?, web2?], [4, 4])
 }
 
 /// Waits until both have started from their disks, for how many times in all.
 fn starts(stage: &Stage<'_>, boots: &[Boot; 2], counts: [u8; 2]) -> Result<()> {
+    counted(stage, boots, counts)?;
+    boots.iter().try_for_each(|boot| boot.went_as_foretold(stage))
+}
+
+fn counted(stage: &Stage<'_>, boots: &[Boot; 2], counts: [u8; 2]) -> Result<()> {
     for (boot, count) in boots.iter().zip(counts) {
         let line = boot.machine.console().line_from(SAYS, BOOT_LIMIT)?;
         stage.context.note(&format!("{}: {line}", boot.mac));
         ensure!(line.trim_end().ends_with(&format!("{SAYS}{count}")), "{line} instead of {count}");
-        boot.went_as_foretold(stage)?;
     }
     Ok(())
 }

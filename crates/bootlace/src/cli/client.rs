@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
+use bootlace_core::config::Config;
 use clap::Args;
 use serde::de::DeserializeOwned;
 
@@ -41,6 +42,16 @@ impl Server {
         exchange(&self.find()?, &format!("{head}\r\nContent-Length: {}\r\n\r\n{json}", json.len()))
     }
 
+    /// The same where a server runs; `None` where none does.
+    pub(super) fn post_if_running(&self, path: &str, json: &str) -> Result<Option<String>> {
+        if answers(&self.find()?) { self.post(path, json).map(Some) } else { Ok(None) }
+    }
+
+    /// The config that names the server.
+    pub(super) fn config(&self) -> Result<Config> {
+        Ok(sources::load(&self.config)?.config)
+    }
+
     /// Has the server do what `path` says for as long as the connection is open that this returns.
     pub(super) fn hold(&self, path: &str) -> Result<UnixStream> {
         hold(&self.find()?, path)
@@ -49,7 +60,7 @@ impl Server {
     fn find(&self) -> Result<PathBuf> {
         match &self.socket {
             Some(socket) => Ok(socket.clone()),
-            None => Ok(sources::load(&self.config)?.config.state_dir.join(crate::ADMIN_SOCKET)),
+            None => Ok(self.config()?.state_dir.join(crate::ADMIN_SOCKET)),
         }
     }
 

@@ -115,6 +115,7 @@ pub fn routes(admin: Admin, guard: Guard) -> Router {
         .route("/api/v1/learned/clear", post(learned::clear))
         .route("/api/v1/images", get(disks::images))
         .route("/api/v1/overlays", get(disks::overlays))
+        .route("/api/v1/overlays/release", post(disks::release))
         .route("/api/v1/overlays/reset", post(disks::reset))
         .route("/api/v1/boots", get(boots::list))
         .route("/api/v1/boots/{session}", get(boots::one))

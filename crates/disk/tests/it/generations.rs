@@ -97,6 +97,32 @@ fn a_disk_is_open_once() {
 }
 
 #[test]
+fn who_looks_at_a_disk_makes_no_file_and_has_it_alone() {
+    let lab = Lab::new();
+    let open = || lab.generations.open_current("web1", lab.image.clone());
+    assert!(open().unwrap().is_none());
+    assert_eq!(lab.folders(), 0);
+    let generation = lab.name(Mode::Persistent, 1, 0);
+    let disk = lab.login(generation, 0).unwrap();
+    disk.write(0, &block(7)).unwrap();
+    assert!(matches!(open(), Err(Error::Busy)));
+    drop(disk);
+    let notes = lab.place.path().join("overlays/web1/1-0000000000000001/recent");
+    fs::remove_file(&notes).unwrap();
+    let looked_at = Disk::from(open().unwrap().unwrap());
+    assert_eq!(first_block(&looked_at), Some(7));
+    assert!(!notes.exists());
+    assert!(matches!(lab.login(generation, 0), Err(Error::Busy)));
+    drop(looked_at);
+    // After a crash of the server what it had not made durable is in the notes alone.
+    let disk = lab.login(generation, 0).unwrap();
+    disk.write(0, &block(8)).unwrap();
+    let (_place, generations) = killed(&lab, HostBoot::current().unwrap());
+    let looked_at = generations.open_current("web1", lab.image.clone()).unwrap().unwrap();
+    assert_eq!(first_block(&looked_at.into()), Some(8));
+}
+
+#[test]
 fn modes_keep_or_replace() {
     let lab = Lab::new();
     let first = lab.name(Mode::Persistent, 1, 0);

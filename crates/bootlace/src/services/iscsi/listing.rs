@@ -1,5 +1,9 @@
 //! The disks of machines and their images, for people.
 
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
 use bootlace_core::boot::disk::DiskId;
 use bootlace_core::model::Timestamp;
 use bootlace_disk::{Error, Result};
@@ -18,6 +22,20 @@ pub enum Reset {
     /// A machine has it.
     InUse,
 }
+
+/// What became of an order to give a disk's files free.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Release {
+    /// Nobody has them open here.
+    Done,
+    /// A machine has it.
+    InUse,
+    /// It has none: it lives in memory.
+    InMemory,
+}
+
+/// How long threads that have ended their sessions may take to let go of a disk.
+const LET_GO: Duration = Duration::from_secs(1);
 
 impl MachineDisks {
     /// What machines have written, by machine and boot.
@@ -90,6 +108,30 @@ impl MachineDisks {
             true => Ok(Reset::Done),
             false => Ok(Reset::Absent),
         }
+    }
+
+    /// Closes what is open of a disk that no machine has at this moment, so that somebody else may open it. The next login
+    /// opens it again.
+    pub fn release(&self, id: &DiskId) -> Release {
+        let _turn = self.turn(id);
+        let mut all = self.all();
+        let open = match all.get(id) {
+            None => return Release::Done,
+            Some(open) if open.medium == Medium::Memory => return Release::InMemory,
+            Some(open) if !open.target.close_idle() => return Release::InUse,
+            Some(_) => all.remove(id),
+        };
+        drop(all);
+        let left = open.as_ref().map(|open| Arc::downgrade(&open.target));
+        drop(open);
+        let until = Instant::now() + LET_GO;
+        while left.as_ref().is_some_and(|target| target.strong_count() > 0) {
+            if Instant::now() >= until {
+                return Release::InUse;
+            }
+            thread::sleep(Duration::from_millis(1));
+        }
+        Release::Done
     }
 
     /// The files of the images folder that are known, and whether they can be used.

@@ -31,9 +31,9 @@ use crate::serving::Serving;
 use crate::tokens::{Purpose, Tokens};
 
 /// The folder of what machines wrote, in the state folder.
-const OVERLAYS: &str = "overlays";
+pub(super) const OVERLAYS: &str = "overlays";
 /// The folder of what is known of images, in the state folder.
-const MANIFESTS: &str = "manifests";
+pub(super) const MANIFESTS: &str = "manifests";
 
 /// Machines that log in at once do so beside each other, but for those that share one of these.
 const TURNS: usize = 64;

@@ -10,6 +10,7 @@ mod machine_disks;
 mod memory;
 mod perform;
 mod table;
+mod taken;
 mod target;
 mod told;
 
@@ -27,10 +28,11 @@ use socket2::{SockRef, TcpKeepalive};
 
 pub use self::images::{IMAGES_MAX, find as find_image, missing as missing_image};
 use self::limits::{ACCEPT_PAUSE, SEND_TIME_MAX, SILENCE, STOP_TIME, UNACKNOWLEDGED_MAX};
-pub use self::listing::{Reset, told};
+pub use self::listing::{Release, Reset, told};
 pub use self::machine_disks::{MachineDisks, NamedFor, NotServed};
 use self::memory::Memory;
 use self::table::Table;
+pub use self::taken::open_disk;
 use self::target::Target;
 use crate::hub::Hub;
 

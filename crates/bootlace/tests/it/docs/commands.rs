@@ -27,8 +27,8 @@ const ASKED_OF_A_SERVER: [&str; 12] = [
     "overlay list",
     "overlay reset web1 seat",
 ];
-/// Commands that run servers or send to a network; here it is only shown that their arguments are right.
-const SERVERS: [&str; 8] = [
+/// Commands that run servers, send to a network or need the disk of a machine; here it is only shown that their arguments are right.
+const SERVERS: [&str; 10] = [
     "serve",
     "serve --log debug",
     "doctor -c /etc/bootlace/bootlace.toml",
@@ -37,6 +37,8 @@ const SERVERS: [&str; 8] = [
     "probe --local --interface eth0",
     "probe --local --interface eth0 --firmware uefi-x64",
     "loaders verify",
+    "overlay export web1 seat /srv/images/copy.img",
+    "overlay promote web1 seat",
 ];
 /// Commands that do all they can without a server.
 const RUN: [&str; 8] = [
