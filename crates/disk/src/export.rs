@@ -62,7 +62,8 @@ pub fn exchange_images(new: &Path, current: &Path) -> Result<()> {
     sync_folder_of(current)
 }
 
-fn sync_folder_of(file: &Path) -> Result<()> {
+/// Makes the names of a file's folder durable.
+pub(crate) fn sync_folder_of(file: &Path) -> Result<()> {
     let parent = file.parent().filter(|parent| !parent.as_os_str().is_empty());
     Ok(fs::File::open(parent.unwrap_or(Path::new(".")))?.sync_all()?)
 }

@@ -10,6 +10,7 @@ use imago::{DenyImplicitOpenGate, FormatAccess, FormatDriverBuilder};
 use rustix::fs::FlockOperation;
 use sha2::{Digest, Sha256};
 
+use crate::export::sync_folder_of;
 use crate::{BLOCK_BYTES, DISK_BYTES_MAX, Error, Result};
 
 /// Bytes that are read at once to find out an image's content.
@@ -89,6 +90,37 @@ impl Image {
     /// younger than the image, which the first one after an import is not. A manifest that cannot be used or written only
     /// costs the reading.
     pub fn open(path: &Path, manifest: &Path) -> Result<Self> {
+        Self::open_by(path, Some(manifest))
+    }
+
+    /// The same, read through whatever was found before, which is kept as it is.
+    pub fn open_afresh(path: &Path) -> Result<Self> {
+        Self::open_by(path, None)
+    }
+
+    /// What the manifest tells of an image that has not been touched since.
+    pub fn known(path: &Path, manifest: &Path) -> Result<Option<ImageId>> {
+        let file = fs::File::open(path)?;
+        let metadata = file.metadata()?;
+        let sum = Stamp::of(&metadata).find(manifest, metadata.ctime());
+        let content = Content::open(path, file)?;
+        Ok(sum.map(|sum| content.id(sum)))
+    }
+
+    /// Removes an image that nobody has open, for good when this returns. [`Error::Busy`] if somebody does.
+    pub fn remove(path: &Path, manifest: &Path) -> Result<()> {
+        let file = fs::File::open(path)?;
+        match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Err(rustix::io::Errno::WOULDBLOCK) => return Err(Error::Busy),
+            other => other?,
+        }
+        fs::remove_file(path)?;
+        // Without its image it is never believed.
+        let _ = fs::remove_file(manifest);
+        sync_folder_of(path)
+    }
+
+    fn open_by(path: &Path, manifest: Option<&Path>) -> Result<Self> {
         let file = fs::File::open(path)?;
         let metadata = file.metadata()?;
         if !metadata.is_file() {
@@ -100,7 +132,7 @@ impl Image {
             other => other?,
         }
         let stamp = Stamp::of(&metadata);
-        let sum = match stamp.find(manifest, metadata.ctime()) {
+        let sum = match manifest.and_then(|manifest| stamp.find(manifest, metadata.ctime())) {
             Some(sum) => sum,
             None => {
                 let sum = hash(&file, metadata.len())?;
@@ -108,7 +140,9 @@ impl Image {
                 if Stamp::of(&file.metadata()?) != stamp {
                     return Err(Error::WrongImage);
                 }
-                stamp.keep(manifest, sum);
+                if let Some(manifest) = manifest {
+                    stamp.keep(manifest, sum);
+                }
                 sum
             }
         };

@@ -1,11 +1,21 @@
 //! `bootlace image`.
 
-use anyhow::Result;
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context, Result, bail, ensure};
+use bootlace_disk::{Disk, Error, Image as Opened};
 use clap::{Args, Subcommand};
+use serde::Serialize;
 
 use super::client::Server;
-use super::{Format, JsonFlag, say, table};
+use super::progress::copy;
+use super::{ConfigFile, Format, JsonFlag, say, table};
 use crate::api::ImageView;
+use crate::services::iscsi::{ImageFile, image_file};
+use crate::sources;
 
 const PATH: &str = "/api/v1/images";
 
@@ -25,16 +35,176 @@ enum Verb {
         #[command(flatten)]
         json: JsonFlag,
     },
+    /// What an image is, and who needs it
+    Info {
+        #[command(flatten)]
+        which: Which,
+        #[command(flatten)]
+        json: JsonFlag,
+    },
+    /// Copy a raw or qcow2 file (`.qcow2`) into the folder of images, as a raw image
+    Import {
+        /// File to copy
+        file: PathBuf,
+        /// Name of the image; that of the file unless given
+        name: Option<String>,
+        #[command(flatten)]
+        config: ConfigFile,
+    },
+    /// Read an image through, and say whether it is still what it was
+    Verify {
+        #[command(flatten)]
+        which: Which,
+    },
+    /// Remove an image that no boot names, no target serves and no disk lies over
+    Rm {
+        #[command(flatten)]
+        which: Which,
+    },
+}
+
+/// An image of the folder.
+#[derive(Args)]
+struct Which {
+    /// Name of the image, with its ending or without
+    name: String,
+    #[command(flatten)]
+    config: ConfigFile,
+}
+
+/// An image and who needs it, as JSON.
+#[derive(Serialize)]
+struct Info {
+    file: PathBuf,
+    format: &'static str,
+    /// Bytes of the disk.
+    size: u64,
+    /// Bytes that the file takes.
+    space: u64,
+    id: String,
+    boots: Vec<String>,
+    targets: Vec<String>,
+    /// Disks of machines that lie over it, as MACHINE+BOOT.
+    disks: Vec<String>,
 }
 
 impl Image {
     pub(super) fn run(&self) -> Result<()> {
-        let Verb::List { server, json } = &self.verb;
-        match json.format() {
-            Format::Json => say(&server.get(PATH)?),
-            Format::Human => say(&list(server.read(PATH)?)),
+        match &self.verb {
+            Verb::List { server, json } => match json.format() {
+                Format::Json => say(&server.get(PATH)?),
+                Format::Human => say(&list(server.read(PATH)?)),
+            },
+            Verb::Info { which, json } => {
+                let info = which.info()?;
+                match json.format() {
+                    Format::Json => say(&serde_json::to_string_pretty(&info)?),
+                    Format::Human => say(&info.shown()),
+                }
+            }
+            Verb::Import { file, name, config } => import(file, name.as_deref(), config),
+            Verb::Verify { which } => which.verify(),
+            Verb::Rm { which } => which.remove(),
         }
     }
+}
+
+impl Which {
+    fn find(&self) -> Result<ImageFile> {
+        image_file(&sources::load(&self.config.config)?.config, &self.name)
+    }
+
+    fn info(&self) -> Result<Info> {
+        let config = sources::load(&self.config.config)?.config;
+        let ImageFile { path, manifest, boots, targets } = image_file(&config, &self.name)?;
+        let image = Opened::open(&path, &manifest).with_context(|| unusable(&path))?;
+        let disks = ImageFile::disks(&config, image.id()).context("the disks of machines cannot be read")?;
+        let is_qcow2 = path.extension().is_some_and(|ending| ending == "qcow2");
+        Ok(Info {
+            format: if is_qcow2 { "qcow2" } else { "raw" },
+            size: image.size(),
+            // What a file takes is told in this unit, whatever its file system's block is (stat(2)).
+            space: fs::metadata(&path)?.blocks() * 512,
+            id: image.id().to_string(),
+            boots: boots.iter().map(ToString::to_string).collect(),
+            targets,
+            disks: disks.iter().map(bootlace_core::boot::disk::DiskId::folder).collect(),
+            file: path,
+        })
+    }
+
+    fn verify(&self) -> Result<()> {
+        let ImageFile { path, manifest, .. } = self.find()?;
+        let known = Opened::known(&path, &manifest).with_context(|| unusable(&path))?;
+        let found = Opened::open_afresh(&path).with_context(|| unusable(&path))?.id();
+        match known {
+            Some(known) if known != found => bail!(
+                "{} is damaged: nobody has written to it, but it was {known} and is {found}",
+                path.display()
+            ),
+            Some(_) => say(&format!("{}: {found}, as it was", path.display())),
+            None => say(&format!("{}: {found}; nothing was known of it", path.display())),
+        }
+    }
+
+    fn remove(&self) -> Result<()> {
+        let ImageFile { path, manifest, .. } = self.find()?;
+        let Info { boots, targets, disks, .. } = self.info()?;
+        let file = path.display();
+        ensure!(boots.is_empty(), "boots name {file}: {}", boots.join(", "));
+        ensure!(targets.is_empty(), "targets serve {file}: {}", targets.join(", "));
+        ensure!(disks.is_empty(), "disks of machines lie over {file}: {}", disks.join(", "));
+        match Opened::remove(&path, &manifest) {
+            Err(Error::Busy) => {
+                bail!("the server has {file} open: a machine that runs has a disk over it, or had one")
+            }
+            removed => removed.with_context(|| format!("{file} cannot be removed"))?,
+        }
+        say(&format!("{file} is removed"))
+    }
+}
+
+impl Info {
+    fn shown(&self) -> String {
+        let rows = [
+            ("file", self.file.display().to_string()),
+            ("format", self.format.to_owned()),
+            ("size", table::bytes(self.size)),
+            ("takes", table::bytes(self.space)),
+            ("id", self.id.clone()),
+            ("boots", self.boots.join(", ")),
+            ("targets", self.targets.join(", ")),
+            ("disks", self.disks.join(", ")),
+        ];
+        let lines = rows.iter().filter(|(_, value)| !value.is_empty());
+        lines.map(|(name, value)| format!("{name:<8} {value}")).collect::<Vec<_>>().join("\n")
+    }
+}
+
+fn import(file: &Path, name: Option<&str>, config: &ConfigFile) -> Result<()> {
+    let images = sources::load(&config.config)?.config.images;
+    let name = match name {
+        Some(name) => name.to_owned(),
+        None => file
+            .file_stem()
+            .with_context(|| format!("{} has no name", file.display()))?
+            .to_string_lossy()
+            .into(),
+    };
+    let usual = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    ensure!(
+        name.chars().all(usual) && !name.starts_with('.') && !name.is_empty(),
+        "{name:?} is no name for an image: it may have letters, digits, dots, - and _"
+    );
+    let to = images.join(if name.ends_with(".img") { name } else { format!("{name}.img") });
+    let image = Opened::open_afresh(file).with_context(|| unusable(file))?;
+    let disk = Disk::Image(Arc::new(image));
+    copy(&disk, &to)?;
+    say(&format!("{}: {}", to.display(), table::bytes(disk.size())))
+}
+
+fn unusable(path: &Path) -> String {
+    format!("{} cannot be used", path.display())
 }
 
 fn list(images: Vec<ImageView>) -> String {

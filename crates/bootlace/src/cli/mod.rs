@@ -14,6 +14,7 @@ mod machines;
 mod overlay;
 mod passwd;
 mod probe;
+mod progress;
 mod prompt;
 pub mod render;
 mod rendered;

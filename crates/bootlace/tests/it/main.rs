@@ -7,6 +7,7 @@ mod dhcp;
 mod docs;
 mod files;
 mod http;
+mod images;
 mod initiator;
 mod installs;
 mod iscsi;

@@ -8,9 +8,9 @@ mod link;
 mod listing;
 mod machine_disks;
 mod memory;
+mod offline;
 mod perform;
 mod table;
-mod taken;
 mod target;
 mod told;
 
@@ -31,8 +31,8 @@ use self::limits::{ACCEPT_PAUSE, SEND_TIME_MAX, SILENCE, STOP_TIME, UNACKNOWLEDG
 pub use self::listing::{Release, Reset, told};
 pub use self::machine_disks::{MachineDisks, NamedFor, NotServed};
 use self::memory::Memory;
+pub use self::offline::{ImageFile, image_file, open_disk};
 use self::table::Table;
-pub use self::taken::open_disk;
 use self::target::Target;
 use crate::hub::Hub;
 

@@ -27,8 +27,8 @@ const ASKED_OF_A_SERVER: [&str; 12] = [
     "overlay list",
     "overlay reset web1 seat",
 ];
-/// Commands that run servers, send to a network or need the disk of a machine; here it is only shown that their arguments are right.
-const SERVERS: [&str; 10] = [
+/// Commands that run servers, send to a network or need a disk or an image; here it is only shown that their arguments are right.
+const SERVERS: [&str; 14] = [
     "serve",
     "serve --log debug",
     "doctor -c /etc/bootlace/bootlace.toml",
@@ -37,6 +37,10 @@ const SERVERS: [&str; 10] = [
     "probe --local --interface eth0",
     "probe --local --interface eth0 --firmware uefi-x64",
     "loaders verify",
+    "image import debian-12-genericcloud-amd64.qcow2 debian-12",
+    "image info debian-12",
+    "image verify debian-12",
+    "image rm debian-12-old",
     "overlay export web1 seat /srv/images/copy.img",
     "overlay promote web1 seat",
 ];
