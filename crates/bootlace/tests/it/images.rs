@@ -1,8 +1,9 @@
 //! `bootlace image`, on a folder of images.
 
 use std::fs::{self, File};
+use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::{Duration, SystemTime};
 
 use bootlace_disk::{Generation, Generations, Image, Space};
@@ -86,7 +87,16 @@ fn what_an_image_is_and_who_needs_it() {
 fn only_what_nobody_needs_is_removed() {
     let lab = Lab::new();
     lab.disk_over("old");
-    let in_use = lab.open("spare");
+    // By another process, as a server is: what this one has open, those that other tests start have for a moment, too.
+    let mut holder = Command::new("flock");
+    holder.args(["--shared", "--no-fork"]).arg(lab.path("images/spare.img")).args([
+        "sh",
+        "-c",
+        "echo held; cat",
+    ]);
+    let mut holder = holder.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut held = [0; 5];
+    holder.stdout.as_mut().unwrap().read_exact(&mut held).unwrap();
     for (name, why) in
         [("golden", "boots name"), ("tools", "targets serve"), ("old", "web1+seat"), ("spare", "has")]
     {
@@ -94,7 +104,8 @@ fn only_what_nobody_needs_is_removed() {
         assert!(refused.contains(why), "{name}: {refused}");
         assert!(lab.path(&format!("images/{name}.img")).exists());
     }
-    drop(in_use);
+    drop(holder.stdin.take());
+    assert!(holder.wait().unwrap().success());
     lab.image(&["rm", "spare"]).unwrap();
     assert!(!lab.path("images/spare.img").exists() && !lab.path("state/manifests/spare.img").exists());
     assert!(lab.path("images/old.img").exists());

@@ -1,10 +1,11 @@
 //! An initiator of PDUs over a real socket.
 
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::time::Duration;
 
 use bootlace_wire::iscsi::{Algorithm, Digests, Pdu, Secret};
+use socket2::{Domain, Socket, Type};
 
 /// Only ends what hangs.
 const HANG: Duration = Duration::from_secs(60);
@@ -24,7 +25,14 @@ pub(crate) struct Initiator {
 
 impl Initiator {
     pub(crate) fn connect(to: SocketAddr) -> Self {
-        let stream = TcpStream::connect(to).unwrap();
+        Self::connect_from(Ipv4Addr::LOCALHOST, to)
+    }
+
+    pub(crate) fn connect_from(source: Ipv4Addr, to: SocketAddr) -> Self {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        socket.bind(&SocketAddr::from((source, 0)).into()).unwrap();
+        socket.connect(&to.into()).unwrap();
+        let stream = TcpStream::from(socket);
         stream.set_read_timeout(Some(HANG)).unwrap();
         Self { stream, unread: Vec::new(), number: 1 }
     }

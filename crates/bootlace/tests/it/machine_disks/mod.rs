@@ -1,5 +1,8 @@
 //! Disks of machines, from the script that names one to the bytes that an initiator reads.
 
+mod commands;
+mod crowd;
+
 use std::fs::{self, File};
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
@@ -7,7 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use bootlace::counters::Counter;
-use bootlace::services::iscsi::{Disks, MachineDisks, Release, Reset, open_disk, serve};
+use bootlace::services::iscsi::{Disks, MachineDisks, Reset, serve};
 use bootlace::serving::{Edition, Serving, resolver};
 use bootlace::tokens::Tokens;
 use bootlace_core::boot::disk::DiskId;
@@ -178,20 +181,11 @@ impl Lab {
     }
 
     fn login(&self, told: &Told) -> (Initiator, u16) {
-        let mut host = Initiator::connect(self.running().addr);
-        let keys = format!("InitiatorName={}\0TargetName={}\0", told.initiator, told.target);
-        let status = match &told.login {
-            None => host.login(1, &keys),
-            Some((name, secret)) => host.login_by_chap(1, &keys, (name, secret)),
-        };
-        (host, status)
+        login(Initiator::connect(self.running().addr), told)
     }
 
     fn session(&self, told: &Told) -> Initiator {
-        let (mut host, status) = self.login(told);
-        assert_eq!(status, 0, "{told:?}");
-        assert_eq!(host.ready(), Some((CHECK_CONDITION, 0x29)));
-        host
+        session(Initiator::connect(self.running().addr), told)
     }
 
     /// Changes a boot in the config in force.
@@ -218,6 +212,22 @@ impl Lab {
         all.sort();
         all
     }
+}
+
+fn login(mut host: Initiator, told: &Told) -> (Initiator, u16) {
+    let keys = format!("InitiatorName={}\0TargetName={}\0", told.initiator, told.target);
+    let status = match &told.login {
+        None => host.login(1, &keys),
+        Some((name, secret)) => host.login_by_chap(1, &keys, (name, secret)),
+    };
+    (host, status)
+}
+
+fn session(host: Initiator, told: &Told) -> Initiator {
+    let (mut host, status) = login(host, told);
+    assert_eq!(status, 0, "{told:?}");
+    assert_eq!(host.ready(), Some((CHECK_CONDITION, 0x29)));
+    host
 }
 
 const IMAGE: [u8; 512] = [0x11; 512];
@@ -542,37 +552,4 @@ fn overlays_are_listed_and_reset_where_nobody_has_them() {
     assert_eq!(lab.overlays(), <[String; 0]>::default());
     lab.switch_on(1);
     assert_eq!(lab.session(&lab.told(1, "kept")).read(3), IMAGE);
-}
-
-#[test]
-fn a_command_gets_a_disk_that_no_machine_has_and_has_it_alone() {
-    let lab = Lab::new();
-    let serving = lab.peers.world.serving.load_full();
-    let disks = Arc::clone(&lab.running().disks);
-    let id = |machine: &str, boot: &str| DiskId::new(machine, &BootName::new(boot).unwrap());
-    let kept = id("web1", "kept");
-    assert_eq!(disks.release(&kept), Release::Done);
-    let open = || open_disk(&serving.config, &kept).map_err(|error| error.to_string());
-    assert!(open().unwrap_err().contains("has written nothing"));
-    let told = lab.told(1, "kept");
-    let mut host = lab.session(&told);
-    assert_eq!(host.write(3, 0x22), GOOD);
-    let _memory = lab.session(&lab.told(2, "memory"));
-    assert_eq!(disks.release(&id("web2", "memory")), Release::InMemory);
-    assert_eq!(disks.release(&kept), Release::InUse);
-    assert!(open().unwrap_err().contains("switch it off first"));
-    assert_eq!(host.read(3), vec![0x22; 512]);
-    drop(host);
-    // Its end is noticed a moment later.
-    while disks.release(&kept) == Release::InUse {
-        std::thread::yield_now();
-    }
-    let disk = open().unwrap();
-    let mut blocks = [0; 1024];
-    disk.read(2 * 512, &mut blocks).unwrap();
-    assert_eq!(blocks.split_at(512), (&[0x11; 512][..], &[0x22; 512][..]));
-    let (_refused, status) = lab.login(&told);
-    assert_eq!(status, 0x0301, "it tries again");
-    drop(disk);
-    assert_eq!(lab.session(&told).read(3), vec![0x22; 512]);
 }
