@@ -23,7 +23,12 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     Scenario {
         name: "disk-kernel",
         shows: "Debian's kernel and open-iscsi find by iBFT the disk that iPXE attached, with mutual CHAP, and what was synced before the plug was pulled",
-        run: kernel,
+        run: |context| kernel(context, Firmware::SeaBios),
+    },
+    Scenario {
+        name: "disk-kernel-ovmf",
+        shows: "the same by UEFI: the iBFT is then a table of ACPI that ipxe.efi made",
+        run: |context| kernel(context, Firmware::Ovmf),
     },
     Scenario {
         name: "disk-kills",
@@ -181,7 +186,7 @@ fi
 "#;
 const MODULES: [&str; 5] = ["virtio_pci", "virtio_net", "iscsi_tcp", "iscsi_ibft", "sd_mod"];
 
-fn kernel(context: &Context) -> Result<()> {
+fn kernel(context: &Context, firmware: Firmware) -> Result<()> {
     let images = context.dir().join("images");
     fs::create_dir(&images)?;
     fs::File::create(images.join("empty.img"))?.set_len(64 << 20)?;
@@ -200,7 +205,7 @@ fn kernel(context: &Context) -> Result<()> {
         .write(&guest, &context.dir().join("boot/initrd"))?;
     let stage = stage.serve()?;
     stage.server.log().wait_for("sha256", STEP_LIMIT)?;
-    let web1 = Machine::new("web1", "52:54:00:12:34:57", Firmware::SeaBios);
+    let web1 = Machine::new("web1", "52:54:00:12:34:57", firmware);
     let boot = stage.switch_on(&web1)?;
     boot.machine.wait_for("BOOTLACE-LAB written", BOOT_LIMIT)?;
     boot.went_as_foretold(&stage)?;
