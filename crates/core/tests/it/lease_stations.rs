@@ -125,3 +125,21 @@ fn a_machine_of_the_config_has_its_address_whoever_speaks_for_it() {
     let web1 = Client { machine: config.machines.first(), ..client(7, Voice::Another) };
     assert_eq!(offer(&mut table, web1, 1), Some((Ipv4Addr::new(10, 0, 0, 9), Claim::Reservation)));
 }
+
+/// Under a flood its promise is somebody else's before a slow boot program has come to take it.
+#[test]
+fn who_was_offered_an_address_may_take_it_after_others_were_offered_it() {
+    let mut table = table();
+    for number in 1_000..1_200 {
+        offer(&mut table, client(number, Voice::Another), 0);
+    }
+    let slow = client(500, Voice::Another);
+    let (address, _) = offer(&mut table, slow, 1).unwrap();
+    for number in 2_000..2_200 {
+        offer(&mut table, client(number, Voice::Another), 2);
+    }
+    assert_eq!(bind(&mut table, slow, address, 3), Ok(Claim::Offer));
+    // It took the place of one of theirs: they have not more than their share.
+    assert_eq!(served(&mut table, 3_000..4_000, Voice::Another, 3), POOL / 2 - 1);
+    assert_eq!(served(&mut table, 5_000..5_100, Voice::Own, 4), POOL / 2);
+}

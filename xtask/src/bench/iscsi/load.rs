@@ -60,9 +60,11 @@ pub(super) struct Load {
 }
 
 /// Where.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct Disk {
-    pub(super) target: &'static str,
+    pub(super) target: String,
+    /// Who has to be there; without, everybody may.
+    pub(super) initiator: Option<String>,
     pub(super) lun: u8,
     pub(super) bytes: u64,
 }
@@ -71,7 +73,7 @@ pub(super) struct Disk {
 pub(super) struct Session {
     stream: TcpStream,
     agreed: Agreed,
-    disk: Disk,
+    lun: u8,
     load: Load,
     places: Places,
     /// Tags that no command has.
@@ -88,15 +90,15 @@ pub(super) struct Session {
 
 impl Session {
     /// Logs in; `seed` tells initiators from each other.
-    pub(super) fn open(disk: Disk, load: Load, seed: u64) -> Result<Self> {
+    pub(super) fn open(disk: &Disk, load: Load, seed: u64) -> Result<Self> {
         let stream = TcpStream::connect((SERVER, 3260)).context("connect")?;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(PATIENCE))?;
-        let agreed = login::log_in(&stream, disk.target, seed)?;
+        let agreed = login::log_in(&stream, disk, seed)?;
         Ok(Self {
             stream,
             agreed,
-            disk,
+            lun: disk.lun,
             load,
             places: Places::new(disk, load, seed),
             free: (0..load.depth).collect(),
@@ -172,7 +174,7 @@ impl Session {
         head[0] = SCSI_COMMAND;
         head[1] = flags;
         head[5..8].copy_from_slice(&immediate.to_be_bytes()[1..]);
-        head[9] = self.disk.lun;
+        head[9] = self.lun;
         put(&mut head, 16, tag);
         put(&mut head, 20, bytes);
         put(&mut head, 24, self.agreed.command);
@@ -298,7 +300,7 @@ struct Places {
 }
 
 impl Places {
-    fn new(disk: Disk, load: Load, seed: u64) -> Self {
+    fn new(disk: &Disk, load: Load, seed: u64) -> Self {
         let count = disk.bytes / load.bytes;
         // Connections do not read in step.
         let next = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15);
@@ -328,11 +330,10 @@ impl Places {
 mod tests {
     use super::*;
 
-    const DISK: Disk = Disk { target: "iqn.2026-01.example:x", lun: 1, bytes: 1 << 20 };
-
     fn places(order: Order) -> Vec<u32> {
         let load = Load { kind: Kind::Read, order, bytes: 4096, depth: 1 };
-        let mut places = Places::new(DISK, load, 0);
+        let disk = Disk { target: "iqn.2026-01.example:x".into(), initiator: None, lun: 1, bytes: 1 << 20 };
+        let mut places = Places::new(&disk, load, 0);
         (0..600).map(|_| places.next()).collect()
     }
 

@@ -5,7 +5,7 @@ use std::net::TcpStream;
 
 use anyhow::{Context, Result, bail, ensure};
 
-use super::load::{HEAD, pdu_len, put, word};
+use super::load::{Disk, HEAD, pdu_len, put, word};
 
 const LOGIN_REQUEST: u8 = 0x43;
 const LOGIN_RESPONSE: u8 = 0x23;
@@ -46,9 +46,9 @@ pub(super) struct Agreed {
 }
 
 /// Logs in; `seed` tells initiators from each other.
-pub(super) fn log_in(mut stream: &TcpStream, target: &str, seed: u64) -> Result<Agreed> {
-    let mut keys =
-        format!("InitiatorName=iqn.2026-01.example:load-{seed}\0TargetName={target}\0").into_bytes();
+pub(super) fn log_in(mut stream: &TcpStream, disk: &Disk, seed: u64) -> Result<Agreed> {
+    let initiator = disk.initiator.clone().unwrap_or_else(|| format!("iqn.2026-01.example:load-{seed}"));
+    let mut keys = format!("InitiatorName={initiator}\0TargetName={}\0", disk.target).into_bytes();
     for (key, value) in OFFER {
         keys.extend(format!("{key}={value}\0").into_bytes());
     }

@@ -19,18 +19,24 @@ use load::{Disk, Kind, Load, Order, Session};
 
 const DISK_BYTES: u64 = 512 << 20;
 const TURN: Duration = Duration::from_secs(3);
+/// For the image to be read.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 const TARGET: &str = "iqn.2026-01.example:disk";
 const BOOTLACE: &str = r#"interfaces = ["eth0"]
 state_dir = "state"
 boot_dir = "boot"
-default = "local"
+images = "."
+default = "seat"
 
 [dhcp]
 mode = "off"
 
-[boot.local]
-kind = "local"
+[boot.seat]
+kind = "disk"
+image = "golden.img"
+mode = "reset"
+chap = "off"
 
 [[iscsi.target]]
 name = "iqn.2026-01.example:disk"
@@ -96,6 +102,14 @@ const WORKS: [Work; 9] = [
     },
 ];
 
+const FRESH: Work = Work {
+    name: "4 KiB writes, 32 at a time, to a machine's fresh disk",
+    load: writes(Order::Random, 4 * KIB, 32),
+    connections: 1,
+    floor: Floor { rate: 1.0, cpu: NO_CPU_FLOOR },
+    end: "bound by the file system",
+};
+
 /// A server, and its name for the disk.
 struct Subjects {
     name: &'static str,
@@ -108,7 +122,7 @@ struct Subjects {
 pub(super) fn run(bootlace: &Path, dir: &Path, rounds: u32) -> Result<Vec<Standings>> {
     fs::create_dir(dir.join("boot"))?;
     fs::write(dir.join("bootlace.toml"), BOOTLACE)?;
-    for name in ["ours.img", "tgt.img"] {
+    for name in ["ours.img", "golden.img", "tgt.img"] {
         fill(&dir.join(name)).context("make a disk")?;
     }
     let servers = [serve_bootlace(bootlace, dir)?, serve_tgt(dir)?];
@@ -116,6 +130,8 @@ pub(super) fn run(bootlace: &Path, dir: &Path, rounds: u32) -> Result<Vec<Standi
     for work in WORKS {
         standings.push(contest(&servers, work.name, work.floor, work.end, |at| at.loaded(work)).run(rounds)?);
     }
+    standings
+        .push(contest(&servers, FRESH.name, FRESH.floor, FRESH.end, Subjects::loaded_afresh).run(rounds)?);
     let floor = Floor { rate: 3.0, cpu: NO_CPU_FLOOR };
     let witness = contest(&servers, "iscsi-perf, 32 at a time", floor, "iscsi-perf is the limit", |at| {
         at.loaded_by_another()
@@ -138,7 +154,49 @@ fn contest<'a>(
 
 impl Subjects {
     fn loaded(&self, work: Work) -> Result<Sample> {
-        let disk = Disk { target: TARGET, lun: self.lun, bytes: DISK_BYTES };
+        self.loaded_on(
+            &Disk { target: TARGET.to_owned(), initiator: None, lun: self.lun, bytes: DISK_BYTES },
+            work,
+        )
+    }
+
+    /// Our disk is an overlay that nobody has written to, tgt's the same as always.
+    fn loaded_afresh(&self) -> Result<Sample> {
+        if self.name != "bootlace" {
+            return self.loaded(FRESH);
+        }
+        let (target, initiator) = self.boot()?;
+        self.loaded_on(&Disk { target, initiator: Some(initiator), lun: self.lun, bytes: DISK_BYTES }, FRESH)
+    }
+
+    /// Starts as a machine does, which begins another boot, and returns the disk that the script tells and who it is for.
+    fn boot(&self) -> Result<(String, String)> {
+        let give_up = Instant::now() + PATIENCE;
+        loop {
+            self.fetch("boot.ipxe")?;
+            let script = self.fetch("script?platform=pcbios&buildarch=i386")?;
+            let word =
+                |before: &str| script.lines().find_map(|line| line.strip_prefix(before)?.split(' ').next());
+            if let (Some(uri), Some(initiator)) = (word("sanboot "), word("set initiator-iqn ")) {
+                let target = uri.splitn(6, ':').nth(5).context("a URI without a target")?;
+                return Ok((target.to_owned(), initiator.to_owned()));
+            }
+            ensure!(
+                script.contains("is being read") && Instant::now() < give_up,
+                "no disk is told: {script}"
+            );
+        }
+    }
+
+    fn fetch(&self, name: &str) -> Result<String> {
+        let mut curl = Command::new("curl");
+        curl.args(["-s", "--max-time", "20", &format!("http://{SERVER}/{name}")]);
+        let output = self.wire.load.output(&mut curl)?;
+        ensure!(output.status.success(), "curl of {name}: {}", output.status);
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+
+    fn loaded_on(&self, disk: &Disk, work: Work) -> Result<Sample> {
         // One after the other, as those of one address have to.
         let open = |seed| Session::open(disk, work.load, seed);
         let sessions: Result<Vec<_>> = self.wire.load.run(|| (1..=work.connections).map(open).collect())?;

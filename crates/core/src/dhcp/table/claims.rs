@@ -65,7 +65,11 @@ impl LeaseTable {
         };
         let counts_already = match claim {
             Claim::Lease => self.leases.get(&address).is_some_and(|lease| is_live(lease, now)),
-            Claim::Offer => pool.offer_of(client.hw).is_some_and(|offer| offer.voice == Voice::Another),
+            // Its own, or that of who was offered the address after it, in whose place it comes.
+            Claim::Offer => {
+                let offer = pool.offered_to(address).and_then(|hw| pool.offer_of(hw));
+                offer.is_some_and(|offer| offer.voice == Voice::Another)
+            }
             Claim::Reservation | Claim::InUse => true,
             Claim::Free | Claim::Lapsed(_) | Claim::Superseded(_) => false,
         };
