@@ -1,6 +1,7 @@
 //! `bootlace image`.
 
 use std::fs;
+use std::io::Read;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -18,6 +19,18 @@ use crate::services::iscsi::{ImageFile, image_file};
 use crate::sources;
 
 const PATH: &str = "/api/v1/images";
+
+/// What no disk begins with, and no machine could start from: the first bytes of files that are no image yet.
+const NO_IMAGES: [(&[u8], &str); 8] = [
+    (b"\xfd7zXZ\0", "compressed (unpack it with xz -d)"),
+    (b"\x1f\x8b", "compressed (unpack it with gzip -d)"),
+    (b"\x28\xb5\x2f\xfd", "compressed (unpack it with zstd -d)"),
+    (b"BZh", "compressed (unpack it with bzip2 -d)"),
+    (b"PK\x03\x04", "an archive (unpack it with unzip)"),
+    (b"QFI\xfb", "qcow2 without the ending .qcow2 (rename it)"),
+    (b"KDMV", "a VMDK (convert it with qemu-img convert -O raw)"),
+    (b"vhdxfile", "a VHDX (convert it with qemu-img convert -O raw)"),
+];
 
 /// Images that disks of machines lie over.
 #[derive(Args)]
@@ -197,10 +210,26 @@ fn import(file: &Path, name: Option<&str>, config: &ConfigFile) -> Result<()> {
         "{name:?} is no name for an image: it may have letters, digits, dots, - and _"
     );
     let to = images.join(if name.ends_with(".img") { name } else { format!("{name}.img") });
+    no_other_format(file)?;
     let image = Opened::open_afresh(file).with_context(|| unusable(file))?;
+    ensure!(image.size() > 0, "{} is empty", file.display());
     let disk = Disk::Image(Arc::new(image));
     copy(&disk, &to)?;
     say(&format!("{}: {}", to.display(), table::bytes(disk.size())))
+}
+
+/// A file that would be taken for a raw image, and is none.
+fn no_other_format(file: &Path) -> Result<()> {
+    if file.extension().is_some_and(|ending| ending == "qcow2") {
+        return Ok(());
+    }
+    let mut start = Vec::new();
+    let opened = fs::File::open(file).with_context(|| unusable(file))?;
+    opened.take(8).read_to_end(&mut start).with_context(|| unusable(file))?;
+    match NO_IMAGES.iter().find(|(magic, _)| start.starts_with(magic)) {
+        Some((_, what)) => bail!("{} is {what}", file.display()),
+        None => Ok(()),
+    }
 }
 
 fn unusable(path: &Path) -> String {

@@ -135,6 +135,29 @@ fn what_is_imported_is_raw_and_replaces_nothing() {
     assert!(lab.image(&["import", config.to_str().unwrap()]).unwrap_err().contains("cannot be used"));
 }
 
+/// Machines would only say that nothing can be started.
+#[test]
+fn what_is_no_image_yet_is_not_imported() {
+    let lab = Lab::new();
+    for (start, fix) in [
+        (&b"\xfd7zXZ\0\0\0\0"[..], "xz -d"),
+        (b"QFI\xfb\0\0\0\x03", "rename it"),
+        (b"vhdxfile", "qemu-img convert"),
+    ] {
+        let file = lab.path("download.img");
+        fs::write(&file, [start, &[0; 4096]].concat()).unwrap();
+        let refused = lab.image(&["import", file.to_str().unwrap(), "new"]).unwrap_err();
+        assert!(refused.contains(fix), "{refused}");
+        assert!(!lab.path("images/new.img").exists());
+    }
+    fs::write(lab.path("tiny.img"), []).unwrap();
+    let tiny = lab.path("tiny.img");
+    assert!(lab.image(&["import", tiny.to_str().unwrap()]).unwrap_err().contains("is empty"));
+    fs::write(&tiny, [1]).unwrap();
+    lab.image(&["import", tiny.to_str().unwrap()]).unwrap();
+    assert_eq!(lab.open("tiny").size(), 512);
+}
+
 #[test]
 fn bytes_that_changed_by_themselves_are_noticed() {
     let lab = Lab::new();
