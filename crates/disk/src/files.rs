@@ -5,7 +5,7 @@
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -127,6 +127,12 @@ impl Recorder {
         self.note(|| Operation::Sync { path: path.to_owned(), barrier });
         Ok(())
     }
+}
+
+/// Bytes that a file takes, less than it is long where it has holes.
+pub fn space_of(path: &Path) -> Result<u64> {
+    // In this unit, whatever its file system's block is (stat(2)).
+    Ok(fs::metadata(path)?.blocks() * 512)
 }
 
 /// An open file of an overlay.

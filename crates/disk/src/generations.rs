@@ -6,11 +6,11 @@
 use std::fmt;
 use std::fs;
 use std::io;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use crate::files::space_of;
 use crate::map::Header;
 use crate::overlay::check_size;
 use crate::{Barrier, Error, HostBoot, Image, ImageId, Overlay, Recorder, Result, Space};
@@ -131,8 +131,7 @@ impl Generations {
     pub fn kept(&self, machine: &str, generation: Generation) -> Result<Kept> {
         let folder = self.machine(machine)?.join(generation.to_string());
         let header = Overlay::header(&folder)?;
-        // What a file takes is told in this unit, whatever its file system's block is (stat(2)).
-        let space = fs::metadata(folder.join("data"))?.blocks() * 512;
+        let space = space_of(&folder.join("data"))?;
         Ok(Kept { image: header.image, size: header.size, space, created_secs: header.created_secs })
     }
 

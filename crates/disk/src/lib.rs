@@ -21,7 +21,7 @@ mod recent;
 pub use disk::{Disk, Extent, Provisioning};
 pub use error::{Error, Result};
 pub use export::exchange_images;
-pub use files::{Barrier, Operation, Recorder};
+pub use files::{Barrier, Operation, Recorder, space_of};
 pub use generations::{GENERATIONS_MAX, Generation, Generations, Kept, Mode};
 pub use image::{IMAGE_HASH_CHUNK, Image, ImageId};
 pub use map::{DISK_BYTES_MAX, check as check_map};

@@ -67,33 +67,36 @@ const ORIGIN: usize = 0x7c00;
 /// The last two bytes before the signature are as far as text can go.
 const SIGNATURE_AT: usize = SECTOR_LEN - 2;
 
+/// Prints the text at `si`, up to its NUL, and halts.
+#[rustfmt::skip]
+const PRINT: [u8; 19] = [
+    0xfc,             //       cld
+    0xac,             // next: lodsb
+    0x84, 0xc0,       //       test al, al
+    0x74, 0x09,       //       jz halt
+    0xb4, 0x0e,       //       mov ah, 0x0e: teletype output
+    0xbb, 0x07, 0x00, //       mov bx, 7: page 0, grey
+    0xcd, 0x10,       //       int 0x10
+    0xeb, 0xf2,       //       jmp next
+    0xfb,             // halt: sti, since SeaBIOS sends its last characters with the clock's tick
+    0xf4,             //       hlt
+    0xeb, 0xfd,       //       jmp halt + 1
+];
+
 fn boot_sector(text: &str) -> Result<Vec<u8>> {
     #[rustfmt::skip]
     let mut code = vec![
         0x31, 0xc0,       //       xor ax, ax
         0x8e, 0xd8,       //       mov ds, ax
         0xbe, 0x00, 0x00, //       mov si, text (filled in below)
-        0xfc,             //       cld
-        0xac,             // next: lodsb
-        0x84, 0xc0,       //       test al, al
-        0x74, 0x09,       //       jz halt
-        0xb4, 0x0e,       //       mov ah, 0x0e: teletype output
-        0xbb, 0x07, 0x00, //       mov bx, 7: page 0, grey
-        0xcd, 0x10,       //       int 0x10
-        0xeb, 0xf2,       //       jmp next
-        0xfb,             // halt: sti, since SeaBIOS sends its last characters with the clock's tick
-        0xf4,             //       hlt
-        0xeb, 0xfd,       //       jmp halt + 1
     ];
+    code.extend(PRINT);
     let text_at = u16::try_from(ORIGIN + code.len())?;
     code[5..7].copy_from_slice(&text_at.to_le_bytes());
     code.extend(text.bytes());
     // The final line feed makes a line of it, the NUL ends the loop.
     code.extend(b"\r\n\0");
-    ensure!(code.len() <= SIGNATURE_AT, "{text:?} does not fit into a boot sector");
-    code.resize(SECTOR_LEN, 0);
-    code[SIGNATURE_AT..SECTOR_LEN].copy_from_slice(&[0x55, 0xaa]);
-    Ok(code)
+    signed(code, text)
 }
 
 fn counting_sector(text: &str) -> Result<Vec<u8>> {
@@ -107,18 +110,8 @@ fn counting_sector(text: &str) -> Result<Vec<u8>> {
         0xcd, 0x13,             //       int 0x13: to the drive in dl, which it was started from
         0x72, 0x12,             //       jc halt
         0xbe, 0x00, 0x00,       //       mov si, text (filled in below)
-        0xfc,                   //       cld
-        0xac,                   // next: lodsb
-        0x84, 0xc0,             //       test al, al
-        0x74, 0x09,             //       jz halt
-        0xb4, 0x0e,             //       mov ah, 0x0e: teletype output
-        0xbb, 0x07, 0x00,       //       mov bx, 7: page 0, grey
-        0xcd, 0x10,             //       int 0x10
-        0xeb, 0xf2,             //       jmp next
-        0xfb,                   // halt: sti, since SeaBIOS sends its last characters with the clock's tick
-        0xf4,                   //       hlt
-        0xeb, 0xfd,             //       jmp halt + 1
     ];
+    code.extend(PRINT);
     let place = |code: &[u8]| u16::try_from(ORIGIN + code.len()).map(u16::to_le_bytes);
     let packet_at = place(&code)?;
     // A block, from where the sector is, to the first block of the disk.
@@ -129,10 +122,15 @@ fn counting_sector(text: &str) -> Result<Vec<u8>> {
     code.extend(text.bytes());
     let number_at = place(&code)?;
     code.extend(b"0\r\n\0");
-    ensure!(code.len() <= SIGNATURE_AT, "{text:?} does not fit into a boot sector");
     code[6..8].copy_from_slice(&number_at);
     code[9..11].copy_from_slice(&packet_at);
     code[19..21].copy_from_slice(&text_at);
+    signed(code, text)
+}
+
+/// Makes a boot sector of code with its text, if that is short enough.
+fn signed(mut code: Vec<u8>, text: &str) -> Result<Vec<u8>> {
+    ensure!(code.len() <= SIGNATURE_AT, "{text:?} does not fit into a boot sector");
     code.resize(SECTOR_LEN, 0);
     code[SIGNATURE_AT..SECTOR_LEN].copy_from_slice(&[0x55, 0xaa]);
     Ok(code)

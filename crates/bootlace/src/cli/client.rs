@@ -10,6 +10,7 @@ use bootlace_core::config::Config;
 use clap::Args;
 use serde::de::DeserializeOwned;
 
+use super::{Format, JsonFlag, say};
 use crate::sources;
 
 /// Longest wait for an answer of the server.
@@ -64,7 +65,20 @@ impl Server {
         }
     }
 
-    /// The same, understood.
+    /// Prints what is at `path`: as it is for programs, or as `shown` makes it for people.
+    pub(super) fn show<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        json: &JsonFlag,
+        shown: impl FnOnce(T) -> String,
+    ) -> Result<()> {
+        match json.format() {
+            Format::Json => say(&self.get(path)?),
+            Format::Human => say(&shown(self.read(path)?)),
+        }
+    }
+
+    /// What is at `path`, understood.
     pub(super) fn read<T: DeserializeOwned>(&self, path: &str) -> Result<T> {
         let body = self.get(path)?;
         serde_json::from_str(&body)

@@ -4,7 +4,7 @@ use anyhow::Result;
 use clap::Args;
 
 use super::client::Server;
-use super::{Format, JsonFlag, say, table};
+use super::{JsonFlag, table};
 use crate::api::CounterView;
 
 /// What was refused, given up or forgotten since the server started: the limits that were reached.
@@ -18,15 +18,14 @@ pub(super) struct Counters {
 
 impl Counters {
     pub(super) fn run(&self) -> Result<()> {
-        const PATH: &str = "/api/v1/counters";
-        if self.json.format() == Format::Json {
-            return say(&self.server.get(PATH)?);
-        }
-        let counters: Vec<CounterView> = self.server.read(PATH)?;
-        let rows: Vec<_> = counters
-            .into_iter()
-            .map(|counter| [counter.name, counter.value.to_string(), counter.meaning])
-            .collect();
-        say(&table::table(["COUNTER", "VALUE", "WHAT"], &rows))
+        self.server.show("/api/v1/counters", &self.json, list)
     }
+}
+
+fn list(counters: Vec<CounterView>) -> String {
+    let rows: Vec<_> = counters
+        .into_iter()
+        .map(|counter| [counter.name, counter.value.to_string(), counter.meaning])
+        .collect();
+    table::table(["COUNTER", "VALUE", "WHAT"], &rows)
 }

@@ -2,12 +2,13 @@
 
 use std::fs;
 use std::io::Read;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail, ensure};
-use bootlace_disk::{Disk, Error, Image as Opened};
+use bootlace_core::boot::disk::DiskId;
+use bootlace_core::config::{Config, is_image_name};
+use bootlace_disk::{Disk, Error, Image as Opened, space_of};
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
@@ -104,10 +105,7 @@ struct Info {
 impl Image {
     pub(super) fn run(&self) -> Result<()> {
         match &self.verb {
-            Verb::List { server, json } => match json.format() {
-                Format::Json => say(&server.get(PATH)?),
-                Format::Human => say(&list(server.read(PATH)?)),
-            },
+            Verb::List { server, json } => server.show(PATH, json, list),
             Verb::Info { which, json } => {
                 let info = which.info()?;
                 match json.format() {
@@ -122,32 +120,39 @@ impl Image {
     }
 }
 
+impl Info {
+    fn of(config: &Config, image_file: &ImageFile) -> Result<Self> {
+        let ImageFile { path, manifest, boots, targets } = image_file;
+        let image = Opened::open(path, manifest).with_context(|| unusable(path))?;
+        let disks = ImageFile::disks(config, image.id()).context("the disks of machines cannot be read")?;
+        let is_qcow2 = path.extension().is_some_and(|ending| ending == "qcow2");
+        Ok(Self {
+            format: if is_qcow2 { "qcow2" } else { "raw" },
+            size: image.size(),
+            space: space_of(path).with_context(|| unusable(path))?,
+            id: image.id().to_string(),
+            boots: boots.iter().map(ToString::to_string).collect(),
+            targets: targets.clone(),
+            disks: disks.iter().map(DiskId::folder).collect(),
+            file: path.clone(),
+        })
+    }
+}
+
 impl Which {
-    fn find(&self) -> Result<ImageFile> {
-        image_file(&sources::load(&self.config.config)?.config, &self.name)
+    fn find(&self) -> Result<(Config, ImageFile)> {
+        let config = sources::load(&self.config.config)?.config;
+        let file = image_file(&config, &self.name)?;
+        Ok((config, file))
     }
 
     fn info(&self) -> Result<Info> {
-        let config = sources::load(&self.config.config)?.config;
-        let ImageFile { path, manifest, boots, targets } = image_file(&config, &self.name)?;
-        let image = Opened::open(&path, &manifest).with_context(|| unusable(&path))?;
-        let disks = ImageFile::disks(&config, image.id()).context("the disks of machines cannot be read")?;
-        let is_qcow2 = path.extension().is_some_and(|ending| ending == "qcow2");
-        Ok(Info {
-            format: if is_qcow2 { "qcow2" } else { "raw" },
-            size: image.size(),
-            // What a file takes is told in this unit, whatever its file system's block is (stat(2)).
-            space: fs::metadata(&path)?.blocks() * 512,
-            id: image.id().to_string(),
-            boots: boots.iter().map(ToString::to_string).collect(),
-            targets,
-            disks: disks.iter().map(bootlace_core::boot::disk::DiskId::folder).collect(),
-            file: path,
-        })
+        let (config, file) = self.find()?;
+        Info::of(&config, &file)
     }
 
     fn verify(&self) -> Result<()> {
-        let ImageFile { path, manifest, .. } = self.find()?;
+        let (_, ImageFile { path, manifest, .. }) = self.find()?;
         let known = Opened::known(&path, &manifest).with_context(|| unusable(&path))?;
         let found = Opened::open_afresh(&path).with_context(|| unusable(&path))?.id();
         match known {
@@ -161,8 +166,9 @@ impl Which {
     }
 
     fn remove(&self) -> Result<()> {
-        let ImageFile { path, manifest, .. } = self.find()?;
-        let Info { boots, targets, disks, .. } = self.info()?;
+        let (config, image) = self.find()?;
+        let Info { boots, targets, disks, .. } = Info::of(&config, &image)?;
+        let ImageFile { path, manifest, .. } = image;
         let file = path.display();
         ensure!(boots.is_empty(), "boots name {file}: {}", boots.join(", "));
         ensure!(targets.is_empty(), "targets serve {file}: {}", targets.join(", "));
@@ -204,12 +210,12 @@ fn import(file: &Path, name: Option<&str>, config: &ConfigFile) -> Result<()> {
             .to_string_lossy()
             .into(),
     };
-    let usual = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    let name = if name.ends_with(".img") { name } else { format!("{name}.img") };
     ensure!(
-        name.chars().all(usual) && !name.starts_with('.') && !name.is_empty(),
-        "{name:?} is no name for an image: it may have letters, digits, dots, - and _"
+        is_image_name(&name),
+        "{name:?} is no name for an image: give one of letters, digits, dots, - and _ behind the file"
     );
-    let to = images.join(if name.ends_with(".img") { name } else { format!("{name}.img") });
+    let to = images.join(name);
     no_other_format(file)?;
     let image = Opened::open_afresh(file).with_context(|| unusable(file))?;
     ensure!(image.size() > 0, "{} is empty", file.display());

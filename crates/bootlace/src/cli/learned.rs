@@ -67,10 +67,7 @@ fn setting(name: &str) -> Result<Setting, String> {
 impl Learned {
     pub(super) fn run(&self) -> Result<()> {
         match &self.verb {
-            Verb::List { server, json } => match json.format() {
-                Format::Json => say(&server.get(PATH)?),
-                Format::Human => say(&list(server.read(PATH)?)),
-            },
+            Verb::List { server, json } => server.show(PATH, json, list),
             Verb::Pin { mac, setting, firmware, server } => {
                 let pin = json!({ "mac": mac.to_string(), "setting": setting.name(), "firmware": firmware });
                 say(&server.post(&format!("{PATH}/pin"), &pin.to_string())?)

@@ -5,16 +5,16 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail, ensure};
 use bootlace_core::boot::disk::DiskId;
 use bootlace_core::config::{BootKind, BootName, Config, DiskMode};
-use bootlace_disk::{Disk, exchange_images};
+use bootlace_disk::{Disk, Image, exchange_images};
 use clap::{Args, Subcommand};
 use serde_json::json;
 
 use super::client::Server;
 use super::progress::copy;
-use super::{Format, JsonFlag, say, table};
+use super::{JsonFlag, say, table};
 use crate::api::OverlayView;
 use crate::hub;
-use crate::services::iscsi::{find_image, missing_image, open_disk};
+use crate::services::iscsi::{ImageFile, image_file, open_disk};
 
 const PATH: &str = "/api/v1/overlays";
 
@@ -88,10 +88,7 @@ impl Which {
 impl Overlay {
     pub(super) fn run(&self) -> Result<()> {
         match &self.verb {
-            Verb::List { server, json } => match json.format() {
-                Format::Json => say(&server.get(PATH)?),
-                Format::Human => say(&list(server.read(PATH)?)),
-            },
+            Verb::List { server, json } => server.show(PATH, json, list),
             Verb::Reset { which, server } => say(&server.post(&format!("{PATH}/reset"), &which.json())?),
             Verb::Export { which, file, server } => export(which, file, server),
             Verb::Promote { which, server } => promote(which, server),
@@ -117,8 +114,7 @@ fn promote(which: &Which, server: &Server) -> Result<()> {
     let Some(BootKind::Disk(boot)) = config.boots.get(&name).map(|boot| &boot.kind) else {
         bail!("{name} is no boot of kind disk in the config");
     };
-    let image = find_image(&config.images, &boot.image);
-    let image = image.with_context(|| missing_image(&config.images, &boot.image))?;
+    let ImageFile { path: image, manifest, .. } = image_file(&config, &boot.image)?;
     ensure!(
         image.extension().is_none_or(|extension| extension != "qcow2"),
         "{} is qcow2, and what is promoted is raw: `bootlace overlay export` it to a new image, and name that in the boot",
@@ -126,6 +122,15 @@ fn promote(which: &Which, server: &Server) -> Result<()> {
     );
     let former = former_name(&image);
     let disk = which.open(server, &config)?;
+    // What the current version has and that one had not would be gone for everybody.
+    let current =
+        Image::open(&image, &manifest).with_context(|| format!("{} cannot be used", image.display()))?;
+    ensure!(
+        matches!(&disk, Disk::Overlay(overlay) if overlay.image_id() == current.id()),
+        "the disk of {} lies over a former version of {}: `bootlace overlay export` it, and put that in its place if nothing is lost by that",
+        which.machine,
+        image.display()
+    );
     copy(&disk, &former)?;
     exchange_images(&former, &image).with_context(|| {
         format!(

@@ -6,11 +6,12 @@ use axum::Json;
 use axum::extract::State;
 use bootlace_core::boot::disk::DiskId;
 use bootlace_core::config::BootName;
+use bootlace_disk::Error;
 use serde::Deserialize;
 
 use super::{Admin, Failure, read};
 use crate::api::{ImageView, OverlayView};
-use crate::services::iscsi::{MachineDisks, Release, Reset, told};
+use crate::services::iscsi::{MachineDisks, Release, Reset};
 
 fn disks(admin: &Admin) -> Result<Arc<MachineDisks>, Failure> {
     admin.disks.clone().ok_or_else(|| Failure::conflict("no boot of this config had a disk at the start"))
@@ -18,7 +19,7 @@ fn disks(admin: &Admin) -> Result<Arc<MachineDisks>, Failure> {
 
 /// All of them.
 pub(super) async fn overlays(State(admin): State<Admin>) -> Result<Json<Vec<OverlayView>>, Failure> {
-    read(admin, |admin| disks(admin)?.overlays().map_err(|error| Failure::conflict(&told(&error)))).await
+    read(admin, |admin| disks(admin)?.overlays().map_err(|error| unreadable(&error))).await
 }
 
 /// The images that are known.
@@ -41,6 +42,10 @@ impl Which {
     }
 }
 
+fn unreadable(error: &Error) -> Failure {
+    Failure::conflict(&format!("the disks of machines cannot be looked at: {error}"))
+}
+
 fn in_use(machine: &str) -> Failure {
     Failure::conflict(&format!("{machine} has its disk in use: switch it off first"))
 }
@@ -53,7 +58,7 @@ pub(super) async fn reset(State(admin): State<Admin>, Json(which): Json<Which>) 
         Ok(Reset::Done) => Ok(format!("{machine} finds a fresh disk when it boots {boot}\n")),
         Ok(Reset::Absent) => Err(Failure::absent(&format!("{machine} has written nothing for {boot}"))),
         Ok(Reset::InUse) => Err(in_use(&machine)),
-        Err(error) => Err(Failure::conflict(&told(&error))),
+        Err(error) => Err(unreadable(&error)),
     });
     said.await.map(|Json(text)| text)
 }

@@ -1,4 +1,4 @@
-//! `bootlace image`, on a folder of images.
+//! `bootlace image` and `bootlace overlay`, on a folder of images without a server.
 
 use std::fs::{self, File};
 use std::io::Read;
@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, SystemTime};
 
-use bootlace_disk::{Generation, Generations, Image, Space};
+use bootlace_disk::{Disk, Generation, Generations, Image, Space};
 
 use crate::world::folder;
 
@@ -43,8 +43,12 @@ impl Lab {
     }
 
     fn image(&self, arguments: &[&str]) -> Result<String, String> {
+        self.bootlace("image", arguments)
+    }
+
+    fn bootlace(&self, noun: &str, arguments: &[&str]) -> Result<String, String> {
         let mut command = Command::new(env!("CARGO_BIN_EXE_bootlace"));
-        command.arg("image").args(arguments).arg("-c").arg(self.path("bootlace.toml"));
+        command.arg(noun).args(arguments).arg("-c").arg(self.path("bootlace.toml"));
         let output = command.output().unwrap();
         let text = |bytes| String::from_utf8(bytes).unwrap();
         match output.status.code() {
@@ -59,11 +63,12 @@ impl Lab {
         Image::open(&self.path("images").join(&file), &self.path("state/manifests").join(&file)).unwrap()
     }
 
-    /// A disk of a machine's that lies over an image.
+    /// A disk of a machine's that lies over an image, with a block of its own.
     fn disk_over(&self, name: &str) {
         let generations = Generations::new(self.path("state/overlays"), None);
         let first = Generation { number: 1, token: 1 };
-        generations.login("web1+seat", first, self.open(name).into(), 8192, Space::Unlimited, 0).unwrap();
+        let disk = generations.login("web1+seat", first, self.open(name).into(), 8192, Space::Unlimited, 0);
+        Disk::from(disk.unwrap()).write(512, &[9; 512]).unwrap();
     }
 }
 
@@ -133,6 +138,33 @@ fn what_is_imported_is_raw_and_replaces_nothing() {
     }
     let config = lab.path("bootlace.toml").with_extension("absent");
     assert!(lab.image(&["import", config.to_str().unwrap()]).unwrap_err().contains("cannot be used"));
+}
+
+#[test]
+fn a_disk_is_promoted_over_the_current_version_only() {
+    let lab = Lab::new();
+    let golden = lab.path("images/golden.img");
+    let (before, mut after) = (fs::read(&golden).unwrap(), fs::read(&golden).unwrap());
+    after[512..1024].fill(9);
+    let nothing = lab.bootlace("overlay", &["promote", "web1", "seat"]).unwrap_err();
+    assert!(nothing.contains("web1 has written nothing for seat"), "{nothing}");
+    lab.disk_over("golden");
+    let said = lab.bootlace("overlay", &["promote", "web1", "seat"]).unwrap();
+    assert!(said.contains("overlay reset web1 seat"), "{said}");
+    assert!(fs::read(&golden).unwrap() == after);
+    let images = fs::read_dir(lab.path("images")).unwrap().map(|entry| entry.unwrap().path());
+    let former: Vec<_> = images.filter(|path| fs::read(path).unwrap() == before).collect();
+    assert!(matches!(&former[..], [one] if one.to_str().unwrap().contains("/golden-")), "{former:?}");
+    // It is found by its content once nobody has touched it for a while.
+    File::options().write(true).open(&former[0]).unwrap().set_modified(SystemTime::UNIX_EPOCH).unwrap();
+    let refused = lab.bootlace("overlay", &["promote", "web1", "seat"]).unwrap_err();
+    assert!(refused.contains("over a former version") && refused.contains("overlay export"), "{refused}");
+    assert!(fs::read(&golden).unwrap() == after);
+    let copy = lab.path("copy.img");
+    lab.bootlace("overlay", &["export", "web1", "seat", copy.to_str().unwrap()]).unwrap();
+    assert!(fs::read(copy).unwrap() == after);
+    let other = lab.bootlace("overlay", &["promote", "web1", "absent"]).unwrap_err();
+    assert!(other.contains("absent is no boot of kind disk"), "{other}");
 }
 
 /// Machines would only say that nothing can be started.

@@ -73,9 +73,14 @@ pub(super) fn disk(name: &At<BootName>, table: &Table<'_>, report: &mut Report<'
     Some(DiskBoot { image: image?.value, mode, chap: chap?, space, kernel: kernel? })
 }
 
-fn image_name(text: &str) -> Result<String, scalar::Wrong> {
+/// Whether an image may be called so: a file of the folder of images, whose ending may be left out.
+pub fn is_image_name(text: &str) -> bool {
     let plain = text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b'+'));
-    if !plain || text.is_empty() || text.starts_with(['.', '-']) || text.len() > super::NAME_BYTES_MAX {
+    plain && !text.is_empty() && !text.starts_with(['.', '-']) && text.len() <= super::NAME_BYTES_MAX
+}
+
+fn image_name(text: &str) -> Result<String, scalar::Wrong> {
+    if !is_image_name(text) {
         return Err((
             "cannot name an image",
             "write the name of a file of `images`, without folders; the ending can be left out",

@@ -38,7 +38,7 @@ use std::time::Duration;
 
 pub use adopted::{adopted_file, adopted_section, may_be_absent};
 pub use changes::{Changed, keep_what_needs_restart};
-pub use disk::{DiskBoot, DiskChap, DiskMode, RAM_SPACE_DEFAULT};
+pub use disk::{DiskBoot, DiskChap, DiskMode, RAM_SPACE_DEFAULT, is_image_name};
 pub use install::{Answer, Family, Install};
 pub use inventory::{Identity, Machines};
 pub use iscsi::{InitiatorPattern, IscsiConfig, IscsiTarget, TARGETS_MAX, TargetMode};

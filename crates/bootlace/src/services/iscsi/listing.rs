@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use bootlace_core::boot::disk::DiskId;
 use bootlace_core::model::Timestamp;
-use bootlace_disk::{Error, Result};
+use bootlace_disk::Result;
 
 use super::images::Known;
 use super::machine_disks::{MachineDisks, Medium};
@@ -152,9 +152,4 @@ impl MachineDisks {
 
 fn time(secs: u64) -> String {
     Timestamp::from_secs(i64::try_from(secs).unwrap_or_default()).to_string()
-}
-
-/// Whether an error is for whoever asks, and not for the log alone.
-pub fn told(error: &Error) -> String {
-    format!("the disks of machines cannot be looked at: {error}")
 }

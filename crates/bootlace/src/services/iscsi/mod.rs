@@ -28,7 +28,7 @@ use socket2::{SockRef, TcpKeepalive};
 
 pub use self::images::{IMAGES_MAX, find as find_image, missing as missing_image};
 use self::limits::{ACCEPT_PAUSE, SEND_TIME_MAX, SILENCE, STOP_TIME, UNACKNOWLEDGED_MAX};
-pub use self::listing::{Release, Reset, told};
+pub use self::listing::{Release, Reset};
 pub use self::machine_disks::{MachineDisks, NamedFor, NotServed};
 use self::memory::Memory;
 pub use self::offline::{ImageFile, image_file, open_disk};
