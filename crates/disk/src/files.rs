@@ -5,11 +5,11 @@
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use rustix::fs::{FallocateFlags, FlockOperation};
+use rustix::fs::{FallocateFlags, FlockOperation, OFlags};
 
 use crate::{Error, Result};
 
@@ -151,9 +151,10 @@ impl File {
         Ok(Self { file, path, recorder: recorder.clone() })
     }
 
-    /// Opens one that is there.
+    /// Opens one that is there. A link is not followed: commands run as root, in folders of the server's user.
     pub(crate) fn open(path: PathBuf, recorder: &Recorder) -> Result<Self> {
-        let file = fs::File::options().read(true).write(true).open(&path)?;
+        let no_link = OFlags::NOFOLLOW.bits().cast_signed();
+        let file = fs::File::options().read(true).write(true).custom_flags(no_link).open(&path)?;
         Ok(Self { file, path, recorder: recorder.clone() })
     }
 

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::fs;
+use std::io::Write;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 
@@ -221,9 +222,13 @@ impl Stamp {
     fn keep(&self, manifest: &Path, id: ImageId) {
         let hex = id.to_string();
         let text = format!("{}sha256 {hex}\ncrc32c {}\n", self.0, checksum(&self.0, &hex));
-        // Not written over: it may be of another user, who keeps the folder with this one.
+        // Neither written over, as it may be of another user, who keeps the folder with this one, nor through a link: commands
+        // run as root.
         let new = manifest.with_added_extension("new");
-        let _ = fs::write(&new, text).and_then(|()| fs::rename(&new, manifest));
+        let _ = fs::remove_file(&new);
+        let made = fs::File::options().write(true).create_new(true).open(&new);
+        let written = made.and_then(|mut file| file.write_all(text.as_bytes()));
+        let _ = written.and_then(|()| fs::rename(&new, manifest));
     }
 }
 

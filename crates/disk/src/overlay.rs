@@ -510,6 +510,14 @@ mod tests {
     }
 
     #[test]
+    fn a_full_file_system_is_told_apart_and_harms_nothing() {
+        let mut lab = Lab::new();
+        lab.overlay.data = Lab::full();
+        assert!(matches!(lab.overlay.write(0, &[7; 512]), Err(Error::NoSpace)));
+        assert_eq!(lab.first(), 1);
+    }
+
+    #[test]
     fn after_a_failed_sync_nothing_is_written_and_no_note_is_believed() {
         let mut lab = Lab::new();
         lab.overlay.write(0, &[7; 512]).unwrap();

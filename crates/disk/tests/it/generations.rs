@@ -224,15 +224,31 @@ fn a_generation_has_one_spelling() {
     }
 }
 
+/// Whoever has taken over the server may make them, and commands that open its files run as root.
 #[test]
-fn a_full_file_system_is_told_apart_and_harms_nothing() {
+fn no_link_is_followed() {
     let lab = Lab::new();
     let generation = lab.name(Mode::Persistent, 1, 0);
     drop(lab.login(generation, 0).unwrap());
-    let data = lab.place.path().join("overlays/web1/1-0000000000000001/data");
-    fs::remove_file(&data).unwrap();
-    symlink("/dev/full", &data).unwrap();
-    let disk = lab.login(generation, 0).unwrap();
-    assert!(matches!(disk.write(0, &block(7)), Err(Error::NoSpace)));
-    assert_eq!(first_block(&disk), Some(image_stamp(0)));
+    let of_others = lab.place.path().join("of-others");
+    fs::write(&of_others, "precious").unwrap();
+    for name in ["map", "data", "recent"] {
+        let file = lab.place.path().join("overlays/web1/1-0000000000000001").join(name);
+        let own = fs::read(&file).unwrap();
+        fs::remove_file(&file).unwrap();
+        symlink(&of_others, &file).unwrap();
+        assert!(
+            matches!(lab.generations.open_current("web1", lab.image.clone()), Err(Error::Medium(_))),
+            "{name}"
+        );
+        assert!(lab.login(generation, 0).is_err(), "{name}");
+        fs::remove_file(&file).unwrap();
+        fs::write(&file, own).unwrap();
+    }
+    let manifest = lab.place.path().join("manifest");
+    symlink(&of_others, manifest.with_added_extension("new")).unwrap();
+    Image::open(&lab.place.path().join("image"), &manifest).unwrap();
+    assert!(fs::read_to_string(&manifest).unwrap().contains("sha256"));
+    assert_eq!(fs::read_to_string(&of_others).unwrap(), "precious");
+    lab.login(generation, 0).unwrap();
 }
